@@ -1,0 +1,74 @@
+# `make train` and `make test` work on a fresh machine that has Python 3.10 to 3.13 and a network.
+# Options go through ARGS:  make train ARGS="data=cifar10 model=resnet20"
+# Another interpreter:      make PYTHON=python3.12 train
+# PYTHON counts when .venv is made; delete .venv to change it.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Empty unless .venv runs and imports this very checkout. It is empty after Python was removed or
+# upgraded and after the directory was moved or copied, which a stamp file cannot tell.
+USABLE := $(shell $(BIN)/python -I -c 'import importlib.util as i, os.path; \
+	here = "src/resnet_lab/__init__.py"; \
+	print("yes" if os.path.samefile(i.find_spec("resnet_lab").origin, here) else "")' 2>/dev/null)
+
+# Stop with one line unless $(PYTHON) can make the environment.
+define CHECK_PYTHON
+command -v $(PYTHON) >/dev/null || { \
+	echo "resnet-lab: $(PYTHON) was not found; name a Python 3.10 to 3.13:" \
+	"make PYTHON=python3.12 train" >&2; \
+	exit 1; }; \
+$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	sys.exit(not (3, 10) <= v <= (3, 13) and "resnet-lab: needs Python 3.10 to 3.13, but $(PYTHON)" \
+	" is %d.%d; name another: make PYTHON=python3.12 train" % v)' || exit 1; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	echo "resnet-lab: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu:" \
+	"sudo apt-get install python3-venv" >&2; \
+	exit 1; }
+endef
+
+.PHONY: help setup train test lint tensorboard clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## make .venv and install everything into it; the others do this by themselves
+
+# The stamp comes last, so a set-up that was cut short leaves none and goes on where it was.
+$(STAMP): pyproject.toml constraints.txt $(if $(USABLE),,FORCE)
+	@if [ -e $(STAMP) ] && [ -z "$(USABLE)" ]; then \
+		echo "resnet-lab: $(VENV) no longer works here; making it again"; \
+		rm -rf $(VENV); \
+	fi
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		$(CHECK_PYTHON); \
+		echo "resnet-lab: setting up $(VENV) (a few minutes, about 6 GB with CUDA)"; \
+		$(PYTHON) -m venv --clear $(VENV); }
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+FORCE:
+
+# `python -m`, since the scripts in .venv/bin have the directory written into them.
+train: $(STAMP) ## train on the bundled data; ARGS="data=cifar10 model=resnet20 ..."
+	@$(BIN)/python -m resnet_lab.train $(ARGS)
+
+test: $(STAMP) ## run the tests; ARGS="-m slow" for the slow ones
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style, format and types
+	@$(BIN)/python -m ruff check
+	@$(BIN)/python -m ruff format --check
+	@$(BIN)/python -m mypy
+
+tensorboard: $(STAMP) ## show the curves of all runs in logs/
+	@$(BIN)/python -m tensorboard.main --logdir logs $(ARGS)
+
+clean: ## delete caches and build products; keeps .venv, data and logs
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
+	@find src tests conf notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
