@@ -1,0 +1,103 @@
+"""Batches of a data set that lies in memory, each by one index operation."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from resnet_lab.data.sources import Images
+
+
+class Batch(NamedTuple):
+    """What a loader yields, before `ImageDataModule.on_after_batch_transfer`."""
+
+    pixels: Tensor  # uint8 [B, H, W, C]
+    labels: Tensor  # int64 [B]
+    seed: int  # of this batch's augmentation
+
+
+class BatchLoader:
+    """Iterate over some of the images of a set, in batches.
+
+    Order and augmentation are functions of (seed, epoch, batch, rank) and of nothing else, so a run
+    that goes on after an interruption sees what it would have seen, and no global random state is
+    read or written.
+
+    Args:
+        images: the whole set; never written to.
+        indices: the images that are iterated over, int64 [n].
+        batch_size: images in a batch, over all processes together.
+        shuffle: a new order each epoch, and whole batches only (the few images left over differ
+            from epoch to epoch); otherwise the given order, with a shorter last batch.
+        seed: of order and augmentation.
+        rank: of this process; it gets every `world_size`-th image of each batch.
+        world_size: number of processes that share the batches.
+        pin: copy each batch to page-locked memory, from which a GPU fetches it without waiting.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        indices: Tensor,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        pin: bool = False,
+    ) -> None:
+        self.images = images
+        self.indices = indices.to(images.labels.device)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.pin = pin
+        self.epoch = 0
+        # Lightning looks for `sampler.set_epoch` and calls it with the epoch that begins, also
+        # after a resume.
+        self.sampler = self
+        self.batch_sampler = None  # read by Lightning wherever there is a sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order and augmentation of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.indices), self.batch_size)
+        return whole if self.shuffle else whole + bool(rest)
+
+    def __iter__(self) -> Iterator[Batch]:
+        pixels, labels = self.images
+        order = self.indices
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
+            order = order[torch.randperm(len(order), generator=generator).to(order.device)]
+        for number in range(len(self)):
+            chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+            if self.world_size > 1:
+                chosen = chosen[self.rank :: self.world_size]
+            batch = pixels.index_select(0, chosen)
+            yield Batch(
+                batch.pin_memory() if self.pin else batch,
+                labels.index_select(0, chosen),
+                derive_seed(self.seed, self.epoch, number, self.rank),
+            )
+
+
+def derive_seed(*parts: int) -> int:
+    """Mix whole numbers into one 63-bit seed; neighbouring inputs give unrelated seeds.
+
+    Each part goes through the finaliser of SplitMix64 (Steele et al. 2014).
+    """
+    mask = (1 << 64) - 1
+    state = 0
+    for part in parts:
+        state = (state + part + 0x9E3779B97F4A7C15) & mask
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
+        state ^= state >> 31
+    return state >> 1

@@ -1,0 +1,59 @@
+"""Divide a labelled set into two parts that have the same mix of classes."""
+
+import torch
+from torch import Tensor
+
+
+def stratified_split(labels: Tensor, size: int | float, seed: int) -> tuple[Tensor, Tensor]:
+    """Set aside `size` items, drawn class by class in proportion.
+
+    The split depends on `labels`, `size` and `seed` alone: the same on every machine and in every
+    run that names the same `seed`.
+
+    Args:
+        labels: int64 [N].
+        size: items to set aside, as a count or as a fraction of N below 1; 0 sets none aside.
+        seed: of the draw.
+
+    Returns:
+        Sorted indices of the items that stay and of those set aside: int64 [N - size], [size].
+
+    Raises:
+        ValueError: `size` is negative or leaves nothing, or a class is too small for two parts.
+    """
+    total = len(labels)
+    if size == 0:
+        return torch.arange(total), torch.empty(0, dtype=torch.int64)
+    wanted = round(size * total) if isinstance(size, float) else size
+    if not 0 < wanted < total or (isinstance(size, float) and size >= 1):
+        raise ValueError(
+            f"cannot set {size} of {total} images aside: "
+            f"name a whole number from 0 to {total - 1}, or a fraction between 0 and 1"
+        )
+    counts = torch.bincount(labels)
+    quotas = _quotas(counts, wanted)
+    starved = (counts > 0) & ((quotas == 0) | (quotas == counts))
+    if starved.any():
+        label = int(starved.nonzero()[0])
+        raise ValueError(
+            f"setting {wanted} of {total} images aside gives class {label} "
+            f"{int(quotas[label])} of its {int(counts[label])}: both parts need at least one; "
+            "choose another size"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    aside = torch.zeros(total, dtype=torch.bool)
+    for label, quota in enumerate(quotas.tolist()):
+        members = (labels == label).nonzero().flatten()
+        aside[members[torch.randperm(len(members), generator=generator)[:quota]]] = True
+    return (~aside).nonzero().flatten(), aside.nonzero().flatten()
+
+
+def _quotas(counts: Tensor, wanted: int) -> Tensor:
+    """Share `wanted` among classes of these sizes by largest remainder (int64, exact)."""
+    exact = counts * wanted
+    quotas = exact // counts.sum()
+    remainder = exact % counts.sum()
+    # A stable sort breaks ties by label, so the split does not depend on the library's sort.
+    order = torch.argsort(remainder, descending=True, stable=True)
+    quotas[order[: wanted - int(quotas.sum())]] += 1
+    return quotas

@@ -1,0 +1,52 @@
+"""The facts in conf/data against the real images, where these are present."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fakes import offline  # noqa: F401  (a fixture)
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torchvision import datasets
+
+from resnet_lab.data.sources import Source
+from resnet_lab.data.torchvision_files import files_of, missing
+from resnet_lab.data.torchvision_source import TorchvisionSource
+
+pytestmark = pytest.mark.usefixtures("offline")
+
+REPOSITORY = Path(__file__).parents[2]
+DATA = REPOSITORY / "data"
+CONFIGS = sorted((REPOSITORY / "conf" / "data").glob("*.yaml"))
+
+
+def source_of(facts: Any) -> Source:
+    """Return the source that a YAML describes, or skip the test where it has no files here."""
+    if OmegaConf.is_missing(facts, "root"):
+        pytest.skip("a folder that the user names")
+    source = instantiate(OmegaConf.create({"data": facts, "data_dir": str(DATA)}).data.source)
+    if isinstance(source, TorchvisionSource):
+        # Not `prepare`: it would unpack an archive, and tests do not write to the data directory.
+        files = files_of(getattr(datasets, source.dataset), dict(source.train))
+        if not files or missing(files, DATA):
+            pytest.skip(f"{source.dataset} is not in {DATA}")
+    return source
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_facts(path: Path) -> None:
+    facts = OmegaConf.load(path)
+    source = source_of(facts)
+    pixels, labels = source.read("train")
+    assert pixels.shape[1:] == (facts.image_size, facts.image_size, facts.channels)
+    assert len(source.classes) == facts.num_classes
+    assert labels.unique().tolist() == list(range(facts.num_classes))
+
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    for channel in range(facts.channels):
+        counts = pixels[..., channel].flatten().bincount(minlength=256).double()
+        mean = (counts @ levels / counts.sum()).item()
+        std = (counts @ (levels - mean) ** 2 / counts.sum()).sqrt().item()
+        assert facts.mean[channel] == pytest.approx(mean, abs=5e-4)
+        assert facts.std[channel] == pytest.approx(std, abs=5e-4)
