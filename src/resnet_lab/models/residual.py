@@ -1,0 +1,172 @@
+"""The parts that residual networks are built of: block, shortcut, stage, initialisation.
+
+    y = F(x) + shortcut(x)
+
+Here are the shortcuts (He et al. 2015, section 3.3), and what acts on the branch F of any block:
+squeeze-and-excitation (Hu et al. 2018, arXiv:1709.01507) and stochastic depth (Huang et al. 2016,
+arXiv:1603.09382). The branches themselves are in the file of their family.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import SqueezeExcitation, StochasticDepth
+
+from resnet_lab.models.checkpointing import CheckpointedSequential
+
+
+class ResidualBlock(nn.Module):
+    """A shortcut and the options of its branch; a subclass adds the branch.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: 1, or 2 to halve height and width.
+        shortcut: `A`, `B` or `C`; None for a plain block, which has no shortcut.
+        projection_norm: Whether a projection is followed by a batch norm.
+        squeeze_excitation: Whether to weigh the channels of the branch, by a reduction of 16.
+        drop_rate: Probability, for each image of a training batch, that the branch is dropped.
+            Branches that stay are scaled up to keep the mean, so evaluation needs no correction.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        *,
+        shortcut: str | None = "B",
+        projection_norm: bool = True,
+        squeeze_excitation: bool = False,
+        drop_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.downsample = make_shortcut(
+            shortcut, in_channels, out_channels, stride, norm=projection_norm
+        )
+        self.se: nn.Module = nn.Identity()
+        if squeeze_excitation:
+            self.se = SqueezeExcitation(out_channels, max(out_channels // 16, 1))
+        self.drop_path: nn.Module = nn.Identity()
+        if drop_rate:
+            self.drop_path = StochasticDepth(drop_rate, mode="row")
+
+    def add_shortcut(self, branch: Tensor, x: Tensor) -> Tensor:
+        """Return F(x) + shortcut(x). May overwrite `branch`, never `x`."""
+        out: Tensor = self.drop_path(self.se(branch))
+        if self.downsample is not None:
+            out += self.downsample(x)
+        return out
+
+    def zero_branch(self) -> None:
+        """Make F(x) zero, so that the block starts as its shortcut (Goyal et al. 2017)."""
+        raise NotImplementedError
+
+
+class PaddedIdentity(nn.Module):
+    """Shortcut A: every stride-th pixel, and zeros for the channels that are new. No parameters."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        if out_channels < in_channels:
+            raise ValueError(
+                f"shortcut A cannot narrow {in_channels} channels to {out_channels}: use B or C"
+            )
+        self.stride = stride
+        self.new_channels = out_channels - in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, out_channels, H / stride, W / stride], sizes rounded up."""
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, 0, self.new_channels))
+
+
+def make_shortcut(
+    kind: str | None, in_channels: int, out_channels: int, stride: int, *, norm: bool
+) -> nn.Module | None:
+    """Return shortcut A, B or C for these shapes; None, for a plain block, if `kind` is None."""
+    if kind is None:
+        return None
+    same_shape = stride == 1 and in_channels == out_channels
+    if kind == "C" or (kind == "B" and not same_shape):
+        projection = conv1x1(in_channels, out_channels, stride)
+        if norm:
+            return nn.Sequential(projection, nn.BatchNorm2d(out_channels))
+        return nn.Sequential(projection)
+    return nn.Identity() if same_shape else PaddedIdentity(in_channels, out_channels, stride)
+
+
+def make_stages(
+    block: Callable[..., ResidualBlock],
+    in_channels: int,
+    layers: Sequence[int],
+    widths: Sequence[int],
+    *,
+    stochastic_depth: float,
+    checkpoint_activations: bool,
+) -> tuple[list[nn.Sequential], int]:
+    """Return the stages, `layers[i]` blocks of width `widths[i]`, and the channels that leave them.
+
+    Every stage but the first begins with stride 2. The drop rate rises linearly, block by block,
+    from near 0 to `stochastic_depth`.
+    """
+    container = CheckpointedSequential if checkpoint_activations else nn.Sequential
+    stages: list[nn.Sequential] = []
+    built = 0
+    for depth, width in zip(layers, widths, strict=True):
+        blocks: list[ResidualBlock] = []
+        for index in range(depth):
+            built += 1
+            stride = 2 if stages and index == 0 else 1
+            drop_rate = stochastic_depth * built / sum(layers)
+            blocks.append(block(in_channels, width, stride, drop_rate=drop_rate))
+            in_channels = blocks[-1].out_channels
+        stages.append(container(*blocks))
+    return stages, in_channels
+
+
+def initialise(network: nn.Module, *, zero_init_residual: bool = False) -> None:
+    """Draw convolutions from the normal of He et al. 2015 (arXiv:1502.01852): fan out, ReLU."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    if zero_init_residual:
+        for module in network.modules():
+            if isinstance(module, ResidualBlock):
+                module.zero_branch()
+
+
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Return a 3x3 convolution with padding 1 and no bias: a batch norm follows."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, groups=groups, bias=False)
+
+
+def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """Return a 1x1 convolution without bias."""
+    return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+
+
+def check_choice(what: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Raise a ValueError that names the allowed values unless `value` is one of them."""
+    *others, last = choices = list(allowed)
+    if value not in choices:
+        raise ValueError(f"{what} {value} is unknown: use {', '.join(map(str, others))} or {last}")
+
+
+def blocks_per_stage(depth: int, step: int, extra: int, published: str) -> int:
+    """Return n of depth = step * n + extra.
+
+    Raises:
+        ValueError: There is no such n >= 1; the message names the nearest depths.
+    """
+    n, rest = divmod(depth - extra, step)
+    if n < 1 or rest:
+        below = max(n, 1) * step + extra
+        raise ValueError(
+            f"depth {depth} is not {step}n+{extra}: "
+            f"use {below} or {below + step} (published: {published})"
+        )
+    return n
