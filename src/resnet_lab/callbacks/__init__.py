@@ -1,0 +1,1 @@
+"""One small callback a file."""

@@ -1,0 +1,104 @@
+"""Show the network: its layers, their output shapes and parameters."""
+
+import logging
+from typing import NamedTuple
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.table import Table
+from torch import Tensor, nn
+
+from resnet_lab.console import show
+
+log = logging.getLogger(__name__)
+
+
+class Layer(NamedTuple):
+    """One module of a network, as a forward pass met it."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]  # of its output, without the batch
+    parameters: int  # its own and its children's
+
+
+class ModelSummary(Callback):
+    """Print the layers down to some depth; write all of them to the run's log.
+
+    Args:
+        depth: of the names that are printed (`layer1.0` has depth 2); None prints every layer.
+    """
+
+    def __init__(self, depth: int | None = 2) -> None:
+        self.depth = depth
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Trace one blank image through the network."""
+        if not trainer.is_global_zero:
+            return
+        net: nn.Module = pl_module.net  # type: ignore[assignment]
+        facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
+        example = torch.zeros(
+            1, facts["channels"], facts["image_size"], facts["image_size"], device=pl_module.device
+        )
+        layers = trace(net, example)
+        log.debug("layers\n%s", "\n".join(f"{layer}" for layer in layers))
+        table = Table(
+            title=f"{type(net).__name__} on {tuple(example.shape[1:])}", title_justify="left"
+        )
+        for heading, justify in (("layer", "left"), ("type", "left"), ("output", "left")):
+            table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        table.add_column("parameters", justify="right")
+        for layer in layers:
+            if layer.name and (self.depth is None or layer.name.count(".") < self.depth):
+                shape = " x ".join(str(side) for side in layer.shape)
+                count = f"{layer.parameters:,}" if layer.parameters else ""
+                table.add_row(layer.name, layer.kind, shape, count)
+        trained = sum(p.numel() for p in net.parameters() if p.requires_grad)
+        total = sum(p.numel() for p in net.parameters())
+        table.add_section()
+        table.add_row("total", "" if trained == total else f"{trained:,} trained", "", f"{total:,}")
+        show(table)
+
+
+@torch.no_grad()
+def trace(net: nn.Module, example: Tensor) -> list[Layer]:
+    """Return the layers of a network in the order of a forward pass, each with its output shape.
+
+    Args:
+        net: left as it was, in its own training or evaluation mode.
+        example: input, float32 [1, C, H, W].
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    order: list[str] = []
+
+    def hook(name: str) -> list[torch.utils.hooks.RemovableHandle]:
+        def begin(module: nn.Module, inputs: object) -> None:
+            order.append(name)
+
+        def end(module: nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                shapes[name] = tuple(output.shape[1:])
+
+        module = modules[name]
+        return [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
+
+    modules = dict(net.named_modules())
+    handles = [handle for name in modules for handle in hook(name)]
+    training = net.training
+    try:
+        net.eval()(example)
+    finally:
+        net.train(training)
+        for handle in handles:
+            handle.remove()
+    return [
+        Layer(
+            name,
+            type(modules[name]).__name__,
+            shapes[name],
+            sum(p.numel() for p in modules[name].parameters()),
+        )
+        for name in dict.fromkeys(order)
+        if name in shapes
+    ]

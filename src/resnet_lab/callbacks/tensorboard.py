@@ -1,0 +1,103 @@
+"""What TensorBoard shows besides curves: images, graph, configuration, hyperparameters."""
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import OmegaConf
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from torchvision.utils import make_grid
+
+from resnet_lab.config import flat
+from resnet_lab.run import Run
+
+# Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
+HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")
+
+
+class TensorBoardRecord(Callback):
+    """Write once: a grid of training images, the graph, the configuration, the hyperparameters.
+
+    The configuration and what the user typed are read from the run directory.
+
+    Args:
+        images: number of images in the grid; 0 for none.
+        graph: whether to trace the network's graph.
+    """
+
+    def __init__(self, images: int = 32, graph: bool = True) -> None:
+        self.images = images
+        self.graph = graph
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the configuration and declare the hyperparameters."""
+        writer = _writer(trainer)
+        if writer is None or trainer.global_step > 0:
+            return
+        run = Run.load(trainer.default_root_dir)
+        text = OmegaConf.to_yaml(run.config)
+        writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()))
+        metrics = dict.fromkeys((run.config.monitor, "test/acc", "test/loss"), 0.0)
+        for summary in hparams(_hyperparameters(run), metrics):  # type: ignore[no-untyped-call]
+            # Straight to the file: SummaryWriter.add_hparams starts a run of its own and logs a
+            # made-up value for each metric. The metrics' values come from the curves.
+            writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: tuple[Tensor, Tensor],
+        batch_idx: int,
+    ) -> None:
+        """Show the first training batch as the network sees it."""
+        writer = _writer(trainer)
+        if writer is not None and trainer.global_step == 0 and batch_idx == 0 and self.images:
+            facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
+            images = batch[0][: self.images].detach().float().cpu()
+            mean, std = (torch.tensor(facts[key])[:, None, None] for key in ("mean", "std"))
+            grid = make_grid((images * std + mean).clamp(0, 1), nrow=8, padding=1)
+            writer.add_image("train/images", grid, 0)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the graph; at the end, so that training starts without waiting for the trace."""
+        writer = _writer(trainer)
+        if writer is None or not self.graph:
+            return
+        facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
+        size = facts["image_size"]
+        example = torch.zeros(1, facts["channels"], size, size)
+        net = copy.deepcopy(pl_module.net).cpu().float().eval()  # type: ignore[union-attr]
+        with warnings.catch_warnings():  # TensorBoard reads graphs of torch.jit.trace only
+            warnings.simplefilter("ignore")
+            writer.add_graph(net, example)
+        self.graph = False
+
+
+def _hyperparameters(run: Run) -> dict[str, Any]:
+    values = flat(run.config)
+    names = list(HYPERPARAMETERS)
+    for override in run.status["overrides"]:
+        name = override.lstrip("+~").partition("=")[0]
+        names.append(name if name in values else f"{name}.name")  # a group: data=cifar10
+    return {
+        name: values[name] if isinstance(values[name], bool | int | float) else str(values[name])
+        for name in dict.fromkeys(names)
+        if name in values
+    }
+
+
+def _writer(trainer: Trainer) -> SummaryWriter | None:
+    """Return the TensorBoard writer of the process that leads, if there is one."""
+    if not trainer.is_global_zero:
+        return None
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            writer: SummaryWriter = logger.experiment
+            return writer
+    return None

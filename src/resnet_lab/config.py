@@ -1,0 +1,210 @@
+"""The bridge between Hydra and the package: resolvers, building objects, errors for people.
+
+This is the one place that instantiates what a configuration names.
+"""
+
+import difflib
+import inspect
+import math
+import types
+import typing
+import zlib
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+CONF = Path(__file__).resolve().parents[2] / "conf"  # absolute: works from any working directory
+
+
+def register_resolvers() -> None:
+    """Teach OmegaConf the functions that `conf/` uses in `${...}`; safe to call again."""
+    for name, resolver, cached in (
+        ("best_precision", _best_precision, False),
+        ("job_dir", job_dir, False),
+        ("mode_of", mode_of, False),
+        ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
+        ("num_classes_in", _num_classes_in, False),
+    ):
+        OmegaConf.register_new_resolver(name, resolver, replace=True, use_cache=cached)
+
+
+def mode_of(monitor: str) -> str:
+    """Return whether a metric is better when lower ("min": losses) or higher ("max")."""
+    return "min" if monitor.split("/")[-1].startswith("loss") else "max"
+
+
+def new_dir(given: str | None, parent: str, name: str) -> str:
+    """Return `given`, or make a directory `parent/name` that is this process's alone.
+
+    Making it here, atomically, is what keeps two launches in the same second apart: the second
+    finds the name taken and gets `name-2`.
+    """
+    if given is not None:
+        return str(given)
+    Path(parent).mkdir(parents=True, exist_ok=True)
+    for number in range(1, 10_000):
+        path = Path(parent) / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return str(path)
+    raise ValueError(f"{parent} holds 10,000 directories called {name}: clear it")
+
+
+def job_dir(overrides: str) -> str:
+    """Turn a job's overrides into one directory name, whatever their values hold."""
+    name = overrides.replace("/", "_") or "default"
+    if len(name) <= 150:
+        return name
+    return f"{name[:140]}-{zlib.crc32(name.encode()):08x}"
+
+
+def _best_precision(accelerator: str) -> str:
+    from resnet_lab.device import best_precision  # imports torch: only where it is needed
+
+    return best_precision(accelerator)
+
+
+def _num_classes_in(root: str) -> int:
+    from resnet_lab.data.image_folder import class_names
+
+    return len(class_names(root))
+
+
+def build(cfg: DictConfig, key: str, *, without: tuple[str, ...] = (), **arguments: Any) -> Any:
+    """Make the object that `cfg[key]` describes by its `_target_`.
+
+    Args:
+        cfg: the whole configuration, for interpolations.
+        key: dotted path of the node; a node that is null or absent gives None.
+        without: entries of the node that other nodes read but the target does not take.
+        **arguments: further arguments of the target.
+
+    Raises:
+        ValueError: an argument has the wrong type, is unknown or is refused by the target; the
+            message begins with the key.
+    """
+    node = OmegaConf.select(cfg, key)
+    if node is None:
+        return None
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    plain = {name: value for name, value in plain.items() if name not in without}
+    _check_types(key, plain)
+    try:
+        return instantiate(plain, **arguments, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, ValueError | OSError):
+            raise type(cause)(*cause.args) from cause
+        raise ValueError(f"{key}: {one_line(cause)}") from cause
+
+
+def _check_types(key: str, node: Any) -> None:
+    """Hold the scalars of a node to the annotations of its target, before anything is built."""
+    if isinstance(node, list):
+        for number, item in enumerate(node):
+            _check_types(f"{key}.{number}", item)
+    if not isinstance(node, dict):
+        return
+    for name, value in node.items():
+        _check_types(f"{key}.{name}", value)
+    if "_target_" not in node:
+        return
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:
+        raise ValueError(f"{key}._target_={node['_target_']}: {one_line(error)}") from error
+    function = target.__init__ if inspect.isclass(target) else target
+    parameters = inspect.signature(target).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for name in node:
+            if name not in parameters and not name.startswith("_"):
+                raise ValueError(
+                    f"{key}.{name}: {target.__name__} takes no such argument; "
+                    + _closest(name, list(parameters))
+                )
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):  # annotations that cannot be read outside their module
+        return
+    for name, value in node.items():
+        if name in hints and not _admits(hints[name], value):
+            expected = getattr(hints[name], "__name__", None) or str(hints[name])
+            if isinstance(hints[name], types.UnionType) or typing.get_origin(hints[name]):
+                expected = str(hints[name]).replace("typing.", "")
+            raise ValueError(f"{key}.{name}={value}: expected {expected}")
+
+
+def _admits(hint: Any, value: Any) -> bool:
+    """Whether a plain number, string or bool fits an annotation; True where that is not known."""
+    if not isinstance(value, str | int | float):
+        return True
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_admits(option, value) for option in typing.get_args(hint))
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (str, bool):
+        return isinstance(value, hint)
+    if hint is type(None) or inspect.isclass(hint):
+        return isinstance(value, hint) if hint is not object else True
+    return True
+
+
+def flat(cfg: DictConfig) -> dict[str, Any]:
+    """Return every leaf of a configuration by its dotted key, resolved, as plain types."""
+    leaves: dict[str, Any] = {}
+
+    def walk(prefix: str, node: Any) -> None:
+        if isinstance(node, dict) and node:
+            for name, value in node.items():
+                walk(f"{prefix}.{name}" if prefix else str(name), value)
+        else:
+            leaves[prefix] = node
+
+    walk("", OmegaConf.to_container(cfg, resolve=True))
+    return leaves
+
+
+def one_line(error: BaseException) -> str:
+    """Say in one line what went wrong and, where it is known, the way out."""
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option}: no such option; {_closest(option, list(error.options))}"
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+    if isinstance(cause, OmegaConfBaseException) and cause.key is not None:
+        where = cause.full_key or str(cause.key)
+        known = [str(name) for name in cause.parent_node or () if name != "hydra"]
+        if "is not in struct" in str(cause):
+            return f"{where}: no such key; {_closest(str(cause.key), known)}"
+        if "Missing mandatory value" in str(cause):
+            return f"{where} has no value yet: set it with {where}=..."
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not a valid override: {error.message.splitlines()[0]}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    expected = isinstance(error, ValueError | OSError) or "hydra" in type(error).__module__
+    return text if expected else f"{type(error).__name__}: {text}"
+
+
+def _closest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return "there are " + ", ".join(sorted(known)) if known else "there are none"
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value is a number that JSON and TensorBoard can hold."""
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,97 @@
+"""What a person sees: messages, tables, one line for an error."""
+
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from resnet_lab.config import one_line
+
+log = logging.getLogger(__name__)
+
+# `HYDRA_FULL_ERROR=1` shows tracebacks. Hydra is told so in any case: its exceptions are then ours.
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+os.environ["HYDRA_FULL_ERROR"] = "1"
+
+
+def set_up_logging() -> None:
+    """Print messages plainly, and warnings of libraries."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    logging.getLogger("resnet_lab").setLevel(logging.DEBUG)
+    if not any(isinstance(handler, _Printer) for handler in root.handlers):
+        root.addHandler(_Printer())
+    logging.captureWarnings(True)
+
+
+def quiet_lightning() -> None:
+    """Send Lightning's messages to the run's log, not the terminal; call after its import."""
+    # A message of torch 2.14 to Lightning 2.6 at each fit; nothing of ours can be changed for it.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()  # added when it is imported
+        logger.propagate = True
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_tips)
+
+
+def _no_tips(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()
+
+
+class _Printer(logging.Handler):
+    """Print our messages, and warnings of others, through Rich's console above its live bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        ours = record.name.startswith("resnet_lab") and record.levelno >= logging.INFO
+        if ours or record.levelno >= logging.WARNING:
+            console().print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+
+
+def console() -> Console:
+    """Return Rich's console, which Lightning's progress bar shares."""
+    from rich import get_console
+
+    return get_console()
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a table, and write it to the run's log as plain text."""
+    console().print(renderable, soft_wrap=isinstance(renderable, Text))
+    plain = Console(width=120, file=io.StringIO(), color_system=None)
+    with plain.capture() as captured:
+        plain.print(renderable)
+    log.debug("\n%s", captured.get())
+
+
+@contextmanager
+def errors_in_one_line(
+    again: Callable[[], str] | None = None, *, end: bool = True
+) -> Iterator[None]:
+    """Print one line on stderr instead of a traceback, and end the process with exit code 1.
+
+    Args:
+        again: what to say of an exception that was printed before, further down.
+        end: False lets the exception go on, printed.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except Exception as error:
+        if TRACEBACKS:
+            raise
+        printed = getattr(error, "_printed", False)
+        text = again() if printed and again else one_line(error)
+        print(f"error: {text}", file=sys.stderr, flush=True)
+        error._printed = True  # type: ignore[attr-defined]
+        if not end:
+            raise
+        raise SystemExit(1) from None

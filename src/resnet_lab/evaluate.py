@@ -1,0 +1,116 @@
+"""Evaluate a run: accuracy with its interval, loss, and the accuracy of each class.
+
+    python -m resnet_lab.evaluate logs/runs/<run> [--split val] [--checkpoint last] [--json]
+
+Everything else comes from the run directory.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from resnet_lab.config import register_resolvers
+from resnet_lab.console import console, errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.run import Run
+
+
+def evaluate(
+    run: Run, split: str = "test", checkpoint: str = "best", data_dir: str | None = None
+) -> dict[str, Any]:
+    """Measure a checkpoint of a run on a split of its data.
+
+    Args:
+        run: a run directory.
+        split: "test" or "val".
+        checkpoint: "best", "last" or a path.
+        data_dir: where the data lies now; None: where it lay when the run was trained.
+
+    Returns:
+        `acc` with its 95 % interval `acc_low`, `acc_high`, `loss` (nats), `images`, and `classes`:
+        the same for each class by its name. `acc_top5` where there are more than 5 classes.
+
+    Raises:
+        ValueError: no such checkpoint or data, or the data has another number of classes.
+    """
+    from lightning import Trainer
+
+    from resnet_lab.metrics import proportion
+
+    quiet_lightning()
+    if data_dir is not None:
+        run.config.data_dir = data_dir
+    task, facts = run.load_task(checkpoint)
+    data = run.build_data(facts)
+    trainer = Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=run.config.trainer.precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    if split == "test":
+        trainer.test(task, datamodule=data, verbose=False)
+        sums = task.test_sums
+    else:
+        data.setup("validate")
+        if data.size("val") == 0:
+            raise ValueError(
+                f"{run.shown} was trained without a validation split: use --split test"
+            )
+        trainer.validate(task, datamodule=data, verbose=False)
+        sums = task.val_sums
+    correct, seen = sums.correct.tolist(), sums.seen.tolist()
+    return {
+        "run": str(run.shown),
+        "checkpoint": checkpoint,
+        "split": split,
+        **{name: float(value) for name, value in sums.compute().items()},
+        **proportion(sum(correct), sum(seen)),
+        "classes": {
+            name: proportion(right, total)
+            for name, right, total in zip(facts["classes"], correct, seen, strict=True)
+        },
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m resnet_lab.evaluate", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("run", help="run directory")
+    parser.add_argument("--split", choices=("test", "val"), default="test")
+    parser.add_argument("--checkpoint", default="best", help="best, last or a path")
+    parser.add_argument("--data-dir", help="where the data lies now")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    register_resolvers()
+    set_up_logging()
+    with errors_in_one_line():
+        result = evaluate(
+            Run.load(options.run), options.split, options.checkpoint, options.data_dir
+        )
+        print(json.dumps(result, indent=2)) if options.json else _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    table = Table("class", "images", "accuracy %", "95 % interval", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = [*result["classes"].items(), ("all", result)]
+    for name, entry in rows:
+        if name == "all":
+            table.add_section()
+        interval = f"{100 * entry['acc_low']:.1f} to {100 * entry['acc_high']:.1f}"
+        table.add_row(name, f"{entry['images']:,}", f"{100 * entry['acc']:.2f}", interval)
+    console().print(table)
+    more = f", top-5 accuracy {100 * result['acc_top5']:.2f} %" if "acc_top5" in result else ""
+    console().print(f"{result['split']} loss {result['loss']:.4f}{more}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

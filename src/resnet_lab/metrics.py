@@ -1,0 +1,72 @@
+"""What is measured of a classifier, and how sure one may be of it."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+
+class ClassificationSums(Metric):
+    """Sums over images, kept on the device until somebody reads them.
+
+    One metric with a handful of sums, rather than a collection of metrics with their own checks,
+    keeps an update to a few small kernels; torchmetrics adds the sums of several devices.
+
+    Args:
+        num_classes: number of classes; top-5 accuracy is kept from 6 classes on.
+    """
+
+    full_state_update = False
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.top5 = num_classes > 5
+        self.loss: Tensor
+        self.seen: Tensor
+        self.correct: Tensor
+        self.correct_top5: Tensor
+        counts = torch.zeros(num_classes, dtype=torch.int64)
+        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("seen", counts.clone(), dist_reduce_fx="sum")  # images of each class
+        self.add_state("correct", counts.clone(), dist_reduce_fx="sum")  # of those, found
+        self.add_state("correct_top5", counts.new_zeros(()), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: logits [B, num_classes] of any float type, labels int64 [B]."""
+        logits = logits.float()
+        self.loss += F.cross_entropy(logits, labels, reduction="sum")
+        hits = logits.argmax(1) == labels
+        self.seen.index_add_(0, labels, torch.ones_like(labels))
+        self.correct.index_add_(0, labels, hits.long())
+        if self.top5:
+            self.correct_top5 += (logits.topk(5, 1).indices == labels[:, None]).sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return mean cross-entropy `loss` (nats), `acc` and, where kept, `acc_top5` in [0, 1]."""
+        count = self.seen.sum()
+        values = {"loss": self.loss / count, "acc": self.correct.sum() / count}
+        if self.top5:
+            values["acc_top5"] = self.correct_top5 / count
+        return values
+
+
+def proportion(correct: int, images: int) -> dict[str, float | int]:
+    """Return an accuracy with its 95 % interval (Wilson 1927), and the number of images.
+
+    The interval covers the sampling of the images, not the spread from one seed to the next.
+    """
+    if images == 0:
+        return {"acc": math.nan, "acc_low": 0.0, "acc_high": 1.0, "images": 0}
+    z2 = 1.959964**2
+    share = correct / images
+    middle = share + z2 / (2 * images)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * images)) / images)
+    scale = 1 + z2 / images
+    return {
+        "acc": share,
+        "acc_low": max(0.0, (middle - half) / scale),
+        "acc_high": min(1.0, (middle + half) / scale),
+        "images": images,
+    }

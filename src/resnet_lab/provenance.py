@@ -1,0 +1,33 @@
+"""Which code and which libraries made a result."""
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
+    packages = ("resnet-lab", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+            found[package] = "unknown"
+    return found
+
+
+def commit() -> str | None:
+    """Return the git commit of the source, with `+` where the work tree differs from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
+        return None
+    return f"{head}+" if dirty.strip() else head

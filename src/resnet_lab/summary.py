@@ -1,0 +1,45 @@
+"""What a run came to, for the person who started it."""
+
+import shlex
+from typing import Any
+
+from rich.text import Text
+
+from resnet_lab.console import show
+from resnet_lab.run import Run
+
+
+def percent(test: dict[str, Any]) -> str:
+    """Format an accuracy with its 95 % interval, in percent."""
+    return (
+        f"{100 * test['acc']:.2f} %  (95 % interval {100 * test['acc_low']:.2f} to "
+        f"{100 * test['acc_high']:.2f}, {test['images']:,} images)"
+    )
+
+
+def show_summary(run: Run) -> None:
+    """Print the result of a finished run and the commands to try next."""
+    if not run.leads:
+        return
+    status = run.status
+    directory = shlex.quote(str(run.shown))
+    rows = []
+    if "test" in status:
+        rows.append(("test accuracy", percent(status["test"])))
+    if "best" in status:
+        best = status["best"]
+        rows.append(
+            (f"best {best['monitor']}", f"{best['value']:.4f}  (epoch {best['epoch'] + 1})")
+        )
+    speed = f"{status.get('images_per_second', 0):,.0f} images/s"
+    rows += [
+        ("epochs", f"{status.get('epochs', 0)} in {status.get('seconds', 0):.1f} s, {speed}"),
+        ("device", f"{status.get('device')}, {status.get('precision')}"),
+        ("run", directory),
+        ("next", f"python -m resnet_lab.evaluate {directory}"),
+        ("", f"tensorboard --logdir {shlex.quote(str(run.shown.parent))}"),
+        ("", "python -m resnet_lab.train -m optimizer.lr=0.1,0.05 seed=0,1,2"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = (Text.assemble((f"{name:<{width}}  ", "bold"), value) for name, value in rows)
+    show(Text("\n").join(lines))

@@ -1,0 +1,130 @@
+"""Train a network: compose, build, fit, test, record.
+
+    python -m resnet_lab.train data=cifar10 model=resnet20        one run
+    python -m resnet_lab.train -m optimizer.lr=0.1,0.05 seed=0,1  a sweep
+    python -m resnet_lab.train --resume logs/runs/<run>           go on with an interrupted run
+
+Torch and Lightning are imported where they are first needed, so that `--help` and `--cfg job`
+answer at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from resnet_lab.config import CONF, build, register_resolvers
+from resnet_lab.console import (
+    errors_in_one_line,
+    quiet_lightning,
+    set_up_logging,
+)
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from resnet_lab.run import Run
+
+register_resolvers()
+outcomes: list[bool] = []  # of the jobs that this process has run
+
+
+def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ()) -> float | None:
+    """Train in a run directory, or go on with the run that is there, or return it if it is done.
+
+    Args:
+        cfg: a composed configuration.
+        directory: the run directory.
+        overrides: what the user typed, for the records.
+
+    Returns:
+        The best value of `cfg.monitor` over all epochs.
+
+    Raises:
+        ValueError: something in the configuration, the data or the directory is not as it must be.
+    """
+    from resnet_lab.run import Run
+    from resnet_lab.summary import show_summary
+
+    with Run.open(directory, cfg, overrides) as run:
+        if not run.done:
+            fit_and_test(run)
+        show_summary(run)
+    best: float | None = run.status.get("best", {}).get("value")
+    return best
+
+
+def fit_and_test(run: "Run") -> None:
+    """Train from the run's last checkpoint, or from the start; test the best checkpoint."""
+    from lightning import seed_everything
+
+    from resnet_lab.callbacks.status import Status
+    from resnet_lab.device import check_accelerator, describe
+    from resnet_lab.distributed import further_processes
+
+    quiet_lightning()
+    cfg = run.config
+    check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
+    run.update(device=describe(cfg.trainer.accelerator), precision=cfg.trainer.precision)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    data = run.build_data()
+    data.prepare_data()
+    data.setup("fit")
+    task = run.build_task()
+    task.check(data.facts(), validates=data.size("val") > 0)
+    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
+    loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
+    trainer: Trainer = build(
+        cfg,
+        "trainer",
+        callbacks=[Status(run, cfg.monitor), *filter(None, callbacks)],
+        logger=list(filter(None, loggers)),
+        default_root_dir=run.directory,
+        limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
+    )
+    with further_processes(run.directory):
+        last = run.checkpoint("last") if run.has_checkpoint("last") else None
+        trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
+        if cfg.test:
+            best = run.checkpoint("best") if run.has_checkpoint("best") else None
+            trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
+    run.finish(task.test_sums if cfg.test else None)
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+def job(cfg: DictConfig) -> float | None:
+    """Run one job of Hydra's; of a sweep's jobs, the others run when one has failed."""
+    set_up_logging()
+    context = HydraConfig.get()
+    sweeping = context.mode == RunMode.MULTIRUN
+    try:
+        with errors_in_one_line(end=not sweeping):
+            value = train(cfg, context.runtime.output_dir, list(context.overrides.task))
+    except Exception:
+        outcomes.append(False)
+        raise
+    outcomes.append(True)
+    return value
+
+
+def main() -> None:
+    """Run the command line."""
+    outcomes.clear()
+    with errors_in_one_line(lambda: f"{outcomes.count(False)} of {len(outcomes)} jobs failed"):
+        if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:
+            from resnet_lab.run import Run
+
+            set_up_logging()
+            earlier = Run.load(sys.argv[2])
+            train(earlier.config, earlier.directory)
+        else:
+            job()
+
+
+if __name__ == "__main__":
+    main()

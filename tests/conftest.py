@@ -1,0 +1,75 @@
+"""What all tests share: a network that cannot be reached, small configurations, the real data."""
+
+import os
+import socket
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from resnet_lab.config import CONF, register_resolvers
+
+REPOSITORY = CONF.parent
+REAL_DATA = Path(os.environ.get("RESNET_LAB_DATA", REPOSITORY / "data")).absolute()
+
+# The smallest run that goes through everything: a network of 8 layers, 3 batches, 2 epochs.
+TINY = (
+    "model.depth=8",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
+    "trainer.limit_train_batches=3",
+    "callbacks.progress=null",
+    "callbacks.summary=null",
+)
+
+Compose = Callable[..., DictConfig]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail on any connection beyond this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        if self.family != socket.AF_UNIX and host not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"a test wanted to reach {address}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a directory of the test's own, with the data where it really is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNET_LAB_DATA", str(REAL_DATA))
+    monkeypatch.setenv("RESNET_LAB_LOGS", str(tmp_path / "logs"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tiny tensors are faster on one thread, and sums come out the same everywhere."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+
+
+@pytest.fixture
+def composed() -> Iterator[Compose]:
+    """A function that composes `conf/train.yaml` with overrides."""
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield lambda *overrides: compose("train", list(overrides))
+
+
+@pytest.fixture
+def tiny(composed: Compose) -> Compose:
+    """A function that composes the tiny run with further overrides."""
+    return lambda *overrides: composed(*TINY, *overrides)

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from resnet_lab.config import build, flat, job_dir, mode_of, new_dir, one_line
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode"),
+    [("val/loss", "min"), ("train/loss", "min"), ("val/acc", "max"), ("val/acc_top5", "max")],
+)
+def test_the_direction_follows_from_the_metric(monitor: str, mode: str) -> None:
+    assert mode_of(monitor) == mode
+
+
+def test_new_directories_never_coincide(tmp_path: Path) -> None:
+    made = [new_dir(None, str(tmp_path / "runs"), "now") for _ in range(3)]
+    assert [Path(path).name for path in made] == ["now", "now-2", "now-3"]
+    assert new_dir("given", str(tmp_path), "now") == "given"
+
+
+def test_a_job_directory_is_one_name_of_bearable_length() -> None:
+    assert job_dir("optimizer.lr=0.1,seed=0") == "optimizer.lr=0.1,seed=0"
+    assert job_dir("") == "default"
+    assert "/" not in job_dir("data.root=/a/b")
+    long = [job_dir(f"x={'y' * 300}{end}") for end in "ab"]
+    assert all(len(name) < 160 for name in long)
+    assert long[0] != long[1]
+
+
+class Part:
+    def __init__(self, size: int, rate: float = 0.1, name: str | None = None, deep: bool = True):
+        self.size, self.rate, self.name = size, rate, name
+        if size == 13:
+            raise ValueError("13 brings bad luck")
+
+
+def node(**values: object):
+    return OmegaConf.create({"part": {"_target_": f"{__name__}.Part", **values}})
+
+
+def test_build_makes_the_object() -> None:
+    part = build(node(size=3, rate=1, hint="for others"), "part", without=("hint",), name="x")
+    assert (part.size, part.rate, part.name) == (3, 1, "x")
+    assert build(OmegaConf.create({"part": None}), "part") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"size": "big"}, "part.size=big: expected int"),
+        ({"size": True}, "part.size=True: expected int"),
+        ({"size": 1.5}, "part.size=1.5: expected int"),
+        ({"size": 1, "rate": "x"}, "part.rate=x: expected float"),
+        ({"size": 1, "name": 5}, r"part.name=5: expected str \| None"),
+        ({"size": 1, "deep": 1}, "part.deep=1: expected bool"),
+        (
+            {"size": 1, "colour": 1},
+            "part.colour: Part takes no such argument; there are deep, name, rate, size",
+        ),
+        ({}, "part: .*missing 1 required"),
+        ({"size": 13}, "^13 brings bad luck$"),
+    ],
+)
+def test_build_names_what_is_wrong(values, text) -> None:
+    with pytest.raises(ValueError, match=text) as caught:
+        build(node(**values), "part")
+    assert "\n" not in one_line(caught.value)
+
+
+def test_a_target_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ValueError, match=r"part._target_=no.such.Thing"):
+        build(OmegaConf.create({"part": {"_target_": "no.such.Thing"}}), "part")
+
+
+def test_flat_lists_every_leaf() -> None:
+    cfg = OmegaConf.create({"a": {"b": 1, "c": "${a.b}", "d": {}}, "e": [1, 2]})
+    assert flat(cfg) == {"a.b": 1, "a.c": 1, "a.d": {}, "e": [1, 2]}
+
+
+def test_unexpected_errors_keep_their_type() -> None:
+    assert one_line(KeyError("x")) == "KeyError: 'x'"
+    assert one_line(ValueError("two\nlines")) == "two lines"
+    assert one_line(RuntimeError()) == "RuntimeError: RuntimeError"

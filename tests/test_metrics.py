@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassAccuracy
+
+from resnet_lab.metrics import ClassificationSums, proportion
+
+
+def test_sums_agree_with_torchmetrics_over_uneven_batches() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sums = ClassificationSums(7)
+    top1, top5 = (MulticlassAccuracy(7, top_k=k, average="micro") for k in (1, 5))
+    all_logits, all_labels = [], []
+    for size in (13, 1, 40):
+        logits = torch.randn(size, 7, generator=generator)
+        labels = torch.randint(7, (size,), generator=generator)
+        for metric in (sums, top1, top5):
+            metric.update(logits, labels)
+        all_logits.append(logits)
+        all_labels.append(labels)
+    values = sums.compute()
+    assert values["acc"] == pytest.approx(top1.compute())
+    assert values["acc_top5"] == pytest.approx(top5.compute())
+    expected = F.cross_entropy(torch.cat(all_logits), torch.cat(all_labels))
+    assert values["loss"] == pytest.approx(expected)
+    assert sums.seen.tolist() == torch.bincount(torch.cat(all_labels), minlength=7).tolist()
+
+
+def test_top5_is_left_out_where_it_says_nothing() -> None:
+    sums = ClassificationSums(5)
+    sums.update(torch.eye(5), torch.arange(5))
+    assert set(sums.compute()) == {"loss", "acc"}
+
+
+def test_reset_forgets() -> None:
+    sums = ClassificationSums(6)
+    sums.update(torch.eye(6), torch.arange(6))
+    sums.reset()
+    sums.update(torch.eye(6), torch.arange(6).flip(0))
+    assert sums.compute()["acc"] == 0
+
+
+# Wilson 1927 as tabulated for 95 %: 8 of 10 gives 0.490 to 0.943.
+@pytest.mark.parametrize(
+    ("correct", "images", "low", "high"),
+    [
+        (8, 10, 0.490, 0.943),
+        (0, 10, 0.0, 0.278),
+        (10, 10, 0.722, 1.0),
+        (9123, 10000, 0.9066, 0.9177),
+    ],
+)
+def test_proportion_gives_the_interval_of_wilson(correct, images, low, high) -> None:
+    found = proportion(correct, images)
+    assert found["acc"] == correct / images
+    assert found["acc_low"] == pytest.approx(low, abs=5e-4)
+    assert found["acc_high"] == pytest.approx(high, abs=5e-4)
+
+
+def test_proportion_of_nothing_says_nothing() -> None:
+    found = proportion(0, 0)
+    assert math.isnan(found["acc"])
+    assert (found["acc_low"], found["acc_high"]) == (0, 1)

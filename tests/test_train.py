@@ -1,0 +1,227 @@
+"""The main job, from a composed configuration to its records."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from resnet_lab.evaluate import evaluate
+from resnet_lab.run import Run
+from resnet_lab.train import train
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def column(run: Path, name: str) -> list[float]:
+    return [float(row[name]) for row in rows(run) if row.get(name)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, request) -> Path:
+    """One finished tiny run, shared by the tests that only read it."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from resnet_lab.config import CONF, register_resolvers
+    from tests.conftest import TINY
+
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*TINY, "optimizer.lr=0.05", "seed=3"])
+    value = train(cfg, directory, ["optimizer.lr=0.05", "seed=3"])
+    (directory / "returned").write_text(str(value))
+    return directory
+
+
+def test_the_run_directory_is_complete(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names >= {"config.yaml", "status.json", "metrics.csv", "train.log", "checkpoints"}
+    assert "hparams.yaml" not in names
+    assert {path.name for path in (finished / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+    }
+    status = json.loads((finished / "status.json").read_text())
+    assert status["state"] == "done"
+    assert status["epochs"] == 2
+    assert status["precision"] == "32-true"
+    assert status["images_per_second"] > 0
+    assert status["seconds"] > 0
+    assert status["test"]["images"] == 360
+    assert status["test"]["acc_low"] < status["test"]["acc"] < status["test"]["acc_high"]
+
+
+def test_the_best_value_is_returned_and_recorded(finished: Path) -> None:
+    best = Run.load(finished).status["best"]
+    assert float((finished / "returned").read_text()) == best["value"]
+    assert best["value"] == pytest.approx(max(column(finished, "val/acc")))
+
+
+def test_checkpoints_hold_plain_things_only(finished: Path) -> None:
+    for path in (finished / "checkpoints").iterdir():
+        assert torch.serialization.get_unsafe_globals_in_checkpoint(path) == []
+        state = torch.load(path, weights_only=True)
+        assert state["data"]["classes"] == list("0123456789")
+        assert all(not key.startswith("_orig_mod") for key in state["state_dict"])
+
+
+def test_tensorboard_shows_curves_images_graph_text_and_hyperparameters(finished: Path) -> None:
+    events = EventAccumulator(str(finished), size_guidance={"scalars": 0}).Reload()
+    tags = events.Tags()
+    assert set(tags["scalars"]) >= {
+        "train/loss", "train/loss_step", "train/acc", "train/acc_step", "val/loss", "val/acc",
+        "test/acc", "test/loss", "lr",
+    }  # fmt: skip
+    assert "hp_metric" not in tags["scalars"]
+    assert tags["images"] == ["train/images"]
+    assert tags["graph"]
+    assert "config/text_summary" in tags["tensors"]
+    hparams = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"optimizer.lr" in hparams
+    assert b"seed" in hparams
+    accuracy = Run.load(finished).status["test"]["acc"]
+    assert events.Scalars("test/acc")[-1].value == pytest.approx(accuracy)
+
+
+def test_a_finished_run_is_returned_and_not_trained_again(
+    finished: Path, tiny, monkeypatch
+) -> None:
+    def never(*args: object, **kwargs: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Trainer, "fit", never)
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
+    value = train(tiny("optimizer.lr=0.05", "seed=3"), finished)
+    assert value == Run.load(finished).status["best"]["value"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_evaluate_finds_what_the_run_recorded(finished: Path) -> None:
+    recorded = Run.load(finished).status
+    found = evaluate(Run.load(finished), "test", "best")
+    assert found["acc"] == recorded["test"]["acc"]
+    assert found["loss"] == pytest.approx(recorded["test"]["loss"], rel=1e-5)
+    assert sum(entry["images"] for entry in found["classes"].values()) == 360
+    validated = evaluate(Run.load(finished), "val", "best")
+    assert validated["acc"] == pytest.approx(recorded["best"]["value"])
+
+
+def test_evaluate_takes_the_checkpoint_of_another_network_apart(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = Run.load(finished)
+    run.config.model.depth = 14
+    with pytest.raises(ValueError, match=r"best.ckpt is of another network: it lacks net.layer1.1"):
+        evaluate(run)
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_does_not(tiny, tmp_path: Path) -> None:
+    losses = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(hash(name) % 1000)
+        train(tiny(f"seed={seed}", "trainer.max_epochs=1"), tmp_path / name)
+        losses[name] = (
+            column(tmp_path / name, "train/loss_step"),
+            column(tmp_path / name, "val/loss"),
+        )
+    assert losses["a"] == losses["b"]
+    assert losses["a"] != losses["c"]
+
+
+class Killed(BaseException):
+    """Like a signal: not an Exception."""
+
+
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    interval, tiny, tmp_path: Path, monkeypatch
+) -> None:
+    from resnet_lab.task import ImageClassifier
+
+    cfg = tiny(
+        "trainer.max_epochs=4", f"scheduler.interval={interval}", "model.stochastic_depth=0.5"
+    )
+    train(cfg.copy(), tmp_path / "whole")
+
+    step = ImageClassifier.training_step
+
+    def killed(self: ImageClassifier, batch: object, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == 2 and batch_idx == 1:
+            raise Killed
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageClassifier, "training_step", killed)
+        with pytest.raises(Killed):
+            train(cfg.copy(), tmp_path / "parts")
+    assert Run.load(tmp_path / "parts").status["state"] == "interrupted"
+    (tmp_path / "parts").rename(tmp_path / "moved")  # a run may move in between
+    train(cfg.copy(), tmp_path / "moved")
+
+    whole, parts = Run.load(tmp_path / "whole"), Run.load(tmp_path / "moved")
+    assert parts.status["best"] == whole.status["best"]
+    assert parts.status["test"] == whole.status["test"]
+    states = [
+        torch.load(run.checkpoint("last"), weights_only=True)["state_dict"]
+        for run in (whole, parts)
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    for name in ("train/loss", "val/acc", "train/loss_step", "lr"):
+        assert column(tmp_path / "moved", name) == column(tmp_path / "whole", name), name
+    curves = [
+        [
+            (event.step, event.value)
+            for event in EventAccumulator(str(path)).Reload().Scalars("val/loss")
+        ]
+        for path in (tmp_path / "whole", tmp_path / "moved")
+    ]
+    assert curves[0] == curves[1]
+
+
+def test_without_checkpoints_the_last_weights_are_tested(tiny, tmp_path: Path) -> None:
+    train(tiny("callbacks.checkpoint=null", "trainer.max_epochs=1"), tmp_path / "run")
+    assert Run.load(tmp_path / "run").status["test"]["images"] == 360
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_the_test_can_be_left_out(tiny, tmp_path: Path) -> None:
+    train(tiny("test=false", "trainer.max_epochs=1"), tmp_path / "run")
+    assert "test" not in Run.load(tmp_path / "run").status
+
+
+def test_early_stopping_stops(tiny, tmp_path: Path) -> None:
+    cfg = tiny(
+        "callbacks=early_stopping", "callbacks.early_stopping.patience=1", "trainer.max_epochs=20",
+        "optimizer.lr=0", "callbacks.progress=null", "callbacks.summary=null",
+    )  # fmt: skip
+    train(cfg, tmp_path / "run")
+    assert Run.load(tmp_path / "run").status["epochs"] < 20
+
+
+def test_training_without_validation_monitors_training(tiny, tmp_path: Path) -> None:
+    cfg = tiny("data.val_size=0", "monitor=train/loss", "trainer.max_epochs=2")
+    value = train(cfg, tmp_path / "run")
+    assert value == pytest.approx(min(column(tmp_path / "run", "train/loss")))
+    assert (tmp_path / "run/checkpoints/best.ckpt").exists()
+
+
+def test_a_diverged_run_says_so(tiny, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"loss is nan .*lower optimizer.lr"):
+        train(tiny("optimizer.lr=1e30", "scheduler=none"), tmp_path / "run")
+    assert Run.load(tmp_path / "run").status["state"] == "failed"
+
+
+def test_the_default_job_learns_the_digits(composed, tmp_path: Path) -> None:
+    """98.5 % is promised of the full job; a third of it must come near."""
+    cfg = composed("trainer.max_epochs=8", "callbacks.progress=null", "callbacks.summary=null")
+    train(cfg, tmp_path / "run")
+    assert Run.load(tmp_path / "run").status["test"]["acc"] > 0.95
