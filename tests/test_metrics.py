@@ -31,7 +31,8 @@ def test_sums_agree_with_torchmetrics_over_uneven_batches() -> None:
 def test_top5_is_left_out_where_it_says_nothing() -> None:
     sums = ClassificationSums(5)
     sums.update(torch.eye(5), torch.arange(5))
-    assert set(sums.compute()) == {"loss", "acc"}
+    assert set(sums.compute()) == {"loss", "acc", "seen", "correct"}
+    assert set(sums.result()) == {"loss", "acc", "acc_low", "acc_high", "images"}
 
 
 def test_reset_forgets() -> None:

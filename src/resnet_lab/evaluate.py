@@ -64,16 +64,17 @@ def evaluate(
             )
         trainer.validate(task, datamodule=data, verbose=False)
         sums = task.val_sums
-    correct, seen = sums.correct.tolist(), sums.seen.tolist()
+    counts = sums.compute()
     return {
         "run": str(run.shown),
         "checkpoint": checkpoint,
         "split": split,
-        **{name: float(value) for name, value in sums.compute().items()},
-        **proportion(sum(correct), sum(seen)),
+        **sums.result(),
         "classes": {
-            name: proportion(right, total)
-            for name, right, total in zip(facts["classes"], correct, seen, strict=True)
+            name: proportion(int(correct), int(seen))
+            for name, correct, seen in zip(
+                facts["classes"], counts["correct"], counts["seen"], strict=True
+            )
         },
     }
 

@@ -5,6 +5,7 @@ goes on after an interruption must keep its curve, and `config.yaml` already tel
 """
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning.pytorch.loggers as lightning_loggers
@@ -19,6 +20,13 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
 
     def __init__(self, save_dir: str | Path) -> None:
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log all but Lightning's `epoch`, a straight line that would stand first of all curves."""
+        kept = {name: value for name, value in metrics.items() if name != "epoch"}
+        if kept:
+            super().log_metrics(kept, step)
 
     @rank_zero_only
     def save(self) -> None:

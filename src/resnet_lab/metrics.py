@@ -44,12 +44,23 @@ class ClassificationSums(Metric):
             self.correct_top5 += (logits.topk(5, 1).indices == labels[:, None]).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Return mean cross-entropy `loss` (nats), `acc` and, where kept, `acc_top5` in [0, 1]."""
+        """Return the metrics over all devices.
+
+        Returns:
+            Mean cross-entropy `loss` (nats), `acc` and, where kept, `acc_top5` in [0, 1]; and,
+            int64 [num_classes], images `seen` of each class and those of them `correct`.
+        """
         count = self.seen.sum()
         values = {"loss": self.loss / count, "acc": self.correct.sum() / count}
         if self.top5:
             values["acc_top5"] = self.correct_top5 / count
-        return values
+        return {**values, "seen": self.seen.clone(), "correct": self.correct.clone()}
+
+    def result(self) -> dict[str, float | int]:
+        """Return `loss`, `acc` with its 95 % interval, `acc_top5` where kept, and `images`."""
+        values = self.compute()
+        scalars = {name: float(value) for name, value in values.items() if value.ndim == 0}
+        return {**scalars, **proportion(int(values["correct"].sum()), int(values["seen"].sum()))}
 
 
 def proportion(correct: int, images: int) -> dict[str, float | int]:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.config import build, flat, one_line
+from resnet_lab.config import build, flat, mode_of, one_line
 from resnet_lab.distributed import leads
 from resnet_lab.provenance import commit, versions
 
@@ -208,11 +208,10 @@ class Run:
     def finish(self, sums: "ClassificationSums | None") -> None:
         """Record that the run is done, with its test metrics where it was tested."""
         if sums is not None:
-            from resnet_lab.metrics import proportion
-
-            metrics = {name: float(value) for name, value in sums.compute().items()}
-            counts = proportion(int(sums.correct.sum()), int(sums.seen.sum()))
-            self.status["test"] = {**metrics, **counts}
+            self.status["test"] = sums.result()
+            expected = self.config.get("expected")
+            if expected:
+                self.status["expected"] = _verdict(expected, self.status)
         self.update(state="done")
 
     def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
@@ -324,6 +323,17 @@ def _check_same(config: DictConfig, earlier: DictConfig, path: Path) -> None:
             f"{path} holds a run of another configuration: {', '.join(differ[:3])}{more}; "
             "leave run_dir out to start a new run"
         )
+
+
+def _verdict(expected: DictConfig, status: Mapping[str, Any]) -> dict[str, Any]:
+    """Hold a run to what its experiment expects: at least as good as the value, to a tolerance."""
+    split, _, name = expected.metric.partition("/")
+    found = status["test"] if split == "test" else status["best"]["metrics"]
+    measured = found[name if split == "test" else expected.metric]
+    short = expected.value - measured if mode_of(name) == "max" else measured - expected.value
+    plain = OmegaConf.to_container(expected)
+    assert isinstance(plain, dict)
+    return {**plain, "measured": measured, "passed": bool(short <= expected.tolerance)}
 
 
 def _write(path: Path, text: str) -> None:

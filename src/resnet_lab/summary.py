@@ -26,6 +26,16 @@ def show_summary(run: Run) -> None:
     rows = []
     if "test" in status:
         rows.append(("test accuracy", percent(status["test"])))
+    if "expected" in status:
+        expected = status["expected"]
+        verdict = "PASS" if expected["passed"] else "FAIL"
+        rows.append(
+            (
+                "expected",
+                f"{verdict}: {expected['metric']} {expected['measured']:.4f}, expected "
+                f"{expected['value']} to {expected['tolerance']} ({expected['source']})",
+            )
+        )
     if "best" in status:
         best = status["best"]
         rows.append(

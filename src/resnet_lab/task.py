@@ -161,15 +161,18 @@ class ImageClassifier(LightningModule):
         self._log_sums("test", self.test_sums)
 
     def _log_sums(self, split: str, sums: ClassificationSums) -> None:
-        values = {f"{split}/{name}": value for name, value in sums.compute().items()}
+        values = {
+            f"{split}/{name}": value for name, value in sums.compute().items() if value.ndim == 0
+        }
         if not torch.isfinite(values[f"{split}/loss"]):
             raise ValueError(
                 f"{split}/loss is {float(values[f'{split}/loss'])} in epoch {self.current_epoch}: "
                 "the training diverged; lower optimizer.lr, lengthen scheduler.warmup, or set "
                 "trainer.gradient_clip_val"
             )
-        for name, value in values.items():  # compute() has added the devices up
-            self.log(name, value, prog_bar=name == "val/acc", sync_dist=False)
+        for name, value in values.items():
+            # compute() has added the devices up; sync_dist tells Lightning that they agree.
+            self.log(name, value, prog_bar=name == "val/acc", sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizer and scheduler, with the length of the run filled in."""

@@ -62,6 +62,7 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
 def fit_and_test(run: "Run") -> None:
     """Train from the run's last checkpoint, or from the start; test the best checkpoint."""
     from lightning import seed_everything
+    from lightning.pytorch.callbacks import ProgressBar
 
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, describe
@@ -85,6 +86,7 @@ def fit_and_test(run: "Run") -> None:
         callbacks=[Status(run, cfg.monitor), *filter(None, callbacks)],
         logger=list(filter(None, loggers)),
         default_root_dir=run.directory,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
     )
     with further_processes(run.directory):

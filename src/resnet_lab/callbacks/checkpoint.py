@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 
 class Checkpoint(ModelCheckpoint):
@@ -37,6 +38,11 @@ class Checkpoint(ModelCheckpoint):
         with warnings.catch_warnings():  # a resumed run has checkpoints already: that is the point
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
             super().setup(trainer, pl_module, stage)
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Take the later of two equal epochs: its learning rate was lower."""
+        tie = self.best_model_score is not None and current == self.best_model_score
+        return bool(tie) or super().check_monitor_top_k(trainer, current)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore scores, with every path brought to where the run directory lies now."""

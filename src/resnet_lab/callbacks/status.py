@@ -100,7 +100,8 @@ class Status(Checkpoint):
         if "best" not in self.run.status:
             return True
         best: float = self.run.status["best"]["value"]
-        return value < best if mode_of(self.monitor) == "min" else value > best
+        # Of equal epochs the later one, as Checkpoint chooses.
+        return value <= best if mode_of(self.monitor) == "min" else value >= best
 
 
 def _wait(device: torch.device) -> None:

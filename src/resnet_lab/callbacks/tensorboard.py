@@ -18,6 +18,8 @@ from resnet_lab.run import Run
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
 HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")
+# Where things go and how they are shown makes no difference to a result.
+NO_HYPERPARAMETERS = ("callbacks", "logger", "name", "data_dir", "log_dir", "run_dir", "sweep_dir")
 
 
 class TensorBoardRecord(Callback):
@@ -84,6 +86,8 @@ def _hyperparameters(run: Run) -> dict[str, Any]:
     names = list(HYPERPARAMETERS)
     for override in run.status["overrides"]:
         name = override.lstrip("+~").partition("=")[0]
+        if name.split(".")[0] in NO_HYPERPARAMETERS:
+            continue
         names.append(name if name in values else f"{name}.name")  # a group: data=cifar10
     return {
         name: values[name] if isinstance(values[name], bool | int | float) else str(values[name])

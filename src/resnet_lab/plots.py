@@ -1,0 +1,204 @@
+"""The figures of a run: learning curves, a confusion matrix, a grid of images.
+
+Each function returns a matplotlib Figure of its own and touches no global state, so it works in a
+notebook, in a server without a display, and next to other plots.
+"""
+
+import csv
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+# Okabe and Ito (2008), told apart by colour-blind people; without the yellow, which is too light.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more: the pairs repeat after 56 runs
+SPLITS: dict[str, dict[str, Any]] = {  # told apart without colour too
+    "train": {"linestyle": (0, (3, 1.5)), "linewidth": 1.2, "markerfacecolor": "white"},
+    "val": {"linestyle": "-", "linewidth": 1.8},
+}
+NUMBERED_CLASSES = 20  # beyond, the numbers of a confusion matrix are too small to read
+NAMED_CLASSES = 50  # beyond, so are the names
+
+Curve = tuple[list[int], list[float]]  # epochs, counted from 1, and one value for each
+
+
+def read_curves(path: str | Path) -> dict[str, Curve]:
+    """Read the curves of each epoch from a run's `metrics.csv`, also while the run goes on.
+
+    Returns:
+        By metric, such as `val/loss`; what was logged within epochs (`..._step`, `lr`) or after
+        the last one (`test/...`) is left out.
+
+    Raises:
+        ValueError: there is no such file, or no epoch in it yet.
+    """
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); name a metrics.csv") from None
+    whole = text[: text.rfind("\n") + 1]  # the writer may be in the middle of the last line
+    curves: dict[str, Curve] = {}
+    for row in csv.DictReader(whole.splitlines()):
+        for name, value in row.items():
+            curve = name.startswith(("train/", "val/")) and not name.endswith("_step")
+            if curve and value and row.get("epoch"):
+                epochs, values = curves.setdefault(name, ([], []))
+                epochs.append(int(row["epoch"]) + 1)
+                values.append(float(value))
+    if not curves:
+        raise ValueError(f"{path} holds no curves: no epoch of the run has ended yet")
+    return curves
+
+
+def learning_curves(runs: Mapping[str, str | Path]) -> Figure:
+    """Draw loss and error of training (dashed) and validation (solid) against the epoch.
+
+    The scales are logarithmic: the first epochs would otherwise flatten the rest, which is where
+    runs differ. An error of 0 leaves the axes at the bottom.
+
+    Args:
+        runs: path of `metrics.csv` by the name to show.
+
+    Raises:
+        ValueError: there are no runs, or one has no curves.
+    """
+    if not runs:
+        raise ValueError("there are no runs to draw")
+    figure = _figure(8.4, 3.6)
+    loss, error = figure.subplots(1, 2)
+    for number, path in enumerate(runs.values()):
+        curves = read_curves(path)
+        for split, style in SPLITS.items():
+            # A run alone needs no colour for itself: its two curves can differ in theirs.
+            colour = number if len(runs) > 1 else list(SPLITS).index(split)
+            look = _look(colour) | style
+            if f"{split}/loss" in curves:
+                epochs, values = curves[f"{split}/loss"]
+                loss.plot(epochs, values, markevery=max(1, len(epochs) // 10), **look)
+            if f"{split}/acc" in curves:
+                epochs, values = curves[f"{split}/acc"]
+                errors = [100 * (1 - value) for value in values]
+                error.plot(epochs, errors, markevery=max(1, len(epochs) // 10), **look)
+    _finish_curves(loss, "cross-entropy (nats)")
+    _finish_curves(error, "error (%)")
+
+    handles = []
+    for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
+        look = {"color": "0.3"} if len(runs) > 1 else _look(number)
+        handles.append(Line2D([], [], label=name, **look | SPLITS[split]))
+    if len(runs) > 1:
+        handles += [Line2D([], [], label=name, **_look(i)) for i, name in enumerate(runs)]
+    else:
+        figure.suptitle(next(iter(runs)), fontsize=11)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=max(1, min(len(handles), 120 // (longest + 8))),
+        frameon=False,
+    )
+    return figure
+
+
+def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> Figure:
+    """Draw how often each class was taken for each, in percent of the images of the true class.
+
+    Args:
+        counts: of images, [true class, predicted class].
+        classes: their names, index = label.
+    """
+    number = len(classes)
+    assert counts.shape == (number, number), f"{counts.shape} counts for {number} classes"
+    totals = counts.sum(axis=1, keepdims=True)
+    percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+
+    side = min(3.0 + 0.38 * number, 10.0)
+    figure = _figure(side + 0.8, side)
+    axes = figure.subplots()
+    # The square root, so that the few mistakes can be seen beside the diagonal.
+    image = axes.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
+    if number <= NUMBERED_CLASSES:
+        for (row, column), value in np.ndenumerate(percent):
+            if value > 0:
+                text = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+                colour = "white" if value > 35 else "black"
+                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    if number <= NAMED_CLASSES:
+        names = [textwrap.shorten(name, 24, placeholder="…") for name in classes]
+        upright = max(map(len, names)) > 3
+        axes.set_xticks(range(number), names, rotation=90 if upright else 0)
+        axes.set_yticks(range(number), names)
+        axes.tick_params(labelsize=9 if number <= NUMBERED_CLASSES else 6, length=0)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, ticks=[0, 1, 5, 10, 25, 50, 75, 100], shrink=0.8)
+    bar.set_label("share of the true class (%)")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 6) -> Figure:
+    """Draw images in rows, each below its title; pixels stay sharp.
+
+    Args:
+        images: uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB).
+        titles: one for each; a long one is broken into lines.
+        columns: images in a row.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    if len(images) == 0:
+        raise ValueError("there are no images to show")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    lines = [textwrap.fill(title, 18) for title in titles]
+    height = 1.25 + 0.17 * (1 + max(text.count("\n") for text in lines))
+    figure = _figure(1.4 * columns, height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, text in zip(grid.flat, images, lines, strict=False):
+        shown = image[..., 0] if image.shape[-1] == 1 else image
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(text, fontsize=9)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure of some inches; pyplot, which would keep it alive, has no part."""
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 4.5,
+    }
+
+
+def _finish_curves(axes: Axes, label: str) -> None:
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_yscale("log", nonpositive="clip")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
