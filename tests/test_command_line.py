@@ -10,6 +10,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import evaluate, train
+from resnet_lab.active_run import ActiveRun
 from resnet_lab.run import Run
 from tests.conftest import REPOSITORY, TINY
 
@@ -157,7 +158,7 @@ def test_a_sweep_runs_every_job_and_tells_of_the_broken_one(command) -> None:
         assert ("Traceback" in (job.directory / "train.log").read_text()) == (
             job.status["state"] == "failed"
         )
-    assert "2 of 4 jobs failed" in err.splitlines()[-1]
+    assert "2 jobs failed" in err.splitlines()[-1]
 
 
 def test_evaluate_prints_a_table_and_json(command, capsys) -> None:
@@ -180,7 +181,7 @@ def test_evaluate_prints_a_table_and_json(command, capsys) -> None:
     ],
 )
 def test_evaluate_says_in_one_line_what_is_wrong(arguments, expected, tiny, capsys) -> None:
-    Run.open("mine", tiny()).close()
+    ActiveRun.open("mine", tiny()).close()
     with pytest.raises(SystemExit) as end:
         evaluate.main(arguments)
     assert end.value.code == 1

@@ -10,8 +10,8 @@ import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 
+from resnet_lab.active_run import ActiveRun
 from resnet_lab.distributed import LAUNCH_VARIABLES, further_processes, leads
-from resnet_lab.run import Run
 from tests.conftest import TINY
 
 
@@ -25,10 +25,10 @@ def test_only_the_first_process_leads(name: str, monkeypatch) -> None:
 
 
 def test_a_further_process_reads_the_run_and_writes_nothing(tiny, tmp_path, monkeypatch) -> None:
-    Run.open(tmp_path / "run", tiny()).close()
+    ActiveRun.open(tmp_path / "run", tiny()).close()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with Run.open(tmp_path / "run", tiny("seed=5")) as run:
+    with ActiveRun.open(tmp_path / "run", tiny("seed=5")) as run:
         assert run.config.seed == 0
         run.update(epochs=99)
         run.finish(None)

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
@@ -15,9 +15,10 @@ from resnet_lab.config import one_line
 
 log = logging.getLogger(__name__)
 
-# `HYDRA_FULL_ERROR=1` shows tracebacks. Hydra is told so in any case: its exceptions are then ours.
-TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
-os.environ["HYDRA_FULL_ERROR"] = "1"
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # what a person set, to see them
+
+
+_printed: list[Exception] = []  # of the jobs of a sweep
 
 
 def set_up_logging() -> None:
@@ -71,27 +72,24 @@ def show(renderable: RenderableType) -> None:
 
 
 @contextmanager
-def errors_in_one_line(
-    again: Callable[[], str] | None = None, *, end: bool = True
-) -> Iterator[None]:
+def errors_in_one_line(*, end: bool = True) -> Iterator[None]:
     """Print one line on stderr instead of a traceback, and end the process with exit code 1.
 
     Args:
-        again: what to say of an exception that was printed before, further down.
-        end: False lets the exception go on, printed.
+        end: False lets the exception go on: Hydra raises it again after the other jobs of a sweep,
+            and the line then says how many failed.
     """
     try:
         yield
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         if TRACEBACKS:
             raise
-        printed = getattr(error, "_printed", False)
-        text = again() if printed and again else one_line(error)
+        text = f"{len(_printed)} jobs failed" if error in _printed else one_line(error)
         print(f"error: {text}", file=sys.stderr, flush=True)
-        error._printed = True  # type: ignore[attr-defined]
-        if not end:
-            raise
-        raise SystemExit(1) from None
+        if end:
+            _printed.clear()
+            raise SystemExit(1) from None
+        _printed.append(error)
+        raise

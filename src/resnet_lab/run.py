@@ -1,4 +1,4 @@
-"""A run directory: the unit of truth. Its configuration, status, log and checkpoints.
+"""A run directory: the unit of truth, and how to load it back.
 
 | file | what |
 | --- | --- |
@@ -11,42 +11,23 @@ The directory may be moved and renamed: nothing in it says where it lies.
 """
 
 import json
-import logging
-import os
 import pickle
-import random
-import sys
-import traceback
 import zipfile
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.config import build, flat, mode_of, one_line
-from resnet_lab.distributed import leads
-from resnet_lab.provenance import commit, versions
+from resnet_lab.config import build
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from resnet_lab.data import ImageDataModule
     from resnet_lab.data.module import Facts
-    from resnet_lab.metrics import ClassificationSums
     from resnet_lab.task import ImageClassifier
-
-# Where things lie and what is shown may differ between the two halves of a resumed run.
-LOCATIONS = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 
 
 class Run:
-    """One run directory.
-
-    As a context manager around the training it records how that ended: `finish` makes it `done`, an
-    exception `failed` with its traceback in `train.log`, Ctrl-C or a termination `interrupted`. A
-    run that is already done is left as it is.
+    """One run directory, to read.
 
     Attributes:
         directory: absolute path.
@@ -58,8 +39,6 @@ class Run:
         self.directory = directory
         self.config = config
         self.status = status
-        self._lock: FileLock | None = None
-        self._log_file: logging.FileHandler | None = None
 
     @classmethod
     def load(cls, directory: str | Path) -> "Run":
@@ -84,57 +63,6 @@ class Run:
             raise ValueError(f"{path / 'status.json'} is damaged: {error}") from error
         return cls(path, config, status)
 
-    @classmethod
-    def open(
-        cls,
-        directory: str | Path,
-        config: DictConfig,
-        overrides: Sequence[str] = (),
-    ) -> "Run":
-        """Open a directory to train in: a new run, or an earlier one of the same configuration.
-
-        The further processes of a distributed run get it to read only.
-
-        Args:
-            directory: new, empty, or an earlier run's.
-            config: the configuration, resolved here.
-            overrides: what the user typed, for the records.
-
-        Raises:
-            ValueError: the directory is something else, is in use by another process, or holds a
-                run of another configuration.
-        """
-        path = Path(directory).resolve()
-        if not leads():
-            return cls.load(path)
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ValueError(
-                f"{directory} is in use: another process trains there; wait, or leave run_dir out"
-            ) from None
-        try:
-            if (path / "config.yaml").exists():
-                run = cls.load(path)
-                _check_same(config, run.config, path)
-            else:
-                others = {entry.name for entry in path.iterdir()} - {".lock", "train.log"}
-                if others:
-                    raise ValueError(
-                        f"{directory} is no run directory, and not empty ({min(others)} is there): "
-                        "name another run_dir"
-                    )
-                run = cls(path, _resolved(config), {})
-                _write(path / "config.yaml", OmegaConf.to_yaml(run.config))
-        except BaseException:
-            lock.release()
-            raise
-        run._lock = lock
-        run.status["overrides"] = list(overrides) or run.status.get("overrides", [])
-        return run
-
     @property
     def shown(self) -> Path:
         """The directory as a person would type it: relative where it lies below the current one."""
@@ -147,72 +75,6 @@ class Run:
     def done(self) -> bool:
         """Whether the run was trained and tested to its end."""
         return self.status.get("state") == "done"
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes the run's records."""
-        return self._lock is not None
-
-    def __enter__(self) -> "Run":
-        if self.leads and not self.done:
-            self._log_file = logging.FileHandler(self.directory / "train.log")
-            self._log_file.setFormatter(
-                logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-            )
-            logging.getLogger().addHandler(self._log_file)
-            self.status.pop("error", None)
-            self.update(state="running", started=_now(), versions=versions(), commit=commit())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if not self.leads:
-            return
-        try:
-            if error is not None and not self.done:
-                failed = isinstance(error, Exception)
-                if self._log_file is not None:  # the console gets one line, the log everything
-                    text = "".join(traceback.format_exception(kind, error, trace))
-                    self._log_file.emit(
-                        logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, None, None)
-                    )
-                self.update(
-                    state="failed" if failed else "interrupted",
-                    error=one_line(error) if failed else "interrupted",
-                )
-        except OSError as problem:  # a full disk must not hide the error that filled it
-            print(f"could not record the end of the run: {problem}", file=sys.stderr)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Let go of the directory."""
-        if self._log_file is not None:
-            logging.getLogger().removeHandler(self._log_file)
-            self._log_file.close()
-            self._log_file = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def update(self, **fields: Any) -> None:
-        """Change entries of `status.json`; readers see the old file or the new one, never half."""
-        self.status.update(fields, updated=_now())
-        if self.leads:
-            _write(self.directory / "status.json", json.dumps(_plain(self.status), indent=2) + "\n")
-
-    def finish(self, sums: "ClassificationSums | None") -> None:
-        """Record that the run is done, with its test metrics where it was tested."""
-        if sums is not None:
-            self.status["test"] = sums.result()
-            expected = self.config.get("expected")
-            if expected:
-                self.status["expected"] = _verdict(expected, self.status)
-        self.update(state="done")
 
     def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
         """Build the data module of the configuration; nothing is read yet.
@@ -291,67 +153,3 @@ class Run:
         if not path.is_file():
             raise ValueError(f"{path}: no such checkpoint; use best, last or the path of one")
         return path
-
-
-def _resolved(config: DictConfig) -> DictConfig:
-    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    assert isinstance(resolved, DictConfig)
-    if resolved.seed is None:
-        resolved.seed = random.SystemRandom().randrange(2**31)
-    if not isinstance(resolved.seed, int):
-        raise ValueError(f"seed={resolved.seed}: needs a whole number, or null to draw one")
-    for key in ("run_dir", "sweep_dir"):  # a directory that may move does not say where it lies
-        resolved.pop(key, None)
-    return resolved
-
-
-def _check_same(config: DictConfig, earlier: DictConfig, path: Path) -> None:
-    if OmegaConf.is_interpolation(config.trainer, "precision"):
-        config.trainer.precision = earlier.trainer.precision  # measured once per run
-    if config.seed is None:
-        config.seed = earlier.seed  # drawn once per run
-    now, then = flat(config), flat(earlier)
-    keys = sorted(now.keys() | then.keys())
-    differ = [
-        f"{key}={now.get(key)} (was {then.get(key)})"
-        for key in keys
-        if key not in LOCATIONS and now.get(key) != then.get(key)
-    ]
-    if differ:
-        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        raise ValueError(
-            f"{path} holds a run of another configuration: {', '.join(differ[:3])}{more}; "
-            "leave run_dir out to start a new run"
-        )
-
-
-def _verdict(expected: DictConfig, status: Mapping[str, Any]) -> dict[str, Any]:
-    """Hold a run to what its experiment expects: at least as good as the value, to a tolerance."""
-    split, _, name = expected.metric.partition("/")
-    found = status["test"] if split == "test" else status["best"]["metrics"]
-    measured = found[name if split == "test" else expected.metric]
-    short = expected.value - measured if mode_of(name) == "max" else measured - expected.value
-    plain = OmegaConf.to_container(expected)
-    assert isinstance(plain, dict)
-    return {**plain, "measured": measured, "passed": bool(short <= expected.tolerance)}
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    part.replace(path)
-
-
-def _plain(value: Any) -> Any:
-    """Make JSON of status values: numbers that JSON lacks (NaN, infinity) become null."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return value
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.text import Text
 
+from resnet_lab.active_run import ActiveRun
 from resnet_lab.console import show
-from resnet_lab.run import Run
 
 
 def percent(test: dict[str, Any]) -> str:
@@ -17,7 +17,7 @@ def percent(test: dict[str, Any]) -> str:
     )
 
 
-def show_summary(run: Run) -> None:
+def show_summary(run: ActiveRun) -> None:
     """Print the result of a finished run and the commands to try next."""
     if not run.leads:
         return

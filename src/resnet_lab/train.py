@@ -8,6 +8,7 @@ Torch and Lightning are imported where they are first needed, so that `--help` a
 answer at once.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,20 +19,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from resnet_lab.active_run import ActiveRun
 from resnet_lab.config import CONF, build, register_resolvers
-from resnet_lab.console import (
-    errors_in_one_line,
-    quiet_lightning,
-    set_up_logging,
-)
+from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.run import Run
+from resnet_lab.summary import show_summary
 
 if TYPE_CHECKING:
     from lightning import Trainer
 
-    from resnet_lab.run import Run
-
 register_resolvers()
-outcomes: list[bool] = []  # of the jobs that this process has run
 
 
 def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ()) -> float | None:
@@ -48,18 +45,18 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
     Raises:
         ValueError: something in the configuration, the data or the directory is not as it must be.
     """
-    from resnet_lab.run import Run
-    from resnet_lab.summary import show_summary
-
-    with Run.open(directory, cfg, overrides) as run:
-        if not run.done:
-            fit_and_test(run)
-        show_summary(run)
+    try:
+        with ActiveRun.open(directory, cfg, overrides) as run:
+            if not run.done:
+                fit_and_test(run)
+            show_summary(run)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from None
     best: float | None = run.status.get("best", {}).get("value")
     return best
 
 
-def fit_and_test(run: "Run") -> None:
+def fit_and_test(run: ActiveRun) -> None:
     """Train from the run's last checkpoint, or from the start; test the best checkpoint."""
     from lightning import seed_everything
     from lightning.pytorch.callbacks import ProgressBar
@@ -100,27 +97,18 @@ def fit_and_test(run: "Run") -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(cfg: DictConfig) -> float | None:
-    """Run one job of Hydra's; of a sweep's jobs, the others run when one has failed."""
+    """Run one job of Hydra's."""
     set_up_logging()
     context = HydraConfig.get()
-    sweeping = context.mode == RunMode.MULTIRUN
-    try:
-        with errors_in_one_line(end=not sweeping):
-            value = train(cfg, context.runtime.output_dir, list(context.overrides.task))
-    except Exception:
-        outcomes.append(False)
-        raise
-    outcomes.append(True)
-    return value
+    with errors_in_one_line(end=context.mode == RunMode.RUN):  # in a sweep, the others run
+        return train(cfg, context.runtime.output_dir, list(context.overrides.task))
 
 
 def main() -> None:
     """Run the command line."""
-    outcomes.clear()
-    with errors_in_one_line(lambda: f"{outcomes.count(False)} of {len(outcomes)} jobs failed"):
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us
+    with errors_in_one_line():
         if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:
-            from resnet_lab.run import Run
-
             set_up_logging()
             earlier = Run.load(sys.argv[2])
             train(earlier.config, earlier.directory)

@@ -8,9 +8,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from resnet_lab.active_run import ActiveRun
 from resnet_lab.config import mode_of
 from resnet_lab.data import ImageDataModule
-from resnet_lab.run import Run
 
 
 class Status(Checkpoint):
@@ -23,7 +23,7 @@ class Status(Checkpoint):
         monitor: metric that decides what is best.
     """
 
-    def __init__(self, run: Run, monitor: str) -> None:
+    def __init__(self, run: ActiveRun, monitor: str) -> None:
         self.run = run
         self.monitor = monitor
         self._rates: list[float] = []  # images/s of each epoch, validation not counted
