@@ -26,7 +26,7 @@ from resnet_lab.run import Run
 from resnet_lab.summary import show_summary
 
 if TYPE_CHECKING:
-    from lightning import Trainer
+    from lightning import Callback, Trainer
 
 register_resolvers()
 
@@ -56,7 +56,7 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
     return best
 
 
-def fit_and_test(run: ActiveRun) -> None:
+def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     """Train from the run's last checkpoint, or from the start; test the best checkpoint."""
     from lightning import seed_everything
     from lightning.pytorch.callbacks import ProgressBar
@@ -80,7 +80,7 @@ def fit_and_test(run: ActiveRun) -> None:
     trainer: Trainer = build(
         cfg,
         "trainer",
-        callbacks=[Status(run, cfg.monitor), *filter(None, callbacks)],
+        callbacks=[Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
         logger=list(filter(None, loggers)),
         default_root_dir=run.directory,
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),

@@ -8,6 +8,7 @@ Torchvision's v2 transforms draw once per call, which on a batch means one crop 
 ones here match torchvision's image-by-image transforms in distribution.
 """
 
+import functools
 from typing import Protocol
 
 import torch
@@ -42,12 +43,19 @@ class RandomCrop:
         # Every row of every crop is one run of memory: gather B * H runs of W * C bytes. This is
         # 4 times as fast as advanced indexing and 35 times as fast as per-pixel indices.
         stride = (width + 2 * pad) * channels
-        first = (torch.arange(batch) * (height + 2 * pad) + top) * stride + left * channels
-        rows = (first[:, None] + torch.arange(height) * stride).flatten()
+        shift = (top * stride + left * channels)[:, None]
+        rows = (_rows(batch, height, height + 2 * pad, stride) + shift).flatten()
         flat = padded.flatten()
         runs = flat.as_strided((flat.numel() - width * channels + 1, width * channels), (1, 1))
         crops = runs.index_select(0, rows.to(images.device, non_blocking=True))
         return crops.view(batch, height, width, channels)
+
+
+@functools.lru_cache(maxsize=4)
+def _rows(batch: int, height: int, padded_height: int, stride: int) -> Tensor:
+    """Return where the first rows of each padded image begin, int64 [batch, height]."""
+    images = torch.arange(batch)[:, None] * padded_height
+    return (images + torch.arange(height)) * stride
 
 
 class RandomHorizontalFlip:
@@ -60,5 +68,9 @@ class RandomHorizontalFlip:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         chosen = (torch.rand(len(images), generator=generator) < self.p).nonzero().flatten()
-        chosen = chosen.to(images.device, non_blocking=True)
-        return images.index_copy(0, chosen, images.index_select(0, chosen).flip(2))
+        source = torch.arange(len(images))
+        source[chosen] = torch.arange(len(images), len(images) + len(chosen))
+        chosen, source = (part.to(images.device, non_blocking=True) for part in (chosen, source))
+        # Appending the mirrored images and choosing rows is 3 times as fast as writing into a copy.
+        both = torch.cat([images, images.index_select(0, chosen).flip(2)])
+        return both.index_select(0, source)

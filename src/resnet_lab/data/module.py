@@ -118,9 +118,13 @@ class ImageDataModule(LightningDataModule):
             images = self._read("test")
             self._sets["test"] = images, torch.arange(len(images.labels))
 
+    def images(self, split: str) -> tuple[Images, Tensor]:
+        """Return the images among which a split lies, and its indices; `setup` has read them."""
+        return self._sets[split]
+
     def size(self, split: str) -> int:
-        """Return the number of images in a split that `setup` has read."""
-        return len(self._sets[split][1])
+        """Return the number of images in a split."""
+        return len(self.images(split)[1])
 
     def facts(self) -> Facts:
         """Return what a checkpoint must carry, as plain types.
