@@ -31,7 +31,7 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	exit 1; }
 endef
 
-.PHONY: help setup train test lint tensorboard clean
+.PHONY: help setup train test lint tensorboard benchmark clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -68,6 +68,9 @@ lint: $(STAMP) ## check style, format and types
 
 tensorboard: $(STAMP) ## show the curves of all runs in logs/
 	@$(BIN)/python -m tensorboard.main --logdir logs $(ARGS)
+
+benchmark: $(STAMP) ## measure how much of this machine a run uses; ARGS="model=resnet18 ..."
+	@$(BIN)/python -m resnet_lab.benchmark $(ARGS)
 
 clean: ## delete caches and build products; keeps .venv, data and logs
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info

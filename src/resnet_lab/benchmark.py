@@ -126,9 +126,12 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
         cfg = compose("train", [*DEFAULTS, *overrides])
     resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(resolved, DictConfig)
+    if not resolved.data.source._target_.endswith("TorchvisionSource"):  # nothing to download
+        return resolved, False
     resolved.data.source.download = False
+    data = Run(Path(), resolved, {}).build_data()
     try:
-        Run(Path(), resolved, {}).build_data().prepare_data()
+        data.prepare_data()
     except ValueError:
         facts = resolved.data
         facts.source = {

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -113,7 +112,7 @@ def trainer_rate(cfg: DictConfig, steps: int) -> tuple[float, float]:
         ActiveRun.open(Path(folder) / "run", cfg) as run,
     ):
         fit_and_test(run, clock)
-    return steps * cfg.data.batch_size / clock.training, clock.between
+    return clock.batches * cfg.data.batch_size / clock.training, clock.between
 
 
 class _Clock(Callback):
@@ -121,6 +120,7 @@ class _Clock(Callback):
 
     def __init__(self) -> None:
         self.training = self.between = 0.0
+        self.batches = 0  # of an epoch: a small data set has fewer than asked for
         self._start = self._end = self._validation = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -138,6 +138,7 @@ class _Clock(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _wait(pl_module.device)
         self._end = time.perf_counter()
+        self.batches = int(trainer.num_training_batches)
         self.training = self._end - self._start - self._validation
 
 
@@ -164,7 +165,7 @@ def lightning_rate(net: nn.Module, batch: tuple[Tensor, Tensor], steps: int) -> 
         callbacks=[clock],
     )  # fmt: skip
     trainer.fit(_Plain(net, batch), range(steps))
-    return steps / clock.training
+    return clock.batches / clock.training
 
 
 class _Terminal(io.StringIO):
@@ -237,11 +238,14 @@ def run_python(*arguments: str) -> tuple[float, float]:
             stderr=subprocess.PIPE,
         )
         assert process.stderr is not None
-        problem = process.stderr.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
+        with process.stderr as stream:
+            problem = stream.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)  # subprocess does not tell the memory
         seconds = time.perf_counter() - start
-    if status != 0:
-        raise ValueError(f"a measured command failed: {problem.strip() or status}")
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        reason = problem.strip() or f"exit code {process.returncode}"
+        raise ValueError(f"a measured command failed: {reason}")
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return seconds, usage.ru_maxrss * unit / 1e6
 
@@ -254,12 +258,6 @@ def seconds_to_first_step(repeats: int) -> tuple[float, float]:
         imports.append(run_python("-c", IMPORTS)[0])
         ours.append(run_python("-m", "resnet_lab.train", "data=digits", first_step)[0])
     return statistics.median(imports), statistics.median(ours)
-
-
-def memory_now() -> float:
-    """Return this process's peak memory so far in MB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def free_network(num_classes: int, in_channels: int) -> nn.Module:

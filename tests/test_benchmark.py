@@ -1,0 +1,92 @@
+"""The benchmark measures both sides of each question; how good they are is no test's matter."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_lab import benchmark, measure
+from resnet_lab.run import Run
+
+SMALL = ("data=digits", "model.depth=8", "trainer.precision=32-true", "trainer.accelerator=cpu")
+
+
+def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path, capsys) -> None:
+    monkeypatch.setattr(measure, "seconds_to_first_step", lambda repeats: (2.0, 3.0))
+    benchmark.main([*SMALL, "--repeats", "1", "--json", str(tmp_path / "figures.json")])
+    found = json.loads((tmp_path / "figures.json").read_text())
+    for question, other in (("trainer", "bare"), ("loader", "torchvision")):
+        sides = found[question]
+        assert sides["ours"] > 0
+        assert sides[other] > 0
+        assert sides["ratio"] == pytest.approx(sides["ours"] / sides[other])
+    overhead = found["step_overhead"]
+    assert overhead["difference"] == pytest.approx(overhead["ours"] - overhead["lightning"])
+    assert found["start"]["ratio"] == 1.5
+    assert len(found["variants"]) >= 4
+    assert found["recommended"] in found["variants"]
+    assert found["images"] == "digits"
+    assert found["machine"]["versions"]["torch"]
+    shown = capsys.readouterr().out
+    assert "recommended: trainer.precision=" in shown
+    assert not Path("logs").exists()  # the measured runs leave nothing
+
+
+def test_random_images_stand_in_for_a_data_set_that_is_not_here(monkeypatch, tmp_path) -> None:
+    from resnet_lab.config import register_resolvers
+
+    register_resolvers()
+    monkeypatch.setenv("RESNET_LAB_DATA", str(tmp_path))
+    cfg, stand_in = benchmark._composed(())
+    assert stand_in
+    data = Run(Path(), cfg, {}).build_data()
+    data.setup("fit")
+    images, labels = data.finish(next(iter(data.train_dataloader())), augment=True)
+    assert images.shape == (128, 3, 32, 32)
+    assert labels.max() < 10
+
+
+def test_a_rate_is_the_number_of_calls_by_the_time() -> None:
+    import time
+
+    assert measure.per_second(lambda: time.sleep(0.01), 20) == pytest.approx(100, rel=0.3)
+
+
+def test_the_bare_loop_trains() -> None:
+    net = measure.free_network(10, 3)
+    before = net[2].weight.clone()
+    batch = torch.randn(8, 3, 4, 4), torch.arange(8)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    assert measure.bare_rate(net, optimizer, batch, "32-true", 2) > 0
+    assert not torch.equal(net[2].weight, before)
+
+
+def test_a_measured_command_that_fails_says_why() -> None:
+    seconds, memory = measure.run_python("-c", "pass")
+    assert 0 < seconds < 60
+    assert 1 < memory < 1000
+    with pytest.raises(ValueError, match="the reason"):
+        measure.run_python("-c", "raise SystemExit('the reason')")
+
+
+def test_a_wrong_number_of_repeats_is_refused(capsys) -> None:
+    with pytest.raises(SystemExit):
+        benchmark.main(["--repeats", "0"])
+    assert capsys.readouterr().err == "error: --repeats 0: needs a whole number from 1\n"
+
+
+def test_the_process_ends_at_its_first_step(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [
+            sys.executable, "-m", "resnet_lab.train", "run_dir=run",
+            "+callbacks.last_step._target_=resnet_lab.measure.LastStep",
+        ],
+        capture_output=True, text=True, check=False, env=os.environ,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "running"
+    assert not (tmp_path / "run/checkpoints").exists()
