@@ -21,10 +21,11 @@ def test_new_directories_never_coincide(tmp_path: Path) -> None:
 
 
 def test_a_job_directory_is_one_name_of_bearable_length() -> None:
-    assert job_dir("optimizer.lr=0.1,seed=0") == "optimizer.lr=0.1,seed=0"
-    assert job_dir("") == "default"
-    assert "/" not in job_dir("data.root=/a/b")
-    long = [job_dir(f"x={'y' * 300}{end}") for end in "ab"]
+    assert job_dir(["seed=0", "optimizer.lr=0.1"]) == "optimizer.lr=0.1,seed=0"
+    assert job_dir(["callbacks.progress=null", "data_dir=/x", "seed=0"]) == "seed=0"
+    assert job_dir([]) == "default"
+    assert "/" not in job_dir(["data.root=/a/b"])
+    long = [job_dir([f"x={'y' * 300}{end}"]) for end in "ab"]
     assert all(len(name) < 160 for name in long)
     assert long[0] != long[1]
 

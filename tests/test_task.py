@@ -35,10 +35,10 @@ def test_a_network_that_fits_is_accepted_and_left_as_it_was() -> None:
         (
             {"monitor": "val/accuracy"},
             {},
-            "monitor=val/accuracy: no metric .* val/loss, val/acc, val/acc_top5",
+            "monitor=val/accuracy: no metric .* use val/loss, val/acc, train/loss",
         ),
         ({"monitor": "test/acc"}, {}, "monitor=test/acc"),
-        ({"monitor": "val/acc_top5"}, {"classes": list("abcde")}, "monitor=val/acc_top5"),
+        ({"monitor": "val/acc_top5"}, {}, "monitor=val/acc_top5"),
         ({}, {"channels": 1}, r"does not take images of 1 x 8 x 8 .* to have 3 channels"),
         ({"net": net(5)}, {}, "gives 5 outputs for the 6 classes of set"),
     ],

@@ -9,6 +9,7 @@ import math
 import types
 import typing
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from hydra.errors import InstantiationException, MissingConfigException, Overrid
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+# Overrides of these say where things go and how they are shown; results do not depend on them.
+NOT_OF_THE_RESULT = (
+    "callbacks", "logger", "name", "data_dir", "log_dir", "run_dir", "sweep_dir",
+)  # fmt: skip
 
 CONF = Path(__file__).resolve().parents[2] / "conf"  # absolute: works from any working directory
 
@@ -56,12 +62,21 @@ def new_dir(given: str | None, parent: str, name: str) -> str:
     raise ValueError(f"{parent} holds 10,000 directories called {name}: clear it")
 
 
-def job_dir(overrides: str) -> str:
-    """Turn a job's overrides into one directory name, whatever their values hold."""
-    name = overrides.replace("/", "_") or "default"
+def job_dir(overrides: Sequence[str]) -> str:
+    """Turn a sweep job's overrides into its directory name, whatever their values hold.
+
+    The name depends on the job's own overrides alone, so that a sweep may be topped up later.
+    """
+    told = [item for item in overrides if override_key(item).split(".")[0] not in NOT_OF_THE_RESULT]
+    name = ",".join(sorted(told)).replace("/", "_") or "default"
     if len(name) <= 150:
         return name
     return f"{name[:140]}-{zlib.crc32(name.encode()):08x}"
+
+
+def override_key(override: str) -> str:
+    """Return the key of an override as a person types it: `+a.b=1` gives `a.b`."""
+    return override.lstrip("+~").partition("=")[0]
 
 
 def _best_precision(accelerator: str) -> str:

@@ -30,7 +30,7 @@ def evaluate(
 
     Returns:
         `acc` with its 95 % interval `acc_low`, `acc_high`, `loss` (nats), `images`, and `classes`:
-        the same for each class by its name. `acc_top5` where there are more than 5 classes.
+        the same for each class by its name. `acc_top5` where there are many classes.
 
     Raises:
         ValueError: no such checkpoint or data, or the data has another number of classes.

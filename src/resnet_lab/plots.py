@@ -19,8 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-# Okabe and Ito (2008), told apart by colour-blind people; without the yellow, which is too light.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Okabe and Ito (2008), told apart by colour-blind people; without the yellow, which is too light,
+# and in an order that keeps neighbours apart in grey.
+COLOURS = ("#0072B2", "#E69F00", "#000000", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more: the pairs repeat after 56 runs
 SPLITS: dict[str, dict[str, Any]] = {  # told apart without colour too
     "train": {"linestyle": (0, (3, 1.5)), "linewidth": 1.2, "markerfacecolor": "white"},
@@ -74,39 +75,38 @@ def learning_curves(runs: Mapping[str, str | Path]) -> Figure:
     """
     if not runs:
         raise ValueError("there are no runs to draw")
-    figure = _figure(8.4, 3.6)
+    alone = len(runs) == 1
+    # A run alone needs no colour for itself: its two curves can differ in theirs.
+    own = {"train": _look(1), "val": _look(0)}
+    splits = [
+        Line2D([], [], label=label, **(own[split] if alone else {"color": "0.3"}) | SPLITS[split])
+        for split, label in (("train", "training"), ("val", "validation"))
+    ]
+    labels = [textwrap.fill(name, 100) for name in runs]
+    names = [Line2D([], [], label=label, **_look(i)) for i, label in enumerate(labels)]
+    columns = max(1, min(len(runs), 110 // (max(map(len, runs)) + 8)))  # of the legend
+    lines = sum(1 + label.count("\n") for label in labels)
+    rows = 0 if alone else -(-lines // columns)
+
+    figure = _figure(8.4, 3.7 + 0.21 * rows)
     loss, error = figure.subplots(1, 2)
     for number, path in enumerate(runs.values()):
         curves = read_curves(path)
         for split, style in SPLITS.items():
-            # A run alone needs no colour for itself: its two curves can differ in theirs.
-            colour = number if len(runs) > 1 else list(SPLITS).index(split)
-            look = _look(colour) | style
+            look = (own[split] if alone else _look(number)) | style
             if f"{split}/loss" in curves:
-                epochs, values = curves[f"{split}/loss"]
-                loss.plot(epochs, values, markevery=max(1, len(epochs) // 10), **look)
+                _draw(loss, curves[f"{split}/loss"], look)
             if f"{split}/acc" in curves:
                 epochs, values = curves[f"{split}/acc"]
-                errors = [100 * (1 - value) for value in values]
-                error.plot(epochs, errors, markevery=max(1, len(epochs) // 10), **look)
+                _draw(error, (epochs, [100 * (1 - value) for value in values]), look)
     _finish_curves(loss, "cross-entropy (nats)")
     _finish_curves(error, "error (%)")
-
-    handles = []
-    for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
-        look = {"color": "0.3"} if len(runs) > 1 else _look(number)
-        handles.append(Line2D([], [], label=name, **look | SPLITS[split]))
-    if len(runs) > 1:
-        handles += [Line2D([], [], label=name, **_look(i)) for i, name in enumerate(runs)]
+    if alone:
+        figure.suptitle(labels[0], fontsize=11)
+        figure.legend(handles=splits, loc="outside lower center", ncols=2, frameon=False)
     else:
-        figure.suptitle(next(iter(runs)), fontsize=11)
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=max(1, min(len(handles), 120 // (longest + 8))),
-        frameon=False,
-    )
+        figure.legend(handles=splits, loc="outside upper center", ncols=2, frameon=False)
+        figure.legend(handles=names, loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
 
@@ -122,20 +122,21 @@ def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -
     totals = counts.sum(axis=1, keepdims=True)
     percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
 
-    side = min(3.0 + 0.38 * number, 10.0)
-    figure = _figure(side + 0.8, side)
+    names = [textwrap.shorten(name, 24, placeholder="…") for name in classes]
+    longest = max(map(len, names))
+    upright = longest > 3
+    cells, text = min(1.5 + 0.36 * number, 9.0), 0.09 * longest  # inches
+    figure = _figure(cells + text + 1.8, cells + 0.5 + text * upright)
     axes = figure.subplots()
     # The square root, so that the few mistakes can be seen beside the diagonal.
     image = axes.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
     if number <= NUMBERED_CLASSES:
         for (row, column), value in np.ndenumerate(percent):
             if value > 0:
-                text = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+                shown = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
                 colour = "white" if value > 35 else "black"
-                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+                axes.text(column, row, shown, ha="center", va="center", color=colour, fontsize=8)
     if number <= NAMED_CLASSES:
-        names = [textwrap.shorten(name, 24, placeholder="…") for name in classes]
-        upright = max(map(len, names)) > 3
         axes.set_xticks(range(number), names, rotation=90 if upright else 0)
         axes.set_yticks(range(number), names)
         axes.tick_params(labelsize=9 if number <= NUMBERED_CLASSES else 6, length=0)
@@ -161,6 +162,7 @@ def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 
     """
     if len(images) == 0:
         raise ValueError("there are no images to show")
+    assert len(titles) == len(images)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     lines = [textwrap.fill(title, 18) for title in titles]
@@ -191,14 +193,23 @@ def _look(number: int) -> dict[str, Any]:
     }
 
 
+def _draw(axes: Axes, curve: Curve, look: dict[str, Any]) -> None:
+    axes.plot(*curve, markevery=max(1, len(curve[0]) // 10), **look)
+
+
 def _finish_curves(axes: Axes, label: str) -> None:
     axes.set_xlabel("epoch")
+    last = max((float(np.max(line.get_xdata())) for line in axes.lines), default=1.0)
+    axes.set_xlim(0.5, last + 0.5)
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_yscale("log", nonpositive="clip")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    if any(
+        np.max(line.get_ydata()) > 0 for line in axes.lines
+    ):  # a logarithm has something to show
+        axes.set_yscale("log", nonpositive="clip")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

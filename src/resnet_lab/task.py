@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
-from resnet_lab.metrics import ClassificationSums
+from resnet_lab.metrics import TOP5_FROM, ClassificationSums
 
 
 class ImageClassifier(LightningModule):
@@ -84,7 +84,7 @@ class ImageClassifier(LightningModule):
             ValueError: the network does not take such images or does not give a logit per class, or
                 no metric is called `monitor`.
         """
-        kinds = ("loss", "acc", "acc_top5") if len(facts["classes"]) > 5 else ("loss", "acc")
+        kinds = ["loss", "acc"] + ["acc_top5"] * (len(facts["classes"]) >= TOP5_FROM)
         splits = ("val", "train") if validates else ("train",)
         names = [f"{split}/{kind}" for split in splits for kind in kinds]
         if self.monitor not in names:

@@ -13,13 +13,11 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
-from resnet_lab.config import flat
+from resnet_lab.config import NOT_OF_THE_RESULT, flat, override_key
 from resnet_lab.run import Run
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
 HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")
-# Where things go and how they are shown makes no difference to a result.
-NO_HYPERPARAMETERS = ("callbacks", "logger", "name", "data_dir", "log_dir", "run_dir", "sweep_dir")
 
 
 class TensorBoardRecord(Callback):
@@ -85,8 +83,8 @@ def _hyperparameters(run: Run) -> dict[str, Any]:
     values = flat(run.config)
     names = list(HYPERPARAMETERS)
     for override in run.status["overrides"]:
-        name = override.lstrip("+~").partition("=")[0]
-        if name.split(".")[0] in NO_HYPERPARAMETERS:
+        name = override_key(override)
+        if name.split(".")[0] in NOT_OF_THE_RESULT:
             continue
         names.append(name if name in values else f"{name}.name")  # a group: data=cifar10
     return {
