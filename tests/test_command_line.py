@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import evaluate, train
@@ -93,6 +94,11 @@ WRONG = {
     "precision": (["trainer.precision=7"], "trainer.precision=7"),
     "warm-up": (["scheduler.warmup=2.5"], "scheduler.warmup=2.5"),
     "target": (["optimizer._target_=torch.optim.Nothing"], "torch.optim.Nothing"),
+    "place of a file": (["log_dir=afile"], "afile/runs: Not a directory"),
+    "sweep or run": (
+        ["sweep_dir=x"],
+        "sweep_dir=x is not for one run: name its directory by run_dir",
+    ),
     "not a run": (["--resume", "nowhere"], "nowhere: no such directory"),
 }
 
@@ -106,8 +112,6 @@ def test_bad_input_gets_one_line(name: str, command) -> None:
         else [item for item in TINY if "precision" not in item or name != "precision"]
     )
     if name == "accelerator":
-        import torch
-
         if torch.cuda.is_available():
             pytest.skip("this machine has a GPU")
         tiny = [item for item in tiny if "accelerator" not in item]
@@ -116,6 +120,7 @@ def test_bad_input_gets_one_line(name: str, command) -> None:
         for item in tiny
         if item.partition("=")[0] not in {o.partition("=")[0] for o in overrides}
     ]
+    Path("afile").touch()
     code, _, err = command(*tiny, *overrides)
     assert code == 1
     assert re.search(expected if "*" in expected else re.escape(expected), err), err
@@ -133,15 +138,14 @@ def test_the_traceback_of_a_failure_is_in_the_log(command) -> None:
 
 
 def test_a_full_disk_is_named(command, monkeypatch) -> None:
-    from lightning.pytorch.callbacks import ModelCheckpoint
-
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device", "checkpoints/best.ckpt")
 
-    monkeypatch.setattr(ModelCheckpoint, "_save_checkpoint", full)
+    monkeypatch.setattr(torch, "save", full)
     code, _, err = command(*TINY)
     assert code == 1
-    assert "No space left on device: 'checkpoints/best.ckpt'" in err
+    assert not list(Path("logs").rglob("*.part"))
+    assert "checkpoints/best.ckpt: No space left on device; free some space" in err
     assert err.count("\n") == 1
 
 

@@ -1,5 +1,6 @@
 """A run directory that is being trained in: claimed, recorded, finished."""
 
+import contextlib
 import json
 import logging
 import os
@@ -99,7 +100,7 @@ class ActiveRun(Run):
 
     def __enter__(self) -> "ActiveRun":
         if self.leads and not self.done:
-            self._log_file = logging.FileHandler(self.directory / "train.log")
+            self._log_file = _LogFile(self.directory / "train.log")
             self._log_file.setFormatter(
                 logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
             )
@@ -131,8 +132,9 @@ class ActiveRun(Run):
                 if not failed:
                     command = f"python -m resnet_lab.train --resume {shlex.quote(str(self.shown))}"
                     print(f"interrupted; to go on: {command}", file=sys.stderr)
-        except OSError as problem:  # a full disk must not hide the error that filled it
-            print(f"could not record the end of the run: {problem}", file=sys.stderr)
+        except OSError as problem:  # a full disk must not hide the error that it caused
+            if not isinstance(error, OSError):
+                print(f"could not record the end of the run: {problem}", file=sys.stderr)
         finally:
             self.close()
 
@@ -140,7 +142,8 @@ class ActiveRun(Run):
         """Let go of the directory."""
         if self._log_file is not None:
             logging.getLogger().removeHandler(self._log_file)
-            self._log_file.close()
+            with contextlib.suppress(OSError):  # what a full disk did not take was reported
+                self._log_file.close()
             self._log_file = None
         if self._lock is not None:
             self._lock.release()
@@ -160,6 +163,13 @@ class ActiveRun(Run):
             if expected:
                 self.status["expected"] = _verdict(expected, self.status)
         self.update(state="done")
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written is an error of the run, not a page on the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise  # it is called while the error is being handled
 
 
 def _resolved(config: DictConfig) -> DictConfig:

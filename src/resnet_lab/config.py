@@ -4,6 +4,7 @@ This is the one place that instantiates what a configuration names.
 """
 
 import difflib
+import errno
 import inspect
 import math
 import types
@@ -16,12 +17,18 @@ from typing import Any
 from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 # Overrides of these say where things go and how they are shown; results do not depend on them.
 NOT_OF_THE_RESULT = (
     "callbacks", "logger", "name", "data_dir", "log_dir", "run_dir", "sweep_dir",
 )  # fmt: skip
+
+WAYS_OUT = {
+    errno.ENOSPC: "; free some space, or name another log_dir",
+    errno.EROFS: "; name another log_dir",
+    errno.EACCES: "; name a place that you may write to, as log_dir or data_dir",
+}
 
 CONF = Path(__file__).resolve().parents[2] / "conf"  # absolute: works from any working directory
 
@@ -199,6 +206,12 @@ def one_line(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
+    if isinstance(cause, InterpolationResolutionError):  # a resolver's own error lies behind it
+        own: BaseException | None = cause
+        while isinstance(own, OmegaConfBaseException):
+            own = own.__cause__ or own.__context__ or (own.cause if own.cause is not own else None)
+        if isinstance(own, ValueError | OSError):
+            return one_line(own)
     if isinstance(cause, OmegaConfBaseException) and cause.key is not None:
         where = cause.full_key or str(cause.key)
         known = [str(name) for name in cause.parent_node or () if name != "hydra"]
@@ -208,6 +221,9 @@ def one_line(error: BaseException) -> str:
             return f"{where} has no value yet: set it with {where}=..."
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not a valid override: {error.message.splitlines()[0]}"
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename2 or error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}{WAYS_OUT.get(error.errno or 0, '')}"
     text = " ".join(str(error).split()) or type(error).__name__
     expected = isinstance(error, ValueError | OSError) or "hydra" in type(error).__module__
     return text if expected else f"{type(error).__name__}: {text}"

@@ -226,28 +226,26 @@ def _delivered(loader: Iterable[Any], take: Callable[[Any], int], seconds: float
     return count / (time.perf_counter() - start)
 
 
-def run_python(*arguments: str) -> tuple[float, float]:
-    """Run Python on the arguments; return its seconds and its peak memory in MB."""
+def seconds_of(*arguments: str) -> float:
+    """Return the seconds that Python takes over the arguments, from start to end.
+
+    Raises:
+        ValueError: it failed; with what it said.
+    """
     with TemporaryDirectory() as folder:
-        environment = {**os.environ, "RESNET_LAB_LOGS": folder}
         start = time.perf_counter()
-        process = subprocess.Popen(
+        result = subprocess.run(
             [sys.executable, *arguments],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            env={**os.environ, "RESNET_LAB_LOGS": folder},
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        assert process.stderr is not None
-        with process.stderr as stream:
-            problem = stream.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)  # subprocess does not tell the memory
         seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        reason = problem.strip() or f"exit code {process.returncode}"
+    if result.returncode != 0:
+        reason = result.stderr.strip() or f"exit code {result.returncode}"
         raise ValueError(f"a measured command failed: {reason}")
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return seconds, usage.ru_maxrss * unit / 1e6
+    return seconds
 
 
 def seconds_to_first_step(repeats: int) -> tuple[float, float]:
@@ -255,8 +253,8 @@ def seconds_to_first_step(repeats: int) -> tuple[float, float]:
     first_step = "+callbacks.last_step._target_=resnet_lab.measure.LastStep"
     imports, ours = [], []
     for _ in range(repeats):
-        imports.append(run_python("-c", IMPORTS)[0])
-        ours.append(run_python("-m", "resnet_lab.train", "data=digits", first_step)[0])
+        imports.append(seconds_of("-c", IMPORTS))
+        ours.append(seconds_of("-m", "resnet_lab.train", "data=digits", first_step))
     return statistics.median(imports), statistics.median(ours)
 
 

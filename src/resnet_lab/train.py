@@ -61,6 +61,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from lightning import seed_everything
     from lightning.pytorch.callbacks import ProgressBar
 
+    from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, describe
     from resnet_lab.distributed import further_processes
@@ -82,6 +83,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         "trainer",
         callbacks=[Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
         logger=list(filter(None, loggers)),
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=run.directory,
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
@@ -100,7 +102,12 @@ def job(cfg: DictConfig) -> float | None:
     """Run one job of Hydra's."""
     set_up_logging()
     context = HydraConfig.get()
-    with errors_in_one_line(end=context.mode == RunMode.RUN):  # in a sweep, the others run
+    sweeping = context.mode == RunMode.MULTIRUN
+    with errors_in_one_line(end=not sweeping):  # in a sweep, the others run
+        key, other = ("run_dir", "sweep_dir") if sweeping else ("sweep_dir", "run_dir")
+        if cfg[key] is not None:
+            kind = "a sweep" if sweeping else "one run"
+            raise ValueError(f"{key}={cfg[key]} is not for {kind}: name its directory by {other}")
         return train(cfg, context.runtime.output_dir, list(context.overrides.task))
 
 

@@ -1,12 +1,43 @@
-"""Keep the best and the last state of a run."""
+"""Keep the best and the last state of a run, whatever moment it ends at."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint beside its place and rename it: a reader finds the old one or the new one.
+
+    Lightning's own writes to the system's temporary directory and moves the file from there, which
+    across file systems is a copy: a kill or a full disk leaves half a `last.ckpt`.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None
+    ) -> None:
+        """Write `checkpoint` to `path`, or leave `path` as it was."""
+        final = Path(path)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        part = final.with_name(f".{final.name}.part")
+        try:
+            buffer = io.BytesIO()  # torch reports a full disk as a wrong position in the file
+            torch.save(checkpoint, buffer)
+            part.write_bytes(buffer.getbuffer())
+            part.replace(final)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(final)) from error
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 class Checkpoint(ModelCheckpoint):
