@@ -99,6 +99,7 @@ WRONG = {
         ["sweep_dir=x"],
         "sweep_dir=x is not for one run: name its directory by run_dir",
     ),
+    "test of what": (["test=true"], "test=True: use last, best or null"),
     "not a run": (["--resume", "nowhere"], "nowhere: no such directory"),
 }
 

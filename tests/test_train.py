@@ -107,7 +107,7 @@ def test_a_finished_run_is_returned_and_not_trained_again(
 
 def test_evaluate_finds_what_the_run_recorded(finished: Path) -> None:
     recorded = Run.load(finished).status
-    found = evaluate(Run.load(finished), "test", "best")
+    found = evaluate(Run.load(finished))
     assert found["acc"] == recorded["test"]["acc"]
     assert found["loss"] == pytest.approx(recorded["test"]["loss"], rel=1e-5)
     assert sum(entry["images"] for entry in found["classes"].values()) == 360
@@ -120,7 +120,7 @@ def test_evaluate_takes_the_checkpoint_of_another_network_apart(
 ) -> None:
     run = Run.load(finished)
     run.config.model.depth = 14
-    with pytest.raises(ValueError, match=r"best.ckpt is of another network: it lacks net.layer1.1"):
+    with pytest.raises(ValueError, match=r"last.ckpt is of another network: it lacks net.layer1.1"):
         evaluate(run)
 
 
@@ -135,6 +135,18 @@ def test_the_same_seed_gives_the_same_losses_and_another_does_not(tiny, tmp_path
         )
     assert losses["a"] == losses["b"]
     assert losses["a"] != losses["c"]
+
+
+def test_the_last_checkpoint_is_of_the_last_epoch_whatever_the_best(tiny, tmp_path) -> None:
+    cfg = tiny("trainer.max_epochs=3", "optimizer.lr=0.5", "scheduler=none", "monitor=train/loss")
+    cfg.callbacks.checkpoint.mode = "max"  # the first epoch's loss is the highest
+    train(cfg, tmp_path / "run")
+    epochs = {
+        which: torch.load(Run.load(tmp_path / "run").checkpoint(which), weights_only=True)["epoch"]
+        for which in ("best", "last")
+    }
+    assert epochs["last"] == 2
+    assert epochs["best"] < 2
 
 
 class Killed(BaseException):
@@ -164,6 +176,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         with pytest.raises(Killed):
             train(cfg.copy(), tmp_path / "parts")
     assert Run.load(tmp_path / "parts").status["state"] == "interrupted"
+    last = torch.load(tmp_path / "parts/checkpoints/last.ckpt", weights_only=True)
+    assert last["epoch"] == 1  # nothing but the interrupted epoch is lost
     (tmp_path / "parts").rename(tmp_path / "moved")  # a run may move in between
     train(cfg.copy(), tmp_path / "moved")
 
@@ -193,8 +207,20 @@ def test_without_checkpoints_the_last_weights_are_tested(tiny, tmp_path: Path) -
     assert not (tmp_path / "run/checkpoints").exists()
 
 
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_the_epoch_that_was_asked_for_is_tested(which: str, tiny, tmp_path: Path) -> None:
+    cfg = tiny("trainer.max_epochs=3", "optimizer.lr=0.5", "monitor=train/loss", f"test={which}")
+    cfg.callbacks.checkpoint.mode = "max"  # the first epoch's loss is the highest
+    train(cfg, tmp_path / "run")
+    run = Run.load(tmp_path / "run")
+    measured = {name: evaluate(run, "test", name)["loss"] for name in ("last", "best")}
+    assert measured["last"] != measured["best"]
+    assert run.status["test"]["loss"] == pytest.approx(measured[which], rel=1e-5)
+    assert evaluate(run)["checkpoint"] == which
+
+
 def test_the_test_can_be_left_out(tiny, tmp_path: Path) -> None:
-    train(tiny("test=false", "trainer.max_epochs=1"), tmp_path / "run")
+    train(tiny("test=null", "trainer.max_epochs=1"), tmp_path / "run")
     assert "test" not in Run.load(tmp_path / "run").status
 
 

@@ -179,6 +179,10 @@ def _resolved(config: DictConfig) -> DictConfig:
         resolved.seed = random.SystemRandom().randrange(2**31)
     if not isinstance(resolved.seed, int):
         raise ValueError(f"seed={resolved.seed}: needs a whole number, or null to draw one")
+    if resolved.test not in ("last", "best", None):
+        raise ValueError(f"test={resolved.test}: use last, best or null")
+    if resolved.test == "best" and not OmegaConf.select(resolved, "callbacks.checkpoint"):
+        raise ValueError("test=best needs callbacks.checkpoint: use test=last")
     for key in ("run_dir", "sweep_dir"):  # a directory that may move does not say where it lies
         resolved.pop(key, None)
     return resolved

@@ -18,14 +18,14 @@ from resnet_lab.run import Run
 
 
 def evaluate(
-    run: Run, split: str = "test", checkpoint: str = "best", data_dir: str | None = None
+    run: Run, split: str = "test", checkpoint: str | None = None, data_dir: str | None = None
 ) -> dict[str, Any]:
     """Measure a checkpoint of a run on a split of its data.
 
     Args:
         run: a run directory.
         split: "test" or "val".
-        checkpoint: "best", "last" or a path.
+        checkpoint: "best", "last" or a path; None: the one that the run itself tested.
         data_dir: where the data lies now; None: where it lay when the run was trained.
 
     Returns:
@@ -42,6 +42,7 @@ def evaluate(
     quiet_lightning()
     if data_dir is not None:
         run.config.data_dir = data_dir
+    checkpoint = checkpoint or run.config.test or "last"
     task, facts = run.load_task(checkpoint)
     data = run.build_data(facts)
     trainer = Trainer(
@@ -85,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("run", help="run directory")
     parser.add_argument("--split", choices=("test", "val"), default="test")
-    parser.add_argument("--checkpoint", default="best", help="best, last or a path")
+    parser.add_argument(
+        "--checkpoint", help="best, last or a path (default: the one that the run tested)"
+    )
     parser.add_argument("--data-dir", help="where the data lies now")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)

@@ -104,7 +104,7 @@ def trainer_rate(cfg: DictConfig, steps: int) -> tuple[float, float]:
     cfg = cfg.copy()
     changes = {"max_epochs": 2, "limit_train_batches": steps, "limit_val_batches": 1}
     cfg.trainer = OmegaConf.merge(cfg.trainer, changes)
-    cfg.test = False
+    cfg.test = None
     clock = _Clock()
     with (
         TemporaryDirectory() as folder,

@@ -25,7 +25,7 @@ def show_summary(run: ActiveRun) -> None:
     directory = shlex.quote(str(run.shown))
     rows = []
     if "test" in status:
-        rows.append(("test accuracy", percent(status["test"])))
+        rows.append(("test accuracy", f"{percent(status['test'])}, {run.config.test} epoch"))
     if "expected" in status:
         expected = status["expected"]
         verdict = "PASS" if expected["passed"] else "FAIL"

@@ -57,7 +57,7 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
 
 
 def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
-    """Train from the run's last checkpoint, or from the start; test the best checkpoint."""
+    """Train, from the run's last checkpoint if there is one; test what `cfg.test` says, once."""
     from lightning import seed_everything
     from lightning.pytorch.callbacks import ProgressBar
 
@@ -92,7 +92,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         last = run.checkpoint("last") if run.has_checkpoint("last") else None
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
         if cfg.test:
-            best = run.checkpoint("best") if run.has_checkpoint("best") else None
+            best = run.checkpoint("best") if cfg.test == "best" else None  # None: as trained
             trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
     run.finish(task.test_sums if cfg.test else None)
 

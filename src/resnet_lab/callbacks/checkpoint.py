@@ -41,10 +41,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoint(ModelCheckpoint):
-    """Write `checkpoints/best.ckpt` and `checkpoints/last.ckpt` of the run directory.
+    """Write `checkpoints/best.ckpt` and, after every epoch, `checkpoints/last.ckpt` of the run.
 
-    Lightning's ModelCheckpoint, saving at the end of each epoch, in a directory that may move:
-    upstream forgets the best score of a run whose directory was renamed.
+    Lightning's ModelCheckpoint, with two differences: the directory may move, where upstream
+    forgets the best score of a run whose directory was renamed; and the last epoch is always there
+    to go on from, where upstream's `save_last` renews it only with the best.
 
     Args:
         monitor: metric that decides what is best.
@@ -57,7 +58,7 @@ class Checkpoint(ModelCheckpoint):
             mode=mode,
             filename="best",
             save_top_k=1,
-            save_last=True,
+            save_last=False,
             save_on_train_epoch_end=True,
             auto_insert_metric_name=False,
             enable_version_counter=False,
@@ -69,6 +70,12 @@ class Checkpoint(ModelCheckpoint):
         with warnings.catch_warnings():  # a resumed run has checkpoints already: that is the point
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
             super().setup(trainer, pl_module, stage)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the best epoch, if this is it, and the last one."""
+        super().on_train_epoch_end(trainer, pl_module)
+        assert self.dirpath is not None
+        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         """Take the later of two equal epochs: its learning rate was lower."""
