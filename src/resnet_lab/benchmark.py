@@ -135,7 +135,7 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
     except ValueError:
         facts = resolved.data
         facts.source = {
-            "_target_": "resnet_lab.measure.RandomImages",
+            "_target_": "resnet_lab.data.sources.RandomImages",
             "num_classes": facts.num_classes,
             "size": facts.image_size,
             "channels": facts.channels,

@@ -20,28 +20,9 @@ from torch.nn import functional as F
 
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.data import ImageDataModule
-from resnet_lab.data.sources import Images
 from resnet_lab.train import fit_and_test
 
 IMPORTS = "import torch, torchvision, lightning"
-
-
-class RandomImages:
-    """A source of random images, of the shape of a data set that is not on this machine."""
-
-    splits = ("train", "test")
-
-    def __init__(self, num_classes: int, size: int, channels: int, count: int = 10_000) -> None:
-        self.classes = tuple(str(label) for label in range(num_classes))
-        self.shape = (count, size, size, channels)
-
-    def prepare(self) -> None:
-        """Do nothing."""
-
-    def read(self, split: str) -> Images:
-        """Draw the images of a split."""
-        labels = torch.arange(self.shape[0]) % len(self.classes)
-        return Images(torch.randint(0, 256, self.shape, dtype=torch.uint8), labels)
 
 
 class LastStep(Callback):

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fakes import (
     Server,
@@ -21,8 +20,6 @@ from fakes import (
     place_mnist,
     serve,
     snapshot,
-    write_cifar10,
-    write_mnist,
     write_svhn,
 )
 from torchvision import datasets
@@ -42,26 +39,6 @@ SVHN = {"train": {"split": "train"}, "test": {"split": "test"}}
 
 
 FORK = multiprocessing.get_context("fork")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def published(tmp_path: Path) -> Path:
-    return tmp_path / "published"
-
-
-@pytest.fixture
-def cifar(published: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    return write_cifar10(published, monkeypatch)
-
-
-@pytest.fixture
-def mnist(published: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    return write_mnist(published, monkeypatch)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fakes import (
     check,
@@ -13,8 +12,6 @@ from fakes import (
     place_cifar10,
     place_mnist,
     snapshot,
-    write_cifar10,
-    write_mnist,
     write_sst2,
     write_svhn,
 )
@@ -25,26 +22,6 @@ from resnet_lab.data.torchvision_source import TorchvisionSource
 pytestmark = pytest.mark.usefixtures("offline")
 
 SVHN = {"train": {"split": "train"}, "test": {"split": "test"}}
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def published(tmp_path: Path) -> Path:
-    return tmp_path / "published"
-
-
-@pytest.fixture
-def cifar(published: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    return write_cifar10(published, monkeypatch)
-
-
-@pytest.fixture
-def mnist(published: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    return write_mnist(published, monkeypatch)
 
 
 # ---- what is there

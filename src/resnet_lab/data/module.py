@@ -6,10 +6,10 @@ from typing import Any, TypedDict
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.nn import functional as F
 
 from resnet_lab.data.augment import Augmentation
 from resnet_lab.data.loader import Batch, BatchLoader
+from resnet_lab.data.pixels import mean_and_std, resize
 from resnet_lab.data.sources import Images, Source, read
 from resnet_lab.data.splits import stratified_split
 
@@ -113,7 +113,7 @@ class ImageDataModule(LightningDataModule):
                     f"{self.name}: use at most {len(train)}"
                 )
             if self.mean is None or self.std is None:
-                self.mean, self.std = _mean_and_std(images.pixels, train)
+                self.mean, self.std = mean_and_std(images.pixels, train)
         if stage == "test" and "test" not in self._sets:
             images = self._read("test")
             self._sets["test"] = images, torch.arange(len(images.labels))
@@ -183,7 +183,7 @@ class ImageDataModule(LightningDataModule):
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn uint8 [B, H, W, C] into normalised float32 [B, C, image_size, image_size]."""
         if pixels.shape[1:3] != (self.image_size, self.image_size):
-            pixels = _resize(pixels, self.image_size)
+            pixels = resize(pixels, self.image_size)
         batch, height, width, channels = pixels.shape
         if self._affine is None or self._affine[0].device != pixels.device:
             facts = self.facts()
@@ -235,27 +235,3 @@ class ImageDataModule(LightningDataModule):
         return BatchLoader(
             images, indices, self.batch_size, shuffle=shuffle, seed=self.seed, **placing
         )
-
-
-def _resize(pixels: Tensor, size: int) -> Tensor:
-    """Resize uint8 [B, H, W, C] to [B, size, size, C]: bilinear, antialiased."""
-    images = pixels.permute(0, 3, 1, 2)
-    resized = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
-    return resized.permute(0, 2, 3, 1)
-
-
-def _mean_and_std(pixels: Tensor, indices: Tensor) -> tuple[list[float], list[float]]:
-    """Measure mean and population std per channel over some images, in [0, 1]."""
-    channels = pixels.shape[-1]
-    histogram = torch.zeros(channels, 256, dtype=torch.float64)  # exact, in one pass
-    for chunk in torch.split(indices, 1024):
-        values = pixels.index_select(0, chunk).view(-1, channels)
-        for channel in range(channels):
-            histogram[channel] += torch.bincount(values[:, channel], minlength=256)
-    weights = histogram / histogram.sum(1, keepdim=True)
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    mean = weights @ levels
-    std = (weights @ levels**2 - mean**2).clamp_min(0).sqrt()
-    if (std == 0).any():
-        raise ValueError("a channel of the training images is constant: it cannot be normalised")
-    return mean.tolist(), std.tolist()

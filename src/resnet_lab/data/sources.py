@@ -96,3 +96,21 @@ def check_split(split: str, splits: tuple[str, ...]) -> None:
     """Raise a ValueError unless `split` is one of `splits`."""
     if split not in splits:
         raise ValueError(f"no split {split!r}: this source has {', '.join(splits)}")
+
+
+class RandomImages:
+    """A source of random images, of the shape of a data set that is not on this machine."""
+
+    splits = ("train", "test")
+
+    def __init__(self, num_classes: int, size: int, channels: int, count: int = 10_000) -> None:
+        self.classes = tuple(str(label) for label in range(num_classes))
+        self.shape = (count, size, size, channels)
+
+    def prepare(self) -> None:
+        """Do nothing."""
+
+    def read(self, split: str) -> Images:
+        """Draw the images of a split."""
+        labels = torch.arange(self.shape[0]) % len(self.classes)
+        return Images(torch.randint(0, 256, self.shape, dtype=torch.uint8), labels)

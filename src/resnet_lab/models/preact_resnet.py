@@ -3,6 +3,7 @@
 Norm and ReLU come before each convolution, so nothing stands on the identity path; a last norm and
 ReLU follow the last block. Where the shape changes, a bare 1x1 convolution projects what the branch
 sees, relu(norm(x)); with shortcut A, x itself is padded and the path stays an identity throughout.
+No unit activates its identity; the paper's appendix does so in the first one, right after conv1.
 
 `preact_resnet`: stem 3x3 with stride 1, then the stages of ResNet-18 to 152 (see resnet.py).
 

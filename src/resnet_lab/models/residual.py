@@ -7,6 +7,7 @@ squeeze-and-excitation (Hu et al. 2018, arXiv:1709.01507) and stochastic depth (
 arXiv:1603.09382). The branches themselves are in the file of their family.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from torchvision.ops import SqueezeExcitation, StochasticDepth
 from resnet_lab.models.checkpointing import CheckpointedSequential
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(nn.Module, ABC):
     """A shortcut and the options of its branch; a subclass adds the branch.
 
     Args:
@@ -61,9 +62,9 @@ class ResidualBlock(nn.Module):
             out += self.downsample(x)
         return out
 
+    @abstractmethod
     def zero_branch(self) -> None:
         """Make F(x) zero, so that the block starts as its shortcut (Goyal et al. 2017)."""
-        raise NotImplementedError
 
 
 class PaddedIdentity(nn.Module):
