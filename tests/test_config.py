@@ -31,7 +31,15 @@ def test_a_job_directory_is_one_name_of_bearable_length() -> None:
 
 
 class Part:
-    def __init__(self, size: int, rate: float = 0.1, name: str | None = None, deep: bool = True):
+    def __init__(
+        self,
+        size: int,
+        rate: float = 0.1,
+        name: str | None = None,
+        deep: bool = True,
+        sides: list[int] | int = 0,
+        many: list[int] | None = None,
+    ):
         self.size, self.rate, self.name = size, rate, name
         if size == 13:
             raise ValueError("13 brings bad luck")
@@ -42,7 +50,9 @@ def node(**values: object):
 
 
 def test_build_makes_the_object() -> None:
-    part = build(node(size=3, rate=1, hint="for others"), "part", without=("hint",), name="x")
+    part = build(
+        node(size=3, rate=1, sides=2, hint="for others"), "part", without=("hint",), name="x"
+    )
     assert (part.size, part.rate, part.name) == (3, 1, "x")
     assert build(OmegaConf.create({"part": None}), "part") is None
 
@@ -54,11 +64,12 @@ def test_build_makes_the_object() -> None:
         ({"size": True}, "part.size=True: expected int"),
         ({"size": 1.5}, "part.size=1.5: expected int"),
         ({"size": 1, "rate": "x"}, "part.rate=x: expected float"),
-        ({"size": 1, "name": 5}, r"part.name=5: expected str \| None"),
+        ({"size": 1, "name": 5}, r"part.name=5: expected (str \| None|Optional\[str\])"),
         ({"size": 1, "deep": 1}, "part.deep=1: expected bool"),
+        ({"size": 1, "many": 3}, "part.many=3: expected"),
         (
             {"size": 1, "colour": 1},
-            "part.colour: Part takes no such argument; there are deep, name, rate, size",
+            "part.colour: Part takes no such argument; there are deep, many, name, rate, sides",
         ),
         ({}, "part: .*missing 1 required"),
         ({"size": 13}, "^13 brings bad luck$"),

@@ -172,6 +172,8 @@ def _admits(hint: Any, value: Any) -> bool:
         return any(_admits(option, value) for option in typing.get_args(hint))
     if origin is typing.Literal:
         return value in typing.get_args(hint)
+    if origin is not None:  # list[int] is a class to Python 3.10, but nothing to isinstance
+        return origin not in (list, tuple, dict, set)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

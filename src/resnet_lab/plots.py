@@ -142,10 +142,10 @@ def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -
         axes.tick_params(labelsize=9 if number <= NUMBERED_CLASSES else 6, length=0)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.spines[:].set_visible(False)
+    axes.set_frame_on(False)
     bar = figure.colorbar(image, ax=axes, ticks=[0, 1, 5, 10, 25, 50, 75, 100], shrink=0.8)
     bar.set_label("share of the true class (%)")
-    bar.outline.set_visible(False)
+    bar.ax.set_frame_on(False)
     return figure
 
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from filelock import FileLock
 from torch import Tensor
 
 from resnet_lab.data.decode import Pixels
+
+open_memmap: Callable[..., Any] = np.lib.format.open_memmap  # has no types before numpy 2.3
 
 
 def cached(
@@ -50,7 +53,7 @@ def cached(
                     )
                 part = folder / f"{name}.part"
                 try:
-                    pixels = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+                    pixels = open_memmap(part, "w+", np.uint8, shape)
                     fill(pixels)
                     pixels.flush()
                     part.replace(data)
