@@ -247,7 +247,7 @@ def test_a_diverged_run_says_so(tiny, tmp_path: Path) -> None:
 
 
 def test_the_default_job_learns_the_digits(composed, tmp_path: Path) -> None:
-    """98.5 % is promised of the full job; a third of it must come near."""
+    """98.5 % is promised of the full job; eight of its thirty epochs must come near."""
     cfg = composed("trainer.max_epochs=8", "callbacks.progress=null", "callbacks.summary=null")
     train(cfg, tmp_path / "run")
     assert Run.load(tmp_path / "run").status["test"]["acc"] > 0.95

@@ -32,12 +32,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, buffer)
             part.write_bytes(buffer.getbuffer())
             part.replace(final)
-        except OSError as error:
-            part.unlink(missing_ok=True)
+        except OSError as error:  # a failed write does not say where
             raise OSError(error.errno, error.strerror, str(final)) from error
-        except BaseException:
+        finally:
             part.unlink(missing_ok=True)
-            raise
 
 
 class Checkpoint(ModelCheckpoint):
