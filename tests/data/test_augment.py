@@ -3,6 +3,16 @@ import torch
 from torch.nn import functional as F
 
 from resnet_lab.data.augment import RandomCrop, RandomHorizontalFlip
+from resnet_lab.data.auto_augment import RandAugment, TrivialAugmentWide
+from resnet_lab.data.erase import RandomErasing
+
+EVERY = [
+    RandomCrop(2),
+    RandomHorizontalFlip(),
+    RandomErasing(),
+    RandAugment(),
+    TrivialAugmentWide(),
+]
 
 
 def pixels(batch: int = 200, channels: int = 3, height: int = 6, width: int = 8) -> torch.Tensor:
@@ -50,19 +60,38 @@ def test_flip_mirrors_the_drawn_images_and_no_other() -> None:
     assert 250 < mirrored.sum() < 350
 
 
-@pytest.mark.parametrize(
-    "change", [RandomCrop(2), RandomHorizontalFlip()], ids=lambda c: type(c).__name__
-)
-def test_the_seed_decides_and_the_input_stays(change) -> None:
-    images = pixels()
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("change", EVERY, ids=lambda c: type(c).__name__)
+def test_the_seed_decides_and_the_input_stays(change, channels: int) -> None:
+    images = pixels(channels=channels)
     before = images.clone()
     torch.manual_seed(0)
     first = change(images, seeded(3))
     torch.manual_seed(1)  # the global state plays no part
+    state = torch.get_rng_state()
     assert torch.equal(first, change(images, seeded(3)))
+    assert torch.equal(torch.get_rng_state(), state)
     assert not torch.equal(first, change(images, seeded(4)))
     assert torch.equal(images, before)
     assert first.dtype == torch.uint8
+    assert first.shape == images.shape
+
+
+@pytest.mark.parametrize("change", EVERY, ids=lambda c: type(c).__name__)
+def test_the_draws_are_the_same_and_the_work_is_done_wherever_the_images_are(change) -> None:
+    here, there = seeded(0), seeded(0)
+    change(pixels(), here)
+    assert change(pixels().to("meta"), there).device.type == "meta"
+    assert torch.equal(here.get_state(), there.get_state())
+
+
+@pytest.mark.parametrize("change", EVERY, ids=lambda c: type(c).__name__)
+def test_each_image_draws_for_itself(change) -> None:
+    same = pixels(1).expand(200, -1, -1, -1)
+    changed = change(same, seeded(0)).flatten(1)
+    assert len(changed.unique(dim=0)) >= 2
+    if not isinstance(change, RandomHorizontalFlip):
+        assert len(changed.unique(dim=0)) > 20
 
 
 def test_flip_with_probability_zero_and_one() -> None:

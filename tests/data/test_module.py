@@ -97,7 +97,7 @@ def test_other_sizes_are_resized_as_torchvision_does() -> None:
 
 
 def test_augmentation_only_where_asked_and_by_the_seed_of_the_batch() -> None:
-    data = module(augment=[RandomHorizontalFlip()])
+    data = module(augment={"flip": RandomHorizontalFlip(), "crop": None})
     pixels, labels = Patches().read("train")
     plain = data.finish(Batch(pixels, labels, 1), augment=False)[0]
     assert torch.equal(plain, data.normalise(pixels))

@@ -1,14 +1,17 @@
 """Random changes to a whole batch at once, each image with its own draw, on the batch's device.
 
+Here are crop and flip; `erase.py` and `auto_augment.py` have the rest.
+
 An augmentation is a callable `(images, generator) -> images` on uint8 [B, H, W, C]. It draws from
 `generator`, which lives on the CPU, so that one seed gives one stream of draws wherever the images
-are; only the few numbers drawn travel to the device.
+are; only what is drawn travels to the device.
 
 Torchvision's v2 transforms draw once per call, which on a batch means one crop for every image. The
 ones here match torchvision's image-by-image transforms in distribution.
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -22,6 +25,23 @@ class Augmentation(Protocol):
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return images of the same dtype and shape, uint8 [B, H, W, C]."""
         ...
+
+
+def in_order(augment: Mapping[str, Augmentation | None]) -> tuple[Augmentation, ...]:
+    """Return the entries of `data.augment` that are not None.
+
+    Raises:
+        ValueError: the entries have no names, or one of them is no augmentation.
+    """
+    if not isinstance(augment, Mapping):
+        raise ValueError(
+            f"data.augment is a {type(augment).__name__}: it needs a name for each change, as in "
+            "data.augment.flip, or null for none"
+        )
+    for name, change in augment.items():
+        if change is not None and not callable(change):
+            raise ValueError(f"data.augment.{name}={change}: only null is known, to leave it out")
+    return tuple(change for change in augment.values() if change is not None)
 
 
 class RandomCrop:

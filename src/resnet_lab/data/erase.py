@@ -1,0 +1,93 @@
+"""Random erasing of a whole batch at once."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+TRIES = 10  # for a rectangle that fits, as torchvision
+
+
+class RandomErasing:
+    """Overwrite a rectangle of each image with probability `p` (Zhong et al. 2020, algorithm 1).
+
+    Each image draws its own. As in torchvision the aspect ratio is uniform on a logarithmic scale,
+    and an image whose ten tries all leave no margin stays as it is.
+
+    Args:
+        p: probability that an image is erased at all.
+        scale: least and greatest area of the rectangle, as a share of the image.
+        ratio: least and greatest height of the rectangle over its width.
+        value: what is written: "random" for a random byte at each pixel and channel, as the paper
+            prefers; or a shade from 0 (black) to 1 (white), one for all channels or one for each.
+    """
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        scale: list[float] | tuple[float, float] = (0.02, 0.4),
+        ratio: list[float] | tuple[float, float] = (0.3, 3.3),
+        value: float | list[float] | Literal["random"] = "random",
+    ) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"RandomErasing p={p}: a probability lies between 0 and 1")
+        if len(scale) != 2 or not 0 <= scale[0] <= scale[1] <= 1:
+            raise ValueError(f"RandomErasing scale={scale}: needs two rising shares from 0 to 1")
+        if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f"RandomErasing ratio={ratio}: needs two rising numbers above 0")
+        self.p = p
+        self.scale = scale
+        self.ratio = ratio
+        self.shade: Tensor | None = None  # uint8 [1] or [C]; None: random
+        if value != "random":
+            shades = torch.tensor(value, dtype=torch.float64).flatten()
+            if not ((shades >= 0) & (shades <= 1)).all():
+                raise ValueError(f"RandomErasing value={value}: use random, or 0 (black) to 1")
+            self.shade = (255 * shades).round().to(torch.uint8)
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        batch, height, width, channels = images.shape
+
+        def uniform(low: float, high: float, *shape: int) -> Tensor:
+            return low + (high - low) * torch.rand(*shape, batch, generator=generator)
+
+        area = height * width * uniform(*self.scale, TRIES)
+        ratio = uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), TRIES).exp()
+        heights, widths = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+        fits = (heights < height) & (widths < width)
+        first = fits.int().argmax(0, keepdim=True)
+        chosen = (uniform(0, 1) < self.p) & fits.any(0)
+        tall = heights.gather(0, first)[0] * chosen
+        wide = widths.gather(0, first)[0] * chosen
+        top = (uniform(0, 1) * (height - tall + 1)).floor()
+        left = (uniform(0, 1) * (width - wide + 1)).floor()
+
+        edges = torch.stack([top, top + tall, channels * left, channels * (left + wide)])
+        top, bottom, left, right = edges[..., None].to(images.device, non_blocking=True)
+        y, x = (torch.arange(n, device=images.device) for n in (height, width * channels))
+        # By bits, and in rows of bytes: several times as fast as `where` on a CPU.
+        rows, columns = (
+            inside.to(torch.uint8) * 255
+            for inside in ((top <= y) & (y < bottom), (left <= x) & (x < right))
+        )
+        mask = rows[:, :, None] & columns[:, None, :]
+        pixels = images.reshape(batch, height, width * channels)
+        filling = self._filling(pixels, channels, generator)
+        erased: Tensor = (filling & mask) | (pixels & ~mask)
+        return erased.view(images.shape)
+
+    def _filling(self, pixels: Tensor, channels: int, generator: torch.Generator) -> Tensor:
+        if self.shade is None:
+            # Eight bytes a draw, for the draws are most of the work.
+            eights = torch.empty(-(-pixels.numel() // 8), dtype=torch.int64)
+            noise = eights.random_(-(2**63), None, generator=generator).view(torch.uint8)
+            filling = noise[: pixels.numel()].view(pixels.shape)
+        elif len(self.shade) in (1, channels):
+            filling = self.shade.repeat(pixels.shape[-1] // len(self.shade))
+        else:
+            raise ValueError(
+                f"RandomErasing value has {len(self.shade)} shades for images of {channels} "
+                "channels: give one, or one per channel"
+            )
+        return filling.to(pixels.device, non_blocking=True)
