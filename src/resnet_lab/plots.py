@@ -51,7 +51,7 @@ def read_curves(path: str | Path) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for row in csv.DictReader(whole.splitlines()):
         for name, value in row.items():
-            curve = name.startswith(("train/", "val/")) and not name.endswith("_step")
+            curve = name and name.startswith(("train/", "val/")) and not name.endswith("_step")
             if curve and value and row.get("epoch"):
                 epochs, values = curves.setdefault(name, ([], []))
                 epochs.append(int(row["epoch"]) + 1)
@@ -77,30 +77,30 @@ def learning_curves(runs: Mapping[str, str | Path]) -> Figure:
         raise ValueError("there are no runs to draw")
     alone = len(runs) == 1
     # A run alone needs no colour for itself: its two curves can differ in theirs.
-    own = {"train": _look(1), "val": _look(0)}
+    own = {"train": look(1), "val": look(0)}
     splits = [
         Line2D([], [], label=label, **(own[split] if alone else {"color": "0.3"}) | SPLITS[split])
         for split, label in (("train", "training"), ("val", "validation"))
     ]
     labels = [textwrap.fill(name, 100) for name in runs]
-    names = [Line2D([], [], label=label, **_look(i)) for i, label in enumerate(labels)]
+    names = [Line2D([], [], label=label, **look(i)) for i, label in enumerate(labels)]
     columns = max(1, min(len(runs), 110 // (max(map(len, runs)) + 8)))  # of the legend
     lines = sum(1 + label.count("\n") for label in labels)
     rows = 0 if alone else -(-lines // columns)
 
-    figure = _figure(8.4, 3.7 + 0.21 * rows)
+    figure = new_figure(8.4, 3.7 + 0.21 * rows)
     loss, error = figure.subplots(1, 2)
     for number, path in enumerate(runs.values()):
         curves = read_curves(path)
         for split, style in SPLITS.items():
-            look = (own[split] if alone else _look(number)) | style
+            line = (own[split] if alone else look(number)) | style
             if f"{split}/loss" in curves:
-                _draw(loss, curves[f"{split}/loss"], look)
+                _draw(loss, curves[f"{split}/loss"], line)
             if f"{split}/acc" in curves:
                 epochs, values = curves[f"{split}/acc"]
-                _draw(error, (epochs, [100 * (1 - value) for value in values]), look)
-    _finish_curves(loss, "cross-entropy (nats)")
-    _finish_curves(error, "error (%)")
+                _draw(error, (epochs, [100 * (1 - value) for value in values]), line)
+    finish_curves(loss, "cross-entropy (nats)")
+    finish_curves(error, "error (%)")
     if alone:
         figure.suptitle(labels[0], fontsize=11)
         figure.legend(handles=splits, loc="outside lower center", ncols=2, frameon=False)
@@ -126,7 +126,7 @@ def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -
     longest = max(map(len, names))
     upright = longest > 3
     cells, text = min(1.5 + 0.36 * number, 9.0), 0.09 * longest  # inches
-    figure = _figure(cells + text + 1.8, cells + 0.5 + text * upright)
+    figure = new_figure(cells + text + 1.8, cells + 0.5 + text * upright)
     axes = figure.subplots()
     # The square root, so that the few mistakes can be seen beside the diagonal.
     image = axes.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
@@ -167,7 +167,7 @@ def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 
     rows = -(-len(images) // columns)
     lines = [textwrap.fill(title, 18) for title in titles]
     height = 1.25 + 0.17 * (1 + max(text.count("\n") for text in lines))
-    figure = _figure(1.4 * columns, height * rows)
+    figure = new_figure(1.4 * columns, height * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -178,14 +178,15 @@ def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of some inches; pyplot, which would keep it alive, has no part."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _look(number: int) -> dict[str, Any]:
+def look(number: int) -> dict[str, Any]:
+    """Return colour and marker of a line; those of neighbours differ in both, and in grey."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],
@@ -193,11 +194,17 @@ def _look(number: int) -> dict[str, Any]:
     }
 
 
-def _draw(axes: Axes, curve: Curve, look: dict[str, Any]) -> None:
-    axes.plot(*curve, markevery=max(1, len(curve[0]) // 10), **look)
+def _draw(axes: Axes, curve: Curve, line: dict[str, Any]) -> None:
+    axes.plot(*curve, markevery=max(1, len(curve[0]) // 10), **line)
 
 
-def _finish_curves(axes: Axes, label: str) -> None:
+def finish_curves(axes: Axes, label: str) -> None:
+    """Give learning curves their axes: epochs, and a logarithmic scale in plain numbers.
+
+    Args:
+        axes: with its curves drawn.
+        label: of what they show, with its unit.
+    """
     axes.set_xlabel("epoch")
     last = max((float(np.max(line.get_xdata())) for line in axes.lines), default=1.0)
     axes.set_xlim(0.5, last + 0.5)
@@ -210,6 +217,11 @@ def _finish_curves(axes: Axes, label: str) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
+    tidy(axes)
+
+
+def tidy(axes: Axes) -> None:
+    """Leave the two axes that are read, and faint lines to read the height by."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

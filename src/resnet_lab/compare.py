@@ -1,0 +1,252 @@
+"""Compare two runs: configurations, curves, metrics, and what each says of the same images.
+
+    python -m resnet_lab.compare logs/runs/<run> logs/runs/<other> [--split val] [--json]
+
+Prints tables and writes compare.html, one file, into the second run's directory. "Newly right" are
+images that the first run has wrong and the second right.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_lab.config import bears_on_result, flat, register_resolvers
+from resnet_lab.console import console, errors_in_one_line, set_up_logging
+from resnet_lab.provenance import now
+from resnet_lab.reporting import html
+from resnet_lab.reporting.jobs import as_typed
+from resnet_lab.reporting.statistics import LEVEL
+from resnet_lab.reporting.terminal import print_table
+from resnet_lab.reporting.wording import NONE, duration, p_value
+from resnet_lab.run import Run, write
+
+if TYPE_CHECKING:  # torch and matplotlib are imported where they are needed
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from resnet_lab.reporting.predictions import Paired
+
+SHOWN_IMAGES = 24  # of those newly right, and of those newly wrong
+HEADINGS = ["", "first", "second"]
+SAME = "The configurations are the same."
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, side by side.
+
+    Attributes:
+        first: the run to compare with.
+        second: the run that is compared.
+        split: of the images, "test" or "val".
+        config: key, and value in each run, where those differ.
+        metrics: name, and value in each run, as they were recorded.
+        paired: what both say of the same images.
+    """
+
+    first: Run
+    second: Run
+    split: str
+    config: list[list[str]]
+    metrics: list[list[str]]
+    paired: "Paired"
+
+    def result(self) -> dict[str, Any]:
+        """Return what was found, as plain types."""
+        return {
+            "first": str(self.first.shown),
+            "second": str(self.second.shown),
+            "split": self.split,
+            "checkpoints": [self.paired.first.checkpoint, self.paired.second.checkpoint],
+            **self.paired.result(),
+            "config": {key: values for key, *values in self.config},
+            "newly_right_images": self.paired.newly_right.tolist(),
+            "newly_wrong_images": self.paired.newly_wrong.tolist(),
+        }
+
+
+def compare(
+    first: Run,
+    second: Run,
+    split: str = "test",
+    checkpoint: str | None = None,
+    data_dir: str | None = None,
+) -> Comparison:
+    """Compare two runs on the same images.
+
+    Args:
+        first: the run to compare with.
+        second: the run that is compared.
+        split: "test" or "val".
+        checkpoint: "best" or "last"; None: the one that each run itself tested.
+        data_dir: where the data lies now; None: where it lay when each run was trained.
+
+    Raises:
+        ValueError: a checkpoint or the data is missing, or the runs see different images.
+    """
+    from resnet_lab.reporting.predictions import pair, predict
+
+    config, metrics = _config(first, second), _metrics(first, second)
+    predictions = (
+        predict(run, split, checkpoint or run.config.test or "last", data_dir)
+        for run in (first, second)
+    )
+    return Comparison(first, second, split, config, metrics, pair(*predictions))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m resnet_lab.compare", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("first", help="directory of the run to compare with")
+    parser.add_argument("second", help="directory of the run that is compared")
+    parser.add_argument("--split", choices=("test", "val"), default="test")
+    parser.add_argument(
+        "--checkpoint", choices=("best", "last"), help="(default: the one that each run tested)"
+    )
+    parser.add_argument("--data-dir", help="where the data lies now")
+    parser.add_argument("--out", help="directory for compare.html (default: the second run's)")
+    parser.add_argument("--json", action="store_true", help="print JSON, write nothing")
+    options = parser.parse_args(arguments)
+    register_resolvers()
+    set_up_logging()
+    with errors_in_one_line():
+        first, second = Run.load(options.first), Run.load(options.second)
+        comparison = compare(first, second, options.split, options.checkpoint, options.data_dir)
+        if options.json:
+            print(json.dumps(comparison.result(), indent=2))
+            return
+        _show(comparison)
+        path = Path(options.out or second.directory) / "compare.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, page(comparison))
+        console().print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def page(comparison: Comparison) -> str:
+    """Return the comparison as one HTML file."""
+    names = [("first", str(comparison.first.shown)), ("second", str(comparison.second.shown))]
+    parts = [html.lead(verdict(comparison)), html.definitions(names), html.heading("Metrics")]
+    parts.append(html.table(HEADINGS, comparison.metrics, words=HEADINGS))
+    parts.append(html.heading("Configuration"))
+    if comparison.config:
+        parts.append(html.table(HEADINGS, comparison.config, words=HEADINGS, wrapped=True))
+    else:
+        parts.append(html.bullets([SAME]))
+    parts += _pictures(comparison)
+    return html.document("comparison", "Comparison of two runs", parts, f"As of {now()}.")
+
+
+def verdict(comparison: Comparison) -> str:
+    """Say in a few sentences which run is better on these images, and how sure that is."""
+    found = comparison.paired.result()
+    low, difference, high = (
+        f"{100 * found[key]:+.2f}" for key in ("difference_low", "difference", "difference_high")
+    )
+    better = "better" if found["difference"] > 0 else "worse"
+    sure = f"the second is {better} beyond noise" if found["p"] < LEVEL else "not distinguishable"
+    return (
+        f"{100 * found['acc'][0]:.2f} % and {100 * found['acc'][1]:.2f} % of {found['images']:,} "
+        f"{comparison.split} images: {sure} ({p_value(found['p'])}, McNemar's exact test). The "
+        f"difference is {difference} points (95 % interval {low} to {high}): "
+        f"{found['newly_right']:,} newly right, {found['newly_wrong']:,} newly wrong. This is "
+        "about these two networks; other seeds may give others."
+    )
+
+
+def _show(comparison: Comparison) -> None:
+    console().print()
+    print_table(HEADINGS, comparison.metrics, words=HEADINGS)
+    console().print()
+    if comparison.config:
+        print_table(HEADINGS, comparison.config, words=HEADINGS)
+    else:
+        console().print(SAME)
+    console().print()
+    console().print(verdict(comparison), markup=False, highlight=False)
+
+
+def _pictures(comparison: Comparison) -> list[str]:
+    from resnet_lab.plots import learning_curves
+
+    runs = {"first": comparison.first, "second": comparison.second}
+    files = {name: run.directory / "metrics.csv" for name, run in runs.items()}
+    parts = [html.heading("Curves")]
+    there = {name: path for name, path in files.items() if path.is_file()}
+    if there:
+        caption = "Training dashed, validation solid."
+        lacking = "".join(f" The {name} run has no metrics.csv." for name in files - there.keys())
+        drawn = ("Loss and error", caption + lacking, learning_curves(there))
+        parts.append(html.figures([drawn], wide=True))
+    else:
+        parts.append(html.bullets(["Neither run has a metrics.csv."]))
+    paired = comparison.paired
+    for name, found in (("right", paired.newly_right), ("wrong", paired.newly_wrong)):
+        title = f"Newly {name}"
+        parts.append(html.heading(f"{title}: {len(found):,}"))
+        if len(found):
+            caption = "The true class: what the first run saw → what the second saw."
+            if len(found) > SHOWN_IMAGES:
+                caption += f" The first {SHOWN_IMAGES} of {len(found):,}."
+            parts.append(
+                html.photographs(title, caption, changed_images(paired, found[:SHOWN_IMAGES]))
+            )
+    return parts
+
+
+def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
+    """Draw images with their true class and what each run saw."""
+    from resnet_lab.plots import image_grid
+
+    first, second = paired
+    titles = []
+    for index in indices.tolist():
+        labels = first.labels[index], first.predicted[index], second.predicted[index]
+        true, before, after = (first.classes[int(label)] for label in labels)
+        titles.append(f"{true}: {before} → {after}")
+    return image_grid(first.pixels[indices].numpy(), titles, columns=8)
+
+
+def _config(first: Run, second: Run) -> list[list[str]]:
+    sides = [flat(run.config) for run in (first, second)]
+    keys = dict.fromkeys(key for side in sides for key in side)
+    rows = []
+    for key in keys:
+        values = [as_typed(side[key]) if key in side else NONE for side in sides]
+        if values[0] != values[1] and bears_on_result(key):
+            rows.append([key, *values])
+    return rows
+
+
+def _metrics(first: Run, second: Run) -> list[list[str]]:
+    """Return what each run recorded of itself; what neither has is left out."""
+    sides = [_recorded(run.status) for run in (first, second)]
+    names = dict.fromkeys(name for side in sides for name in side)
+    return [[name, *(side.get(name, NONE) for side in sides)] for name in names]
+
+
+def _recorded(status: dict[str, Any]) -> dict[str, str]:
+    said = {"state": str(status.get("state", "unknown"))}
+    best, test = status.get("best"), status.get("test")
+    if best:
+        said[f"best {best['monitor']}"] = f"{best['value']:.4f} (epoch {best['epoch'] + 1})"
+    if test:
+        interval = f"{100 * test['acc_low']:.2f} to {100 * test['acc_high']:.2f}"
+        said["test accuracy (%)"] = f"{100 * test['acc']:.2f} (95 % interval {interval})"
+        said["test loss (nats)"] = f"{test['loss']:.4f}"
+    for name, key in (("epochs", "epochs"), ("device", "device"), ("precision", "precision")):
+        if status.get(key) is not None:
+            said[name] = str(status[key])
+    if "seconds" in status:
+        said["time of training"] = duration(status["seconds"])
+    if "images_per_second" in status:
+        said["images/s"] = f"{status['images_per_second']:,.0f}"
+    return said
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The report of a sweep: its jobs, their statistics, the leaderboard, plots and pages."""

@@ -1,0 +1,126 @@
+"""What the plots of a report share: their size, their labels, their axes for swept numbers."""
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
+
+from resnet_lab.reporting.jobs import Job
+from resnet_lab.reporting.leaderboard import Group, Leaderboard, Metric, short
+
+WIDTH = 6.6  # inches
+INK = "#000000"
+REST = "#bfbfbf"  # grey of what is not named
+GRID = "#e5e5e5"
+LOGARITHMIC_FROM = 8  # times that the largest value of a number is the smallest
+TICKED = 8  # values that get a tick of their own
+LONGEST = 34  # characters of a name in a plot
+
+
+class Plot(NamedTuple):
+    """A figure and the words that it needs."""
+
+    title: str
+    caption: str
+    figure: Figure
+
+
+def names_in_plots(groups: Sequence[Group]) -> list[str]:
+    """Return what to call each group, best first: its settings, or its rank if they are long."""
+    labels = [group.label for group in groups]
+    if max(map(len, labels)) <= LONGEST:
+        return labels
+    return [f"rank {number + 1}" for number in range(len(groups))]
+
+
+def split_name(metric: Metric) -> str:
+    """Return the split that a metric is of, in full."""
+    split = metric.name.split("/")[0]
+    return {"val": "validation", "train": "training"}.get(split, split)
+
+
+def full_name(metric: Metric) -> str:
+    """Return a metric's name in full."""
+    kind = metric.name.split("/")[-1]
+    kinds = {"acc": "accuracy", "acc_top5": "top-5 accuracy", "loss": "cross-entropy"}
+    return f"{split_name(metric)} {kinds.get(kind, kind)}"
+
+
+def metric_label(metric: Metric) -> str:
+    """Return the label of an axis that shows each job's best value of the metric."""
+    return f"best {full_name(metric)} ({metric.unit})"
+
+
+def scaled(value: float, metric: Metric) -> float:
+    """Return a value in the unit that is shown."""
+    return 100 * value if metric.is_accuracy else value
+
+
+def values_of(jobs: Sequence[Job], metric: Metric) -> list[float]:
+    """Return the best value of each job, in the unit that is shown."""
+    return [scaled(job.value, metric) for job in jobs if job.value is not None]
+
+
+def means_of(groups: Sequence[Group], metric: Metric) -> list[float]:
+    """Return the mean of each group, in the unit that is shown."""
+    return [scaled(group.metric.mean, metric) for group in groups if group.metric]
+
+
+def numbers_of(groups: Sequence[Group], key: str) -> list[float]:
+    """Return each group's value of a swept number."""
+    return [float(group.settings[key]) for group in groups]
+
+
+def sentence(text: str) -> str:
+    """Return a text that begins with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def shortened(value: str) -> str:
+    """Return a value as a tick can hold it."""
+    text = short(value)
+    return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+def is_logarithmic(values: Sequence[float] | NDArray[np.float64]) -> bool:
+    """Whether numbers were spread over a logarithmic range rather than a linear one."""
+    low, high = min(values), max(values)
+    if low <= 0 or high / low < LOGARITHMIC_FROM:
+        return False
+    middle = statistics.median(values)
+    linear = (middle - low) / (high - low)
+    logarithmic = np.log(middle / low) / np.log(high / low)
+    return bool(abs(logarithmic - 0.5) < abs(linear - 0.5))
+
+
+def number_axis(axes: Axes, which: str, values: Sequence[float], *, ticks: bool = True) -> None:
+    """Scale an axis for numbers: logarithmic where their range is, few values as ticks.
+
+    Args:
+        axes: with its points drawn.
+        which: "x" or "y".
+        values: that were swept, or measured.
+        ticks: whether few values get a tick each.
+    """
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if is_logarithmic(values):
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        axis.set_minor_formatter(NullFormatter())
+        if max(values) < 100 * min(values):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if ticks and len(set(values)) <= TICKED:
+        axis.set_major_locator(FixedLocator(sorted(set(values))))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: short(f"{value:g}")))
+
+
+def ordered(board: Leaderboard, key: str) -> list[str]:
+    """Return the values of a key that have a result, by size or by name."""
+    values = {group.settings[key] for group in board.ranked}
+    return sorted(values, key=float) if board.numbers(key) else sorted(values)

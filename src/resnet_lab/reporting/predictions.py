@@ -1,0 +1,134 @@
+"""What two runs say of the same images."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnet_lab.console import quiet_lightning
+from resnet_lab.reporting.statistics import mcnemar
+from resnet_lab.run import Run
+
+BATCH = 500  # images; what fits is no question without gradients
+
+
+class Predictions(NamedTuple):
+    """The class that a run gives to each image of a split."""
+
+    checkpoint: str
+    classes: list[str]
+    pixels: Tensor  # uint8 [N, H, W, C], as they are stored
+    labels: Tensor  # int64 [N]
+    predicted: Tensor  # int64 [N]
+
+    @property
+    def right(self) -> Tensor:
+        """Where the class is the true one, bool [N]."""
+        return self.predicted == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """The share of them, in [0, 1]."""
+        return int(self.right.sum()) / len(self.labels)
+
+
+class Paired(NamedTuple):
+    """Two runs on the same images."""
+
+    first: Predictions
+    second: Predictions
+
+    @property
+    def newly_right(self) -> NDArray[np.int64]:
+        """The images that only the second has right, by index."""
+        return np.flatnonzero((~self.first.right & self.second.right).numpy())
+
+    @property
+    def newly_wrong(self) -> NDArray[np.int64]:
+        """The images that only the first has right, by index."""
+        return np.flatnonzero((self.first.right & ~self.second.right).numpy())
+
+    def result(self) -> dict[str, Any]:
+        """Return both accuracies, their difference with its 95 % interval, and McNemar's test.
+
+        The interval is that of Agresti and Min (2005) for pairs.
+        """
+        images = len(self.first.labels)
+        right, wrong = len(self.newly_right), len(self.newly_wrong)
+        middle = (right - wrong) / (images + 2)
+        spread = math.sqrt(right + wrong + 1 - (right - wrong) ** 2 / (images + 2))
+        half = 1.959964 * spread / (images + 2)
+        return {
+            "images": images,
+            "acc": [self.first.accuracy, self.second.accuracy],
+            "difference": (right - wrong) / images,
+            "difference_low": max(-1.0, middle - half),
+            "difference_high": min(1.0, middle + half),
+            "newly_right": right,
+            "newly_wrong": wrong,
+            "p": mcnemar(wrong, right),
+        }
+
+
+def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) -> Predictions:
+    """Classify a split of a run's data with one of its checkpoints.
+
+    Args:
+        run: a run directory.
+        split: "test" or "val".
+        checkpoint: "best", "last" or a path.
+        data_dir: where the data lies now; None: where it lay when the run was trained.
+
+    Raises:
+        ValueError: no such checkpoint, data or split.
+    """
+    from lightning.fabric import Fabric
+
+    quiet_lightning()
+    if data_dir is not None:
+        run.config.data_dir = data_dir
+    task, facts = run.load_task(checkpoint)
+    data = run.build_data(facts)
+    data.prepare_data()
+    data.setup("test" if split == "test" else "validate")
+    images, indices = data.images(split)
+    if len(indices) == 0:
+        raise ValueError(f"{run.shown} has no {split} images: name another --split")
+    fabric = Fabric(accelerator="auto", devices=1, precision=run.config.trainer.precision)
+    network = fabric.setup_module(task.net)
+    with torch.inference_mode():
+        predicted = [
+            network(data.normalise(images.pixels[part].to(fabric.device))).argmax(1).cpu()
+            for part in torch.split(indices, BATCH)
+        ]
+    own = slice(None) if len(indices) == len(images.labels) else indices
+    return Predictions(
+        checkpoint, facts["classes"], images.pixels[own], images.labels[own], torch.cat(predicted)
+    )
+
+
+def pair(first: Predictions, second: Predictions) -> Paired:
+    """Put the predictions of two runs side by side.
+
+    Raises:
+        ValueError: they are of different images, or of other classes.
+    """
+    if first.classes != second.classes:
+        raise ValueError(
+            f"the runs tell different classes apart ({_some(first.classes)} and "
+            f"{_some(second.classes)}): compare runs on the same data"
+        )
+    alike = first.labels.equal(second.labels) and first.pixels.equal(second.pixels)
+    if not alike:
+        raise ValueError(
+            f"the runs do not see the same images ({len(first.labels):,} and "
+            f"{len(second.labels):,} of them): compare runs on the same data and split"
+        )
+    return Paired(first, second)
+
+
+def _some(classes: list[str]) -> str:
+    return ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")

@@ -1,0 +1,176 @@
+"""Sweep directories, read whatever state their jobs are in."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from resnet_lab.reporting.jobs import STATES, Job, result_settings
+
+DEEPEST = 4  # directories between one that is named and its runs
+
+
+@dataclass(frozen=True)
+class Results:
+    """All jobs below some directories.
+
+    Attributes:
+        directories: that were named.
+        jobs: in the order in which they were launched, as far as that is known.
+        about: the content of the `sweep.json` of each directory that has one.
+        disk: bytes on disk.
+        checkpoints: bytes of them that are checkpoints.
+    """
+
+    directories: tuple[Path, ...]
+    jobs: tuple[Job, ...]
+    about: tuple[Mapping[str, Any], ...]
+    disk: int
+    checkpoints: int
+
+    @property
+    def name(self) -> str:
+        """The names of the directories."""
+        return " + ".join(directory.name for directory in self.directories)
+
+    def shown(self, job: Job) -> str:
+        """Return a job's directory as seen from the one that was named."""
+        for root in self.directories:
+            if root in job.directory.parents:
+                return str(job.directory.relative_to(root))
+        return job.directory.name
+
+    @property
+    def search(self) -> bool:
+        """Whether a sweeper chose the values, rather than a grid."""
+        return any(about.get("search") for about in self.about)
+
+    @property
+    def states(self) -> dict[str, int]:
+        """The number of jobs in each state that occurs."""
+        counts = {state: sum(job.state == state for job in self.jobs) for state in STATES}
+        return {state: count for state, count in counts.items() if count}
+
+
+def read_results(directories: Sequence[str | Path]) -> Results:
+    """Read sweep directories, directories of runs and run directories, all into one.
+
+    Raises:
+        ValueError: a directory is missing, or there is no run below it.
+    """
+    jobs: dict[Path, Job] = {}
+    roots: list[Path] = []
+    about: list[Mapping[str, Any]] = []
+    for given in directories:
+        root = Path(given).resolve()
+        if not root.is_dir():
+            raise ValueError(f"{given}: no such directory; sweeps lie under logs/sweeps")
+        told = _read_json(root / "sweep.json")
+        listed = [_listed(root, entry) for entry in told.get("jobs") or () if _is_job(entry)]
+        found = {path: _job(path) for path in _run_directories(root)}
+        if not listed and not found:
+            raise ValueError(f"{given}: there is no run in it; name a directory of logs/sweeps")
+        if not listed:
+            found = dict(sorted(found.items(), key=lambda item: _started(item[1])))
+        jobs |= {job.directory: _known(job, found.pop(job.directory, None)) for job in listed}
+        jobs |= found
+        if root not in roots:
+            roots.append(root)
+            about += [told] if told else []
+    disk, checkpoints = _bytes(roots)
+    return Results(tuple(roots), tuple(jobs.values()), tuple(about), disk, checkpoints)
+
+
+def _run_directories(root: Path, depth: int = 0) -> Iterator[Path]:
+    if any((root / name).is_file() for name in ("config.yaml", "status.json")):
+        yield root
+    elif depth < DEEPEST:
+        for path in sorted(root.iterdir()):
+            if path.is_dir() and not path.name.startswith("."):
+                yield from _run_directories(path, depth + 1)
+
+
+def _job(directory: Path) -> Job:
+    path = directory / "status.json"
+    try:
+        status = json.loads(path.read_text())
+        if not isinstance(status, dict):
+            raise ValueError("it holds no object")
+    except FileNotFoundError:  # its process has only begun
+        status = {"state": "running"}
+    except (ValueError, OSError) as error:
+        status = {"state": "failed", "error": f"status.json is damaged: {error}"}
+    state = status.get("state")
+    if state not in STATES:
+        status = {**status, "error": f"status.json names no state that is known: {state}"}
+        state = "failed"
+    if state == "running" and not _in_use(directory):
+        state = "interrupted"
+    return Job(directory, state, result_settings(status.get("overrides")), status)
+
+
+def _is_job(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("directory"), str)
+
+
+def _listed(root: Path, entry: Mapping[str, Any]) -> Job:
+    """Make a job of an entry of `sweep.json`, for one whose run directory does not tell."""
+    state = entry.get("state")
+    overrides = entry.get("overrides")
+    status = {"error": entry.get("error"), "seconds": entry.get("seconds"), "overrides": overrides}
+    settings = result_settings(overrides)
+    return Job(root / entry["directory"], state if state in STATES else "pending", settings, status)
+
+
+def _known(listed: Job, found: Job | None) -> Job:
+    """Put together what the sweep and the run directory know; the latter has the last word."""
+    if found is None:
+        return listed
+    if "overrides" in found.status:
+        return found
+    status = {**found.status, "overrides": listed.status["overrides"]}
+    return replace(found, settings=listed.settings, status=status)
+
+
+def _in_use(directory: Path) -> bool:
+    """Whether a process holds the lock of a run; True where that cannot be found out."""
+    path = directory / ".lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def _started(job: Job) -> str:
+    return str(job.status.get("started", ""))
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    """Read `sweep.json`; without a readable one, the run directories tell."""
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, OSError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _bytes(roots: Sequence[Path]) -> tuple[int, int]:
+    """Return the bytes of all files below, and of the checkpoints among them; each once."""
+    sizes: dict[tuple[int, int], tuple[int, bool]] = {}
+    for root in roots:
+        for directory, _, names in os.walk(root):
+            for name in names:
+                try:
+                    entry = (Path(directory) / name).lstat()
+                except FileNotFoundError:  # a running job has just replaced it
+                    continue
+                sizes[entry.st_dev, entry.st_ino] = entry.st_size, name.endswith(".ckpt")
+    total = sum(size for size, _ in sizes.values())
+    return total, sum(size for size, is_checkpoint in sizes.values() if is_checkpoint)

@@ -1,0 +1,108 @@
+"""How sure one may be: the spread over seeds, tests of a difference, McNemar's test.
+
+SciPy is imported where it is needed: a report without two seeds of anything needs none of it.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+LEVEL = 0.05  # below it a difference is called one
+
+PAIRED = "paired t-test by seed"
+WELCH = "Welch's t-test"
+
+
+class Spread(NamedTuple):
+    """A mean over seeds; what one seed cannot tell is None."""
+
+    n: int
+    mean: float
+    std: float | None  # of a sample: n - 1
+    low: float | None  # 95 % interval of the mean, by Student's t; None too where nothing varies
+    high: float | None
+
+
+class Difference(NamedTuple):
+    """A test of whether two means differ; two-sided."""
+
+    test: str
+    p: float
+
+
+def spread(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Spread:
+    """Return mean, standard deviation and the 95 % interval of the mean.
+
+    Args:
+        values: at least one.
+        bounds: that no value can leave; the interval is cut off there.
+    """
+    n, mean = len(values), statistics.fmean(values)
+    if n < 2:
+        return Spread(n, mean, None, None, None)
+    from scipy.stats import t
+
+    std = statistics.stdev(values)
+    if std == 0:
+        return Spread(n, mean, std, None, None)
+    half = float(t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+    low, high = bounds or (-math.inf, math.inf)
+    return Spread(n, mean, std, max(low, mean - half), min(high, mean + half))
+
+
+def difference(first: Mapping[object, float], second: Mapping[object, float]) -> Difference | None:
+    """Test whether two groups of values, by seed, have the same mean.
+
+    Paired by seed where both have the same seeds, else by Welch's test. Pairs that all differ by
+    the same amount have no spread to hold the difference against: Welch's test takes them too.
+
+    Returns:
+        None where a group has one value only, or nothing varies.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    from scipy.stats import ttest_ind_from_stats, ttest_rel
+
+    a, b = list(first.values()), list(second.values())
+    if first.keys() == second.keys():
+        b = [second[seed] for seed in first]
+        between = [x - y for x, y in zip(a, b, strict=True)]
+        largest = max(map(abs, between))
+        if largest == 0:
+            return Difference(PAIRED, 1.0)
+        if max(between) - min(between) > 1e-9 * largest:
+            return Difference(PAIRED, float(ttest_rel(a, b).pvalue))
+    stds = statistics.stdev(a), statistics.stdev(b)
+    if max(stds) == 0:
+        return None
+    means = statistics.fmean(a), statistics.fmean(b)
+    welch = ttest_ind_from_stats(means[0], stds[0], len(a), means[1], stds[1], len(b), False)
+    return Difference(WELCH, float(welch.pvalue))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Correct for having tested many differences at once (Holm 1979)."""
+    corrected = [0.0] * len(ps)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[index]))
+        corrected[index] = highest
+    return corrected
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Test whether two classifiers differ on the same images (McNemar 1947), by the exact binomial.
+
+    Args:
+        only_first: images that only the first had right.
+        only_second: images that only the second had right.
+
+    Returns:
+        The two-sided p; 1 where no image tells them apart.
+    """
+    if only_first + only_second == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_first, only_first + only_second).pvalue)

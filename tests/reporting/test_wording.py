@@ -1,0 +1,162 @@
+from pathlib import Path
+
+import pytest
+
+from resnet_lab.reporting.leaderboard import Leaderboard, rank
+from resnet_lab.reporting.reading import Results, read_results
+from resnet_lab.reporting.wording import (
+    NONE,
+    answer,
+    duration,
+    facts,
+    failures,
+    leaderboard_table,
+    notes,
+    p_value,
+    size,
+)
+from tests.reporting.fakes import fake_job, fake_sweep
+
+
+def read(directory: Path) -> tuple[Results, Leaderboard]:
+    results = read_results([directory])
+    return results, rank(results)
+
+
+def column(board: Leaderboard, name: str) -> list[str]:
+    columns, rows = leaderboard_table(board)
+    return [row[columns.index(name)] for row in rows]
+
+
+def test_the_table_says_it_in_percent_with_its_spread(tmp_path: Path) -> None:
+    fake_sweep(tmp_path, {("model=a",): [0.90, 0.92, 0.91], ("model=b",): [0.7, 0.73, 0.71]})
+    _, board = read(tmp_path)
+    columns, rows = leaderboard_table(board)
+    assert columns == [
+        "", "model", "n", "val/acc (%)", "std", "95 % interval", "against the best",
+        "test/acc (%)", "best seed", "time",
+    ]  # fmt: skip
+    assert rows[0] == [
+        "1", "a", "3", "91.00", "1.00", "88.52 to 93.48", "best", "88.00 ± 0.00", "1 (92.00)",
+        "1 min 0 s",
+    ]  # fmt: skip
+    assert rows[1][6].startswith("worse, p < 0.001")
+
+
+def test_a_loss_is_no_percentage(tmp_path: Path) -> None:
+    fake_job(tmp_path, "seed=0", value=0.51234, monitor="val/loss")
+    assert column(read(tmp_path)[1], "val/loss (nats)") == ["0.5123"]
+
+
+def test_one_seed_has_a_dash_and_no_zero(tmp_path: Path) -> None:
+    fake_sweep(tmp_path, {("model=a",): [0.90, 0.92], ("model=b",): [0.7]})
+    _, board = read(tmp_path)
+    assert column(board, "std")[1] == column(board, "95 % interval")[1] == NONE
+    assert column(board, "against the best")[1] == "one seed: cannot tell"
+    assert column(board, "test/acc (%)")[1] == "88.00"
+
+
+def test_columns_that_say_nothing_are_left_out(tmp_path: Path) -> None:
+    fake_sweep(tmp_path, {("model=a",): [0.9], ("model=b",): [0.7]}, test=None)
+    results, board = read(tmp_path)
+    assert leaderboard_table(board).columns == ["", "model", "n", "val/acc (%)", "time"]
+    assert any("One seed: cannot tell" in line for line in notes(results, board))
+
+
+def test_groups_without_a_result_have_no_place(tmp_path: Path) -> None:
+    fake_job(tmp_path, "model=a", "seed=0")
+    fake_job(tmp_path, "model=b", "seed=0", state="failed", value=None)
+    _, board = read(tmp_path)
+    assert column(board, "") == ["1", NONE]
+    assert column(board, "not finished") == [NONE, "1 failed"]
+
+
+def test_the_answer_names_the_best_and_how_sure_that_is(tmp_path: Path) -> None:
+    values = {
+        ("model.depth=8",): [0.90, 0.92, 0.91],
+        ("model.depth=14",): [0.7, 0.73, 0.71],
+        ("model.depth=20",): [0.9, 0.91, 0.91],
+        ("model.depth=26",): [0.5],
+    }
+    fake_sweep(tmp_path, values)
+    assert answer(read(tmp_path)[1]) == (
+        "Best: depth=8, with val/acc 91.00 % (95 % interval 88.52 to 93.48, 3 seeds) and test "
+        "accuracy 88.00 ± 0.00 %. Of the other 3 settings: 1 worse beyond noise, 1 not "
+        "distinguishable from it, 1 cannot be told."
+    )
+
+
+def test_the_answer_before_the_first_result(tmp_path: Path) -> None:
+    fake_job(tmp_path, "seed=0", state="running", value=None)
+    results, board = read(tmp_path)
+    assert answer(board) == "No job has finished with a result yet."
+    assert notes(results, board) == []
+    assert dict(facts(results, board))["jobs"] == "1: 1 interrupted"
+
+
+def test_notes_tell_how_it_was_ranked_and_tested(tmp_path: Path) -> None:
+    fake_sweep(tmp_path, {("model=a",): [0.9, 0.92, 0.91], ("model=b",): [0.7, 0.73, 0.71]})
+    text = " ".join(notes(*read(tmp_path)))
+    assert "Ranked by each job's best val/acc, averaged over seeds; never by the test split" in text
+    assert "paired t-test by seed" in text
+    assert "1 comparison (Holm)" in text
+    assert "Student's t" in text
+    assert "different" not in text
+
+
+def test_notes_tell_what_may_mislead(tmp_path: Path) -> None:
+    fake_job(tmp_path / "a", "seed=0", device="one", commit="a" * 40)
+    fake_job(tmp_path / "b", "seed=0", device="two", commit="b" * 40 + "+")
+    fake_job(tmp_path, "seed=0", value=0.1, monitor="val/loss", precision="32-true")
+    text = " ".join(notes(*read(tmp_path)))
+    assert "1 job left out: a later one has the same settings and seed." in text
+    assert "1 job left out: judged by val/loss, not val/acc; --monitor ranks those." in text
+    assert "different commits: aaaaaaaaa, bbbbbbbbb+." in text
+    assert "different devices: one, two." in text
+    assert "precisions" not in text
+
+
+def test_failures_are_gathered_by_their_error(tmp_path: Path) -> None:
+    for seed in range(7):
+        fake_job(tmp_path, "model=a", f"seed={seed}", state="failed", value=None, error="no memory")
+    fake_job(tmp_path, "model=b", "seed=0", state="failed", value=None)
+    assert failures(*read(tmp_path)) == [
+        ("no memory", "; ".join(f"model=a, seed={seed}" for seed in range(5)) + " and 2 more"),
+        ("no error was recorded", "model=b, seed=0"),
+    ]
+
+
+def test_facts_say_what_was_swept_and_what_it_takes(tmp_path: Path) -> None:
+    for depth in (8, 20):
+        fake_job(tmp_path, f"model.depth={depth}", "data=mnist", "seed=0")
+        fake_job(tmp_path, f"model.depth={depth}", "data=mnist", "seed=1")
+    (tmp_path / "sweep.json").write_text('{"command": "python -m resnet_lab.train -m x"}')
+    said = dict(facts(*read(tmp_path)))
+    assert said["command"] == "python -m resnet_lab.train -m x"
+    assert said["jobs"] == "4: 4 done"
+    assert said["swept"] == "model.depth=8,20  2 seeds"
+    assert said["all jobs"] == "data=mnist"
+    assert said["time"] == "4 min 0 s of training, added up over the jobs"
+    assert said["disk"].endswith("kB, 4.0 kB of it checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, NONE),
+        (1.26, "1.3 s"),
+        (61, "1 min 1 s"),
+        (3599.6, "1 h 0 min"),
+        (7384, "2 h 3 min"),
+        (180_000, "2 d 2 h"),
+    ],
+)
+def test_times_have_the_two_units_that_count(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_sizes_and_ps_have_the_digits_that_count() -> None:
+    counts = (12, 1500, 123_456, 5_000_000_000)
+    assert [size(count) for count in counts] == ["12 bytes", "1.5 kB", "123 kB", "5.0 GB"]
+    ps = (0.0001, 0.0314, 0.4, 1.0)
+    assert [p_value(p) for p in ps] == ["p < 0.001", "p = 0.031", "p = 0.4", "p = 1"]

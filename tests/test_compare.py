@@ -1,0 +1,137 @@
+"""Two runs compared: the tables, the test, the page, and what cannot be compared."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from resnet_lab import compare
+from resnet_lab.config import CONF, register_resolvers
+from resnet_lab.evaluate import evaluate
+from resnet_lab.run import Run
+from resnet_lab.train import train
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with two runs, `first` and `second`, of other learning rates."""
+    root = tmp_path_factory.mktemp("runs")
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for name, lr in (("first", 0.001), ("second", 0.1)):
+            cfg = compose("train", [*TINY, f"optimizer.lr={lr}", "trainer.limit_train_batches=12"])
+            train(cfg, root / name)
+    return root
+
+
+@pytest.fixture
+def runs(trained: Path, tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("first", "second"):
+        shutil.copytree(trained / name, tmp_path / name)
+    return tmp_path / "first", tmp_path / "second"
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture):
+    """Run the command in this process; return exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            compare.main([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_predictions_are_those_that_are_evaluated(split: str, runs, command) -> None:
+    code, out, err = command(*runs, "--split", split, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    accuracies = [evaluate(Run.load(path), split)["acc"] for path in runs]
+    assert found["acc"] == pytest.approx(accuracies)
+    right, wrong = found["newly_right"], found["newly_wrong"]
+    assert found["difference"] == pytest.approx(accuracies[1] - accuracies[0])
+    assert found["difference"] == pytest.approx((right - wrong) / found["images"])
+    assert found["difference_low"] < found["difference"] < found["difference_high"]
+    assert (len(found["newly_right_images"]), len(found["newly_wrong_images"])) == (right, wrong)
+    assert right > wrong  # the first has hardly learned
+    assert 0 <= found["p"] <= 1
+    assert found["config"] == {"optimizer.lr": ["0.001", "0.1"]}
+
+
+def test_the_comparison_is_printed_and_written(runs, command) -> None:
+    code, out, err = command(*runs)
+    assert (code, err) == (0, "")
+    assert "McNemar's exact test" in " ".join(out.split())
+    assert "optimizer.lr  0.001  0.1" in out
+    assert f"written: {runs[1] / 'compare.html'}" in out
+    page = (runs[1] / "compare.html").read_text()
+    assert "Newly right: " in page
+    assert "data:image/png;base64," in page
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+
+
+def test_the_page_goes_where_it_is_asked_for(runs, command, tmp_path: Path) -> None:
+    assert command(*runs, "--out", tmp_path / "new/place")[0] == 0
+    assert (tmp_path / "new/place/compare.html").is_file()
+    assert not (runs[1] / "compare.html").exists()
+
+
+def test_a_run_does_not_differ_from_itself(runs, command) -> None:
+    code, out, _ = command(runs[0], runs[0], "--json")
+    found = json.loads(out)
+    assert (code, found["difference"], found["p"], found["config"]) == (0, 0.0, 1.0, {})
+    assert "The configurations are the same." in command(runs[0], runs[0])[1]
+    assert "Newly right: 0" in (runs[0] / "compare.html").read_text()
+
+
+def test_a_run_without_curves_is_compared_by_the_rest(runs, command) -> None:
+    (runs[0] / "metrics.csv").unlink()
+    assert command(*runs)[0] == 0
+    assert "The first run has no metrics.csv." in (runs[1] / "compare.html").read_text()
+    (runs[1] / "metrics.csv").unlink()
+    assert command(*runs)[0] == 0
+    assert "Neither run has a metrics.csv." in (runs[1] / "compare.html").read_text()
+
+
+def test_other_images_are_refused(runs, command) -> None:
+    config = runs[1] / "config.yaml"
+    config.write_text(config.read_text().replace("split_seed: 0", "split_seed: 1"))
+    code, out, err = command(*runs, "--split", "val")
+    assert (code, out) == (1, "")
+    assert "the runs do not see the same images (144 and 144 of them)" in err
+    assert err.count("\n") == 1
+    assert command(*runs)[0] == 0  # the test images are the same
+
+
+def test_a_run_without_its_checkpoint_is_refused(runs, command) -> None:
+    shutil.rmtree(runs[0] / "checkpoints")
+    code, _, err = command(*runs)
+    assert code == 1
+    assert "no such checkpoint" in err
+    assert err.count("\n") == 1
+
+
+def test_the_images_that_changed_are_shown_with_all_three_classes(runs) -> None:
+    found = compare.compare(*map(Run.load, runs))
+    paired = found.paired
+    assert np.array_equal(
+        np.sort(np.concatenate([paired.newly_right, paired.newly_wrong])),
+        np.flatnonzero((paired.first.right != paired.second.right).numpy()),
+    )
+    (index,) = paired.newly_right[:1]
+    true, before = paired.first.labels[index], paired.first.predicted[index]
+    figure = compare.changed_images(paired, paired.newly_right[:1])
+    assert figure.axes[0].get_title() == f"{true}: {before} → {true}"
