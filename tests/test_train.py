@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -199,6 +201,57 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         for path in (tmp_path / "whole", tmp_path / "moved")
     ]
     assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "accumulate"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)]
+)
+def test_ctrl_c_saves_the_step_and_the_run_goes_on_within_the_epoch(
+    number, accumulate, tiny, tmp_path: Path, monkeypatch
+) -> None:
+    from resnet_lab.task import ImageClassifier
+
+    cfg = tiny(
+        "trainer.max_epochs=3", "trainer.limit_train_batches=6", "model.stochastic_depth=0.5",
+        f"trainer.accumulate_grad_batches={accumulate}", "trainer.log_every_n_steps=1",
+    )  # fmt: skip
+    train(cfg.copy(), tmp_path / "whole")
+
+    step = ImageClassifier.training_step
+
+    def asked(self: ImageClassifier, batch: object, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == 1 and batch_idx == 2:
+            os.kill(os.getpid(), number)
+        return step(self, batch, batch_idx)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageClassifier, "training_step", asked)
+        with pytest.raises(KeyboardInterrupt):
+            train(cfg.copy(), tmp_path / "parts")
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert Run.load(tmp_path / "parts").status["state"] == "interrupted"
+    last = torch.load(tmp_path / "parts/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == (9 if accumulate == 1 else 5)  # the step that was under way
+    assert torch.serialization.get_unsafe_globals_in_checkpoint(
+        tmp_path / "parts/checkpoints/last.ckpt"
+    ) == []  # fmt: skip
+    train(cfg.copy(), tmp_path / "parts")
+
+    whole, parts = Run.load(tmp_path / "whole"), Run.load(tmp_path / "parts")
+    states = [
+        torch.load(run.checkpoint("last"), weights_only=True)["state_dict"]
+        for run in (whole, parts)
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert parts.status["test"] == whole.status["test"]
+    assert parts.status["metrics"] == whole.status["metrics"]
+    for name in ("train/loss", "train/acc", "val/acc", "lr"):
+        assert column(tmp_path / "parts", name) == column(tmp_path / "whole", name), name
+    # Lightning logs a step after the callbacks have seen it: that of the stop is missing.
+    steps = [column(tmp_path / name, "train/loss_step") for name in ("whole", "parts")]
+    assert len(steps[1]) == len(steps[0]) - 1
+    assert set(steps[1]) < set(steps[0])
 
 
 def test_without_checkpoints_the_last_weights_are_tested(tiny, tmp_path: Path) -> None:

@@ -3,13 +3,11 @@
 import contextlib
 import json
 import logging
-import os
 import random
 import shlex
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,15 +16,16 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.config import flat, mode_of, one_line
-from resnet_lab.distributed import leads
-from resnet_lab.provenance import commit, versions
-from resnet_lab.run import Run
+from resnet_lab.distributed import await_first, leads
+from resnet_lab.provenance import commit, now, versions
+from resnet_lab.run import TRIAL, Run, write
+from resnet_lab.sweep import note
 
 if TYPE_CHECKING:
     from resnet_lab.metrics import ClassificationSums
 
-# Where things lie may differ between the two halves of a resumed run.
-LOCATIONS = ("data_dir", "log_dir", "run_dir", "sweep_dir")
+# Where things lie, and what is asked of a launch, may differ when a run is gone on with.
+MAY_DIFFER = ("data_dir", "log_dir", "run_dir", "sweep_dir", "preflight")
 
 
 class ActiveRun(Run):
@@ -60,11 +59,12 @@ class ActiveRun(Run):
         """
         path = Path(directory).resolve()
         if not leads():
+            await_first(path / "config.yaml")
             return cls._of(Run.load(path))
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=0.2)  # a report may be looking at it
         except Timeout:
             raise ValueError(
                 f"{directory} is in use: another process trains there; wait, or leave run_dir out"
@@ -74,20 +74,49 @@ class ActiveRun(Run):
                 run = cls._of(Run.load(path))
                 _check_same(config, run.config, path)
             else:
-                others = {entry.name for entry in path.iterdir()} - {".lock", "train.log"}
+                others = {entry.name for entry in path.iterdir()} - {".lock", "train.log", TRIAL}
                 if others:
                     raise ValueError(
                         f"{directory} is no run directory, and not empty ({min(others)} is there): "
                         "name another run_dir"
                     )
-                run = cls(path, _resolved(config), {})
-                _write(path / "config.yaml", OmegaConf.to_yaml(run.config))
+                run = cls(path, resolved(config), {})
+                write(path / "config.yaml", OmegaConf.to_yaml(run.config))
         except BaseException:
             lock.release()
             raise
         run._lock = lock
         run.status["overrides"] = list(overrides) or run.status.get("overrides", [])
         return run
+
+    @classmethod
+    def prepare(
+        cls, directory: str | Path, config: DictConfig, overrides: Sequence[str] = ()
+    ) -> None:
+        """Make a run directory for another process to train in; see `open`."""
+        run = cls.open(directory, config, overrides)
+        try:
+            run.update(state=run.status.get("state", "pending"))
+        finally:
+            run.close()
+
+    @classmethod
+    def bury(cls, directory: str | Path, error: str, printed: str) -> None:
+        """Record the failure of a run whose process died before it could.
+
+        Args:
+            directory: of the run.
+            error: what is known, in one line.
+            printed: what the process printed, for the log.
+        """
+        run = cls.open(directory, Run.load(directory).config)
+        try:
+            with (run.directory / "train.log").open("a") as log:
+                log.write(f"{printed}\n{error}\n")
+            last = printed.strip().splitlines()[-1:]
+            run.update(state="failed", error=": ".join([error, *last]))
+        finally:
+            run.close()
 
     @classmethod
     def _of(cls, run: Run) -> "ActiveRun":
@@ -106,7 +135,7 @@ class ActiveRun(Run):
             )
             logging.getLogger().addHandler(self._log_file)
             self.status.pop("error", None)
-            self.update(state="running", started=_now(), versions=versions(), commit=commit())
+            self.update(state="running", started=now(), versions=versions(), commit=commit())
         return self
 
     def __exit__(
@@ -150,10 +179,12 @@ class ActiveRun(Run):
             self._lock = None
 
     def update(self, **fields: Any) -> None:
-        """Change entries of `status.json`; readers see the old file or the new one, never half."""
-        self.status.update(fields, updated=_now())
+        """Change entries of `status.json`, and the sweep's record when the state changes."""
+        self.status.update(fields, updated=now())
         if self.leads:
-            _write(self.directory / "status.json", json.dumps(_plain(self.status), indent=2) + "\n")
+            write(self.directory / "status.json", json.dumps(_plain(self.status), indent=2) + "\n")
+            if "state" in fields:
+                note(self)
 
     def finish(self, sums: "ClassificationSums | None") -> None:
         """Record that the run is done, with its test metrics where it was tested."""
@@ -172,7 +203,12 @@ class _LogFile(logging.FileHandler):
         raise  # it is called while the error is being handled
 
 
-def _resolved(config: DictConfig) -> DictConfig:
+def resolved(config: DictConfig) -> DictConfig:
+    """Return a configuration as its run records it.
+
+    Raises:
+        ValueError: a value is missing or cannot be.
+    """
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     assert isinstance(resolved, DictConfig)
     if resolved.seed is None:
@@ -183,7 +219,8 @@ def _resolved(config: DictConfig) -> DictConfig:
         raise ValueError(f"test={resolved.test}: use last, best or null")
     if resolved.test == "best" and not OmegaConf.select(resolved, "callbacks.checkpoint"):
         raise ValueError("test=best needs callbacks.checkpoint: use test=last")
-    for key in ("run_dir", "sweep_dir"):  # a directory that may move does not say where it lies
+    # A directory that may move does not say where it lies.
+    for key in ("run_dir", "sweep_dir", "preflight"):
         resolved.pop(key, None)
     return resolved
 
@@ -198,7 +235,7 @@ def _check_same(config: DictConfig, earlier: DictConfig, path: Path) -> None:
     differ = [
         f"{key}={now.get(key)} (was {then.get(key)})"
         for key in keys
-        if key not in LOCATIONS and now.get(key) != then.get(key)
+        if key not in MAY_DIFFER and now.get(key) != then.get(key)
     ]
     if differ:
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
@@ -219,12 +256,6 @@ def _verdict(expected: DictConfig, status: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, "measured": measured, "passed": bool(short <= expected.tolerance)}
 
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    part.replace(path)
-
-
 def _plain(value: Any) -> Any:
     """Make JSON of status values: numbers that JSON lacks (NaN, infinity) become null."""
     if isinstance(value, Mapping):
@@ -234,7 +265,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value - value != 0:
         return None
     return value
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

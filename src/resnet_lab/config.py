@@ -19,9 +19,12 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from resnet_lab.distributed import launched_together
+
 # Overrides of these say where things go and how they are shown; results do not depend on them.
 NOT_OF_THE_RESULT = (
-    "callbacks", "logger", "name", "data_dir", "log_dir", "run_dir", "sweep_dir",
+    "callbacks.progress", "callbacks.summary", "callbacks.tensorboard", "logger", "name",
+    "data_dir", "log_dir", "run_dir", "sweep_dir", "preflight", "hydra",
 )  # fmt: skip
 
 WAYS_OUT = {
@@ -58,6 +61,8 @@ def new_dir(given: str | None, parent: str, name: str) -> str:
     """
     if given is not None:
         return str(given)
+    if launched_together():
+        raise ValueError("torchrun and srun start several processes of one run: say run_dir=...")
     Path(parent).mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
         path = Path(parent) / (name if number == 1 else f"{name}-{number}")
@@ -74,11 +79,16 @@ def job_dir(overrides: Sequence[str]) -> str:
 
     The name depends on the job's own overrides alone, so that a sweep may be topped up later.
     """
-    told = [item for item in overrides if override_key(item).split(".")[0] not in NOT_OF_THE_RESULT]
+    told = [item for item in overrides if bears_on_result(override_key(item))]
     name = ",".join(sorted(told)).replace("/", "_") or "default"
     if len(name) <= 150:
         return name
     return f"{name[:140]}-{zlib.crc32(name.encode()):08x}"
+
+
+def bears_on_result(key: str) -> bool:
+    """Whether results depend on a key, given in full or as it was overridden."""
+    return not any(key == name or key.startswith(f"{name}.") for name in NOT_OF_THE_RESULT)
 
 
 def override_key(override: str) -> str:
@@ -149,7 +159,7 @@ def _check_types(key: str, node: Any) -> None:
             if name not in parameters and not name.startswith("_"):
                 raise ValueError(
                     f"{key}.{name}: {target.__name__} takes no such argument; "
-                    + _closest(name, list(parameters))
+                    + closest(name, list(parameters))
                 )
     try:
         hints = typing.get_type_hints(function)
@@ -204,21 +214,22 @@ def one_line(error: BaseException) -> str:
     """Say in one line what went wrong and, where it is known, the way out."""
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return f"{group}={option}: no such option; {_closest(option, list(error.options))}"
+        return f"{group}={option}: no such option; {closest(option, list(error.options))}"
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
     if isinstance(cause, InterpolationResolutionError):  # a resolver's own error lies behind it
         own: BaseException | None = cause
         while isinstance(own, OmegaConfBaseException):
-            own = own.__cause__ or own.__context__ or (own.cause if own.cause is not own else None)
+            behind = own.__cause__ or own.__context__ or getattr(own, "cause", None)
+            own = behind if behind is not own else None
         if isinstance(own, ValueError | OSError):
             return one_line(own)
     if isinstance(cause, OmegaConfBaseException) and cause.key is not None:
         where = cause.full_key or str(cause.key)
         known = [str(name) for name in cause.parent_node or () if name != "hydra"]
         if "is not in struct" in str(cause):
-            return f"{where}: no such key; {_closest(str(cause.key), known)}"
+            return f"{where}: no such key; {closest(str(cause.key), known)}"
         if "Missing mandatory value" in str(cause):
             return f"{where} has no value yet: set it with {where}=..."
     if isinstance(error, OverrideParseException):
@@ -231,7 +242,8 @@ def one_line(error: BaseException) -> str:
     return text if expected else f"{type(error).__name__}: {text}"
 
 
-def _closest(name: str, known: list[str]) -> str:
+def closest(name: str, known: list[str]) -> str:
+    """Say the way out of a name that is not known."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(near) + "?"

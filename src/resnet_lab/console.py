@@ -18,9 +18,6 @@ log = logging.getLogger(__name__)
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # what a person set, to see them
 
 
-_printed: list[Exception] = []  # of the jobs of a sweep
-
-
 def set_up_logging() -> None:
     """Print messages plainly, and warnings of libraries."""
     root = logging.getLogger()
@@ -35,6 +32,8 @@ def quiet_lightning() -> None:
     """Send Lightning's messages to the run's log, not the terminal; call after its import."""
     # A message of torch 2.14 to Lightning 2.6 at each fit; nothing of ours can be changed for it.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    # To whoever trains, or begins a sweep, where SLURM's commands are, but not by one of them.
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logger = logging.getLogger(name)
         logger.handlers.clear()  # added when it is imported
@@ -76,8 +75,7 @@ def errors_in_one_line(*, end: bool = True) -> Iterator[None]:
     """Print one line on stderr instead of a traceback, and end the process with exit code 1.
 
     Args:
-        end: False lets the exception go on: Hydra raises it again after the other jobs of a sweep,
-            and the line then says how many failed.
+        end: False lets the exception go on: the other jobs of a sweep run.
     """
     try:
         yield
@@ -86,10 +84,7 @@ def errors_in_one_line(*, end: bool = True) -> Iterator[None]:
     except Exception as error:
         if TRACEBACKS:
             raise
-        text = f"{len(_printed)} jobs failed" if error in _printed else one_line(error)
-        print(f"error: {text}", file=sys.stderr, flush=True)
+        print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
         if end:
-            _printed.clear()
             raise SystemExit(1) from None
-        _printed.append(error)
         raise

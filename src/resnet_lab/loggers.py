@@ -5,6 +5,7 @@ goes on after an interruption must keep its curve, and `config.yaml` already tel
 """
 
 import csv
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,7 +37,11 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
     @rank_zero_only
     def rewind(self, step: int) -> None:
         """Hide what an interrupted run logged from `step` on; it is about to be logged again."""
-        self.experiment.close()  # starts a new file of events
+        self.experiment.close()
+        # TensorBoard reads a run's files in the order of their names, which begin with the second.
+        names = [path.name for path in Path(self.log_dir).glob("events.out.tfevents.*")]
+        while any(int(name.split(".")[3]) >= int(time.time()) for name in names):
+            time.sleep(0.05)
         self._experiment = SummaryWriter(log_dir=self.log_dir, purge_step=step)
 
 

@@ -1,7 +1,8 @@
-"""Which code and which libraries made a result."""
+"""When, by which code and by which libraries a result was made."""
 
 import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
@@ -31,3 +32,8 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):  # no git, or no repository
         return None
     return f"{head}+" if dirty.strip() else head
+
+
+def now() -> str:
+    """Return the time, in UTC, as ISO 8601 to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

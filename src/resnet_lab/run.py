@@ -11,8 +11,7 @@ The directory may be moved and renamed: nothing in it says where it lies.
 """
 
 import json
-import pickle
-import zipfile
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,11 @@ if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from resnet_lab.data import ImageDataModule
     from resnet_lab.data.module import Facts
     from resnet_lab.task import ImageClassifier
+
+OVER = ("done", "pruned")  # states of a run that is not trained any further
+TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.study`
+
+NOT_OF_THE_NETWORK = ("name", "weights", "replace_classifier")  # under `model`, for other readers
 
 
 class Run:
@@ -66,15 +70,12 @@ class Run:
     @property
     def shown(self) -> Path:
         """The directory as a person would type it: relative where it lies below the current one."""
-        here = Path.cwd()
-        return (
-            self.directory.relative_to(here) if here in self.directory.parents else self.directory
-        )
+        return shown(self.directory)
 
     @property
     def done(self) -> bool:
-        """Whether the run was trained and tested to its end."""
-        return self.status.get("state") == "done"
+        """Whether the run came to its end: trained and tested, or given up by a search."""
+        return self.status.get("state") in OVER
 
     def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
         """Build the data module of the configuration; nothing is read yet.
@@ -96,7 +97,7 @@ class Run:
         task: ImageClassifier = build(
             config,
             "task",
-            net=build(config, "model", without=("name",)),
+            net=build(config, "model", without=NOT_OF_THE_NETWORK),
             optimizer=build(config, "optimizer", _partial_=True),
             scheduler=build(config, "scheduler", without=("interval",), _partial_=True),
             interval=OmegaConf.select(config, "scheduler.interval") or "step",
@@ -118,17 +119,10 @@ class Run:
         Raises:
             ValueError: there is no such checkpoint, it cannot be read, or it is of another network.
         """
-        import torch
-
-        from resnet_lab.task import load_weights
+        from resnet_lab.weights import load_weights, read
 
         path = self.checkpoint(which)
-        try:
-            if not zipfile.is_zipfile(path):  # what torch makes of other files is anyone's guess
-                raise RuntimeError("it is damaged, or something else")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError) as error:
-            raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
+        state = read(path)
         if not isinstance(state, dict) or "state_dict" not in state or "data" not in state:
             raise ValueError(f"{path} is not a checkpoint of resnet-lab")
         task = self.build_task()
@@ -153,3 +147,16 @@ class Run:
         if not path.is_file():
             raise ValueError(f"{path}: no such checkpoint; use best, last or the path of one")
         return path
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file: readers see the old text or the new one, never half."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def shown(path: Path) -> Path:
+    """Return an absolute path as a person would type it: relative where it lies below this one."""
+    here = Path.cwd()
+    return path.relative_to(here) if here in path.parents else path

@@ -24,6 +24,9 @@ def show_summary(run: ActiveRun) -> None:
     status = run.status
     directory = shlex.quote(str(run.shown))
     rows = []
+    if status.get("state") == "pruned":
+        epochs = f"{status['epochs']} of {run.config.trainer.max_epochs} epochs"
+        rows.append(("pruned", f"by the search, after {epochs}"))
     if "test" in status:
         rows.append(("test accuracy", f"{percent(status['test'])}, {run.config.test} epoch"))
     if "expected" in status:
@@ -46,10 +49,13 @@ def show_summary(run: ActiveRun) -> None:
         ("epochs", f"{status.get('epochs', 0)} in {status.get('seconds', 0):.1f} s, {speed}"),
         ("device", f"{status.get('device')}, {status.get('precision')}"),
         ("run", directory),
-        ("next", f"python -m resnet_lab.evaluate {directory}"),
-        ("", f"tensorboard --logdir {shlex.quote(str(run.shown.parent))}"),
-        ("", "python -m resnet_lab.train -m optimizer.lr=0.1,0.05 seed=0,1,2"),
     ]
+    if not (run.directory.parent / "sweep.json").exists():  # a sweep ends with its own report
+        rows += [
+            ("next", f"python -m resnet_lab.evaluate {directory}"),
+            ("", f"tensorboard --logdir {shlex.quote(str(run.shown.parent))}"),
+            ("", "python -m resnet_lab.train -m optimizer.lr=0.1,0.05 seed=0,1,2"),
+        ]
     width = max(len(name) for name, _ in rows)
     lines = (Text.assemble((f"{name:<{width}}  ", "bold"), value) for name, value in rows)
     show(Text("\n").join(lines))

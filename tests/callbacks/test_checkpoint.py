@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+from resnet_lab.train import train
 
 
 def test_a_checkpoint_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
@@ -52,3 +53,35 @@ def test_scores_survive_a_move(tmp_path: Path) -> None:
     assert new.best_model_score == 0.9
     assert new.best_model_path == str(tmp_path / "best.ckpt")
     assert list(new.best_k_models) == [str(tmp_path / "best.ckpt")]
+
+
+@pytest.mark.parametrize(
+    ("keep", "test", "expected"),
+    [
+        ("none", "last", set()),
+        ("best", "last", {"best.ckpt", "last.ckpt"}),
+        ("best", "best", {"best.ckpt"}),
+        ("all", "last", {"best.ckpt", "last.ckpt", "epoch=0.ckpt", "epoch=1.ckpt"}),
+    ],
+)
+def test_what_is_kept_of_a_finished_run(keep, test, expected, tiny, tmp_path: Path) -> None:
+    train(tiny(f"callbacks.checkpoint.keep={keep}", f"test={test}"), tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").glob("checkpoints/*")} == expected
+    if keep == "all":
+        epochs = [
+            torch.load(tmp_path / f"run/checkpoints/epoch={epoch}.ckpt", weights_only=True)["epoch"]
+            for epoch in (0, 1)
+        ]
+        assert epochs == [0, 1]
+
+
+def test_an_interrupted_run_keeps_what_it_goes_on_from(tiny, tmp_path: Path, monkeypatch) -> None:
+    from lightning import Trainer
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "test", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny("callbacks.checkpoint.keep=none"), tmp_path / "run")
+    assert (tmp_path / "run/checkpoints/last.ckpt").exists()

@@ -1,6 +1,7 @@
 """Keep the best and the last state of a run, whatever moment it ends at."""
 
 import io
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,13 @@ class Checkpoint(ModelCheckpoint):
     Args:
         monitor: metric that decides what is best.
         mode: "min" or "max".
+        keep: what stays when the run is done. "best": best.ckpt, and last.ckpt where that is what
+            was tested; "all": every epoch's too, as `epoch=N.ckpt`; "none": nothing.
     """
 
-    def __init__(self, monitor: str, mode: str) -> None:
+    def __init__(self, monitor: str, mode: str, keep: str = "best") -> None:
+        if keep not in ("none", "best", "all"):
+            raise ValueError(f"callbacks.checkpoint.keep={keep}: use none, best or all")
         super().__init__(
             monitor=monitor,
             mode=mode,
@@ -61,6 +66,7 @@ class Checkpoint(ModelCheckpoint):
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+        self.keep = keep
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Place the checkpoints in the run directory."""
@@ -73,7 +79,24 @@ class Checkpoint(ModelCheckpoint):
         """Save the best epoch, if this is it, and the last one."""
         super().on_train_epoch_end(trainer, pl_module)
         assert self.dirpath is not None
-        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+        last = Path(self.dirpath) / "last.ckpt"
+        trainer.save_checkpoint(last)
+        if self.keep == "all" and trainer.is_global_zero:
+            every = last.with_name(f"epoch={trainer.current_epoch}.ckpt")
+            every.unlink(missing_ok=True)
+            every.hardlink_to(last)  # shares the disk until the next epoch replaces last.ckpt
+
+    def settle(self, tested: str | None) -> None:
+        """Delete what nobody needs once the run is done.
+
+        Args:
+            tested: the checkpoint that was tested, "last" or "best"; None: there was no test.
+        """
+        assert self.dirpath is not None
+        if self.keep == "none":
+            shutil.rmtree(self.dirpath)
+        elif self.keep == "best" and tested == "best":
+            (Path(self.dirpath) / "last.ckpt").unlink(missing_ok=True)
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         """Take the later of two equal epochs: its learning rate was lower."""

@@ -30,6 +30,7 @@ class Status(Checkpoint):
         self._spent = float(run.status.get("seconds", 0.0))  # by earlier tries of this run
         self._began = self._epoch_began = self._validation_began = 0.0
         self._validating = 0.0
+        self._first = 0  # batch of this epoch, where a run goes on in the middle
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Log at least once an epoch, however short that is."""
@@ -45,7 +46,9 @@ class Status(Checkpoint):
         self._began = time.perf_counter()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """On a resumed run, take back what the interrupted epoch had logged."""
+        """On a resumed run, take back what was logged after the checkpoint."""
+        self._epoch_began = time.perf_counter()
+        self._first = trainer.fit_loop.epoch_loop.batch_progress.current.completed
         if trainer.global_step > 0:
             for logger in trainer.loggers:
                 rewind = getattr(logger, "rewind", None)
@@ -54,7 +57,7 @@ class Status(Checkpoint):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Time the epoch."""
-        self._epoch_began, self._validating = time.perf_counter(), 0.0
+        self._epoch_began, self._validating, self._first = time.perf_counter(), 0.0, 0
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Time the validation inside the epoch."""
@@ -70,7 +73,8 @@ class Status(Checkpoint):
         """Record the epoch and flush the loggers."""
         _wait(pl_module.device)
         now = time.perf_counter()
-        images = trainer.num_training_batches * trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        batches = trainer.num_training_batches - self._first
+        images = batches * trainer.datamodule.batch_size  # type: ignore[attr-defined]
         self._rates.append(images / (now - self._epoch_began - self._validating))
         metrics = {
             name: float(value)

@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
-from resnet_lab.config import NOT_OF_THE_RESULT, flat, override_key
+from resnet_lab.config import bears_on_result, flat, override_key
 from resnet_lab.run import Run
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
@@ -81,16 +81,15 @@ class TensorBoardRecord(Callback):
 
 def _hyperparameters(run: Run) -> dict[str, Any]:
     values = flat(run.config)
-    names = list(HYPERPARAMETERS)
+    found = {name: values[name] for name in HYPERPARAMETERS if name in values}
     for override in run.status["overrides"]:
-        name = override_key(override)
-        if name.split(".")[0] in NOT_OF_THE_RESULT:
-            continue
-        names.append(name if name in values else f"{name}.name")  # a group: data=cifar10
+        name, _, typed = override.partition("=")
+        name = override_key(name)
+        if bears_on_result(name) and f"{name}.name" not in found:  # data=cifar10 is data.name
+            found[name] = values.get(name, typed)  # typed: of a group, such as augment=erasing
     return {
-        name: values[name] if isinstance(values[name], bool | int | float) else str(values[name])
-        for name in dict.fromkeys(names)
-        if name in values
+        name: value if isinstance(value, bool | int | float) else str(value)
+        for name, value in found.items()
     }
 
 

@@ -57,6 +57,8 @@ class BatchLoader:
         self.world_size = world_size
         self.pin = pin
         self.epoch = 0
+        self._next = 0  # batch of the iteration under way
+        self._resume = {"epoch": 0, "next": 0}
         # Lightning looks for `sampler.set_epoch` and calls it with the epoch that begins, also
         # after a resume.
         self.sampler = self
@@ -65,6 +67,14 @@ class BatchLoader:
     def set_epoch(self, epoch: int) -> None:
         """Choose the order and augmentation of the next iteration."""
         self.epoch = epoch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how far the iteration is; Lightning stores it in every checkpoint."""
+        return {"epoch": self.epoch, "next": self._next}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on in the middle of that epoch, should it be the one that is iterated over next."""
+        self._resume = state
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.indices), self.batch_size)
@@ -76,11 +86,14 @@ class BatchLoader:
         if self.shuffle:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
             order = order[torch.randperm(len(order), generator=generator).to(order.device)]
-        for number in range(len(self)):
+        first = self._resume["next"] if self._resume["epoch"] == self.epoch else 0
+        self._resume = {"epoch": 0, "next": 0}
+        for number in range(first, len(self)):
             chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
             if self.world_size > 1:
                 chosen = chosen[self.rank :: self.world_size]
             batch = pixels.index_select(0, chosen)
+            self._next = number + 1
             yield Batch(
                 batch.pin_memory() if self.pin else batch,
                 labels.index_select(0, chosen),

@@ -1,13 +1,13 @@
 """The one data module: a source of images, its facts, a seeded split, batches on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lab.data.augment import Augmentation
+from resnet_lab.data.augment import Augmentation, in_order
 from resnet_lab.data.loader import Batch, BatchLoader
 from resnet_lab.data.pixels import mean_and_std, resize
 from resnet_lab.data.sources import Images, Source, read
@@ -41,7 +41,8 @@ class ImageDataModule(LightningDataModule):
         image_size: height and width that the network sees; other images are resized, antialiased.
         mean: per channel, of the training set, in [0, 1]; None: measured on the training part.
         std: likewise.
-        augment: callables on training batches, see `resnet_lab.data.augment`.
+        augment: changes to training batches by name, applied in this order, see
+            `resnet_lab.data.augment`; one that is None is left out.
         val_size: images set aside for validation, as a count or a fraction below 1; 0 for none.
         split_seed: of that split; independent of `seed`.
         batch_size: images in a batch, over all devices together.
@@ -58,7 +59,7 @@ class ImageDataModule(LightningDataModule):
         image_size: int,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
-        augment: Sequence[Augmentation] = (),
+        augment: Mapping[str, Augmentation | None] | None = None,
         val_size: int | float = 0.1,
         split_seed: int = 0,
         batch_size: int = 128,
@@ -80,12 +81,14 @@ class ImageDataModule(LightningDataModule):
         self.image_size = image_size
         self.mean = mean
         self.std = std
-        self.augment = tuple(augment)
+        self.augment = in_order(augment or {})
         self.val_size = val_size
         self.split_seed = split_seed
         self.batch_size = batch_size
         self.seed = seed
         self._sets: dict[str, tuple[Images, Tensor]] = {}  # split -> images, indices of its own
+        self._training: BatchLoader | None = None
+        self._position: dict[str, int] | None = None  # where a checkpoint left the training
         self._affine: tuple[Tensor, Tensor] | None = None
 
     def prepare_data(self) -> None:
@@ -145,7 +148,18 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         """Return the training batches: shuffled, whole batches only."""
-        return self._loader("train", shuffle=True)
+        self._training = self._loader("train", shuffle=True)
+        if self._position is not None:
+            self._training.load_state_dict(self._position)
+        return self._training
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the epoch is, for the checkpoint."""
+        return {} if self._training is None else self._training.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on there. Lightning itself tells the loader only if nobody asked for it before."""
+        self._position = state_dict or None
 
     def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
         """Return the validation batches in order; an empty list when there is no such split."""

@@ -1,0 +1,51 @@
+"""A pool of processes on this machine."""
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class LocalPool(Launcher):
+    """Run several jobs at once, each in a fresh process; see `resnet_lab.pool`.
+
+    Args:
+        workers: jobs at once; None: `jobs_per_gpu` on each GPU, or one for each two cores.
+        jobs_per_gpu: that share a GPU.
+    """
+
+    def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
+        for name, value in (("workers", workers), ("jobs_per_gpu", jobs_per_gpu)):
+            if value is not None and value < 1:
+                raise ValueError(f"hydra.launcher.{name}={value}: needs a whole number from 1")
+        self.workers = workers
+        self.jobs_per_gpu = jobs_per_gpu
+        self.config: DictConfig | None = None
+        self.context: HydraContext | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what the jobs are composed from."""
+        self.config, self.context = config, hydra_context
+
+    @property
+    def slots(self) -> int:
+        """The number of jobs at once, for a search to choose as many together."""
+        from resnet_lab.pool import Pool
+
+        return Pool(self.workers, self.jobs_per_gpu).workers
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run the jobs, and return when all have ended."""
+        from resnet_lab.launch import compose
+        from resnet_lab.pool import Pool
+
+        assert self.config is not None
+        assert self.context is not None
+        jobs = [compose(self.config, self.context, overrides) for overrides in job_overrides]
+        return Pool(self.workers, self.jobs_per_gpu).run(self.config.hydra.sweep.dir, jobs)

@@ -1,0 +1,67 @@
+"""End a run in good order when it is asked to end."""
+
+import logging
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+log = logging.getLogger(__name__)
+
+AGREE = 10  # steps between two questions of the processes of a run to each other
+
+
+class Interruption(Callback):
+    """On Ctrl-C, a termination or SLURM's warning finish the step, save it as `last.ckpt`, and end.
+
+    The run then goes on in the middle of the epoch and ends with the numbers that it would have
+    had. A second Ctrl-C ends at once; what is lost then is the epoch. Several processes of a run
+    end after the same step, whichever of them was asked.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen; the trainer restores all signals when it ends."""
+        for name in ("SIGINT", "SIGTERM", "SIGUSR2"):
+            if hasattr(signal, name):  # Windows has no SIGUSR2
+                signal.signal(getattr(signal, name), self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
+        log.info("stopping after this step%s", again)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save and end, if asked, once the optimizer has stepped."""
+        step, rest = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
+        if rest or trainer.is_last_batch:  # the epoch is about to be saved
+            return
+        if (trainer.world_size == 1 or step % AGREE == 0) and self._asked_any(trainer):
+            trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
+            raise KeyboardInterrupt
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End between two epochs."""
+        if self._asked_any(trainer):
+            raise KeyboardInterrupt
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End before the test, if asked while the last epoch ended."""
+        if self._asked_any(trainer):
+            raise KeyboardInterrupt
+
+    def _asked_any(self, trainer: Trainer) -> bool:
+        """Whether this process, or another one of the run, was asked."""
+        return trainer.strategy.reduce_boolean_decision(self._asked, all=False)

@@ -1,0 +1,202 @@
+"""Check a job without training it: configuration, data, network, metric, memory, disk.
+
+    python -m resnet_lab.train preflight=true ...
+
+The data is read (and fetched where it is missing) as the job would; the network is built on the
+meta device, where tensors have a shape and no memory.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from resnet_lab.active_run import resolved
+from resnet_lab.config import build
+from resnet_lab.console import quiet_lightning, show
+from resnet_lab.device import check_accelerator
+from resnet_lab.run import Run
+from resnet_lab.sweep import distinct
+
+if TYPE_CHECKING:
+    from resnet_lab.data import ImageDataModule
+    from resnet_lab.launch import Job
+    from resnet_lab.task import ImageClassifier
+
+MIB = 2**20
+
+
+class Estimate(NamedTuple):
+    """How large a job is."""
+
+    parameters: int
+    memory: int  # bytes: weights, gradients, optimizer state and what a batch leaves for backward
+    checkpoints: int  # bytes: best.ckpt and last.ckpt
+
+
+class Preflight:
+    """Check jobs, one after the other; what they have in common is done once."""
+
+    def __init__(self) -> None:
+        import lightning  # noqa: F401  # sets up the loggers that are about to be quieted
+
+        quiet_lightning()
+        self._data: dict[str, ImageDataModule] = {}
+        self._estimates: dict[str, Estimate] = {}
+
+    def check(self, config: DictConfig) -> Estimate:
+        """Check one job.
+
+        Args:
+            config: composed, without Hydra's own node.
+
+        Raises:
+            ValueError: the job could not run.
+        """
+        run = Run(Path(), resolved(config), {})
+        run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
+        check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
+        for group in ("callbacks", "logger"):
+            more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}
+            for name in run.config[group] or ():
+                build(run.config, f"{group}.{name}", **more)
+        build(run.config, "trainer", logger=False, enable_checkpointing=False)
+        data = self._read(run)
+        with torch.device("meta"):
+            task = run.build_task()
+            task.check(data.facts(), validates=data.size("val") > 0)
+        optimizer = _optimizer(run, task, data)
+        parts = ("data", "model", "task", "optimizer")
+        key = _key(run.config.trainer.precision, *(run.config[part] for part in parts))
+        if key not in self._estimates:
+            self._estimates[key] = _estimate(task, optimizer, data, narrow=_narrow(run))
+        return self._estimates[key]
+
+    def _read(self, run: Run) -> "ImageDataModule":
+        key = _key(run.config.data)
+        if key not in self._data:
+            data = run.build_data()
+            data.prepare_data()
+            data.setup("fit")
+            self._data[key] = data
+        return self._data[key]
+
+
+def preflight(config: DictConfig) -> None:
+    """Check a single run, and print how large it is.
+
+    Raises:
+        ValueError: it could not run.
+    """
+    size = Preflight().check(config)
+    check_disk(config.run_dir or config.log_dir, size.checkpoints)
+    text = (
+        f"this run can start: {size.parameters:,} parameters, about {size.memory / MIB:,.0f} MiB "
+        f"beside the images, {size.checkpoints / MIB:,.0f} MiB of checkpoints"
+    )
+    show(Text(text))
+
+
+def check_disk(directory: str, needed: int) -> None:
+    """Raise a ValueError unless so many bytes fit where `directory` is or will be."""
+    place = Path(directory).absolute()
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        raise ValueError(f"{place} may not be written to: name another log_dir")
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise ValueError(
+            f"the checkpoints take about {needed / MIB:,.0f} MiB, but {place} has "
+            f"{free / MIB:,.0f} MiB left: free some space, or name another log_dir"
+        )
+
+
+def show_table(jobs: "Sequence[Job]", estimates: Sequence[Estimate]) -> None:
+    """Print one line a job: its overrides, parameters, memory."""
+    table = Table("job", "overrides", "parameters", "memory", "checkpoints")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    names = distinct([job.overrides for job in jobs])
+    for number, (name, size) in enumerate(zip(names, estimates, strict=True), 1):
+        table.add_row(
+            str(number),
+            name,
+            f"{size.parameters:,}",
+            f"{size.memory / MIB:,.0f} MiB",
+            f"{size.checkpoints / MIB:,.0f} MiB",
+        )
+    show(table)
+    total = sum(size.checkpoints for size in estimates) / MIB
+    show(Text(f"{len(jobs)} jobs can run; their checkpoints take about {total:,.0f} MiB"))
+
+
+def _key(*parts: Any) -> str:
+    plain = [OmegaConf.to_container(p) if OmegaConf.is_config(p) else p for p in parts]
+    return json.dumps(plain, default=str)
+
+
+def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:
+    """Build optimizer and schedule for the length of the run."""
+    epochs = run.config.trainer.max_epochs or 1
+    steps = max(1, data.size("train") // data.batch_size) * epochs
+    # The task asks its trainer for two lengths; a trainer knows them only once it trains.
+    length: Any = SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs)
+    task.trainer = length
+    built: Any = task.configure_optimizers()
+    optimizer: torch.optim.Optimizer = built["optimizer"] if isinstance(built, dict) else built
+    return optimizer
+
+
+def _narrow(run: Run) -> bool:
+    return str(run.config.trainer.precision).startswith(("16", "bf16"))
+
+
+def _estimate(
+    task: "ImageClassifier",
+    optimizer: torch.optim.Optimizer,
+    data: "ImageDataModule",
+    *,
+    narrow: bool,
+) -> Estimate:
+    """Train one step on the meta device, and count what it would hold in memory."""
+    facts, batch = data.facts(), data.batch_size
+    shape = (batch, facts["channels"], facts["image_size"], facts["image_size"])
+    saved: dict[int, int] = {}  # by storage: what autograd keeps for the backward pass
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {p.untyped_storage()._cdata for p in task.parameters()}
+    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        loss = task.net.train()(torch.zeros(shape)).float().square().mean()
+    loss.backward()
+    optimizer.step()
+    state = sum(
+        _bytes(value)
+        for entry in optimizer.state.values()
+        for value in entry.values()
+        if isinstance(value, Tensor)
+    )
+    activations = sum(size for key, size in saved.items() if key not in weights) // (1 + narrow)
+    own = sum(_bytes(tensor) for tensor in task.net.state_dict().values())
+    gradients = sum(_bytes(p) for p in task.parameters() if p.requires_grad)
+    return Estimate(
+        parameters=sum(p.numel() for p in task.net.parameters()),
+        memory=own + gradients + state + activations,
+        checkpoints=2 * (own + state),
+    )
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
