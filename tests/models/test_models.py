@@ -14,6 +14,7 @@ from torch import Tensor, nn
 SMALL: dict[str, dict[str, Any]] = {
     "preact_resnet164": {"depth": 11},
     "resnet20": {"depth": 8},
+    "resnet9": {"width": 8},
     "resnext50": {"groups": 8},
     "uniform_resnet": {"num_blocks": 2},
     "wide_resnet50": {"width": 1},
