@@ -1,6 +1,7 @@
 """Measure how much of this machine a training run uses.
 
     python -m resnet_lab.benchmark [data=cifar10 model=resnet20 ...] [--json FILE] [--repeats 3]
+    python -m resnet_lab.benchmark --full       # sweeps, growth and memory too: ten minutes
 
 Both sides of each ratio are measured in turn, in this process, and the median is shown. Images of
 the data set are used where they are on this machine, random ones of that shape elsewhere.
@@ -186,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("overrides", nargs="*", help="as for training, such as model=resnet18")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--repeats", type=int, default=3, help="of each pair (default 3)")
+    parser.add_argument("--full", action="store_true", help="sweeps, growth and memory too")
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
@@ -193,6 +195,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.repeats < 1:
             raise ValueError(f"--repeats {options.repeats}: needs a whole number from 1")
         result = benchmark(options.overrides, options.repeats)
+        if options.full:
+            from resnet_lab.measure_jobs import whole_jobs
+
+            result["jobs"] = whole_jobs(_composed(options.overrides)[0])
         if options.json:
             Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
         rich.reconfigure()  # the progress bars drew to a terminal that nobody saw
@@ -224,6 +230,23 @@ def _show(result: dict[str, Any]) -> None:
     )  # fmt: skip
     table.add_row("seconds between epochs: records and checkpoints", "",
                   f"{result['between_epochs']['seconds']:.2f}", "")  # fmt: skip
+    if jobs := result.get("jobs"):
+        sweep, memory = jobs["sweep"], jobs["memory"]
+        table.add_row(
+            "seconds of 8 one-epoch jobs on the digits: as processes, as one multirun",
+            f"{sweep['separate']:.1f}", f"{sweep['together']:.1f}", f"{sweep['ratio']:.1f}",
+        )  # fmt: skip
+        table.add_row("memory that a further job of a multirun adds, MB", "",
+                      f"{sweep['growth']:.1f}", "")  # fmt: skip
+        table.add_row("time per image, largest over smallest, from 1,000 to 60,000 images", "", "",
+                      f"{jobs['images']['ratio']:.2f}")  # fmt: skip
+        table.add_row("deviation from linear in depth, 20 to 110", "", "",
+                      f"{100 * jobs['depth']['deviation']:.0f} %")  # fmt: skip
+        table.add_row(
+            "peak memory of a job, MB, beside a bare loop and the data set",
+            f"{memory['bare']:,.0f} + {memory['data']:,.0f}", f"{memory['ours']:,.0f}",
+            f"+{memory['difference']:,.0f} MB",
+        )  # fmt: skip
     console().print(table)
     for name, rate in sorted(result["variants"].items(), key=lambda item: -item[1]):
         console().print(f"{rate:>10,.0f} images/s  {name}", highlight=False)
