@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from resnet_lab.data.module import Facts
-from resnet_lab.task import ImageClassifier, load_weights
+from resnet_lab.task import ImageClassifier
 
 FACTS = Facts(name="set", classes=list("abcdef"), channels=3, image_size=8, mean=[0.5], std=[0.5])
 
@@ -54,25 +54,6 @@ def test_without_a_validation_split_its_metrics_are_no_monitors() -> None:
     task(monitor="train/loss").check(FACTS, validates=False)
 
 
-def test_weight_decay_can_spare_norms_and_biases() -> None:
-    subject = task(decay_norm_and_bias=False)
-    optimizer = torch.optim.SGD(subject._parameter_groups(), lr=0.1, weight_decay=0.5)
-    decay = {
-        id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
-    }
-    names = dict(subject.net.named_parameters())
-    assert {name for name, p in names.items() if decay[id(p)] == 0.5} == {"0.weight", "5.weight"}
-    assert len(decay) == len(names)
-    assert {decay[id(p)] for p in names.values()} == {0.0, 0.5}
-
-
-def test_frozen_parameters_are_not_optimised() -> None:
-    subject = task()
-    subject.net[0].requires_grad_(False)
-    (group,) = subject._parameter_groups()
-    assert len(group["params"]) == 4
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -88,19 +69,6 @@ def test_senseless_arguments_are_refused(changes, text) -> None:
 def test_channels_last_reaches_the_weights() -> None:
     assert task().net[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert task(channels_last=False).net[0].weight.is_contiguous()
-
-
-def test_weights_of_another_network_are_refused_by_name() -> None:
-    state = task().state_dict()
-    wrong = {**state, "net.5.weight": torch.zeros(9, 4), "net.9.weight": torch.zeros(1)}
-    del wrong["net.0.weight"]
-    with pytest.raises(ValueError, match="of another network") as caught:
-        load_weights(task(), wrong, "x.ckpt")
-    text = str(caught.value)
-    assert text.startswith("x.ckpt is of another network: it lacks net.0.weight")
-    assert "it has besides net.9.weight" in text
-    assert "net.5.weight is 9 x 4 there and 6 x 4 here" in text
-    assert "\n" not in text
 
 
 def test_compiled_network_keeps_its_names() -> None:

@@ -262,7 +262,10 @@ def test_without_checkpoints_the_last_weights_are_tested(tiny, tmp_path: Path) -
 
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_the_epoch_that_was_asked_for_is_tested(which: str, tiny, tmp_path: Path) -> None:
-    cfg = tiny("trainer.max_epochs=3", "optimizer.lr=0.5", "monitor=train/loss", f"test={which}")
+    cfg = tiny(
+        "trainer.max_epochs=3", "optimizer.lr=0.5", "monitor=train/loss", f"test={which}",
+        "callbacks.checkpoint.keep=all",
+    )  # fmt: skip
     cfg.callbacks.checkpoint.mode = "max"  # the first epoch's loss is the highest
     train(cfg, tmp_path / "run")
     run = Run.load(tmp_path / "run")

@@ -26,6 +26,7 @@ from resnet_lab.console import quiet_lightning, show
 from resnet_lab.device import check_accelerator
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
+from resnet_lab.weights import begin_with
 
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
@@ -75,6 +76,10 @@ class Preflight:
             task = run.build_task()
             task.check(data.facts(), validates=data.size("val") > 0)
         optimizer = _optimizer(run, task, data)
+        if run.config.model.weights:  # they need a network to be put into
+            begin_with(
+                run.build_task().net, run.config.model.weights, run.config.model.replace_classifier
+            )
         parts = ("data", "model", "task", "optimizer")
         key = _key(run.config.trainer.precision, *(run.config[part] for part in parts))
         if key not in self._estimates:

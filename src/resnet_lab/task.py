@@ -10,10 +10,13 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import Metric
 
 from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
+from resnet_lab.finetune import keep_statistics, parameter_groups, prepare
 from resnet_lab.metrics import TOP5_FROM, ClassificationSums
+from resnet_lab.mixing import LossSum, Mixer, mix
 
 
 class ImageClassifier(LightningModule):
@@ -22,6 +25,9 @@ class ImageClassifier(LightningModule):
     Metrics stay on the device as sums. They are logged once an epoch as `train/loss`, `train/acc`,
     `val/...` and `test/...`, and every `log_every_n_steps` as `train/loss_step`, `train/acc_step`:
     logging and a metric update at every step would double the step time of a small network.
+
+    With `mix` there is no training accuracy, for a mixed image is of no one class, and `train/loss`
+    is what was optimised: of the mixed batches, label smoothing included.
 
     Args:
         net: any network from float32 [B, C, H, W] to logits [B, num_classes].
@@ -33,7 +39,12 @@ class ImageClassifier(LightningModule):
         interval: what one step of the scheduler is, "step" or "epoch".
         monitor: metric that a plateau scheduler watches.
         label_smoothing: of the training loss (Szegedy et al. 2016), 0 to 1.
+        mix: mixers of training batches by name, see `resnet_lab.mixing`; of several, each batch
+            draws one. One that is None is left out.
         decay_norm_and_bias: apply weight decay to biases and norm layers too, as He et al. did.
+        freeze: "trunk" trains the classifier alone: all else keeps its weights, and its norms their
+            statistics.
+        trunk_lr: rate of everything but the classifier, as a factor on the optimizer's.
         channels_last: memory format of the network; the fastest on CPUs and on GPUs' tensor cores.
         compile: compile the network with TorchInductor; names in checkpoints stay the same.
         seed: of dropout and the like, drawn anew each epoch so that a resumed run goes on alike.
@@ -49,7 +60,10 @@ class ImageClassifier(LightningModule):
         interval: str = "step",
         monitor: str | None = None,
         label_smoothing: float = 0.0,
+        mix: Mapping[str, Mixer | None] | None = None,
         decay_norm_and_bias: bool = True,
+        freeze: str | None = None,
+        trunk_lr: float = 1.0,
         channels_last: bool = True,
         compile: bool = False,
         seed: int = 0,
@@ -59,6 +73,7 @@ class ImageClassifier(LightningModule):
             raise ValueError(f"scheduler.interval={interval}: use step or epoch")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"task.label_smoothing={label_smoothing}: use 0 up to below 1")
+        prepare(net, freeze, trunk_lr)
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         if compile:
             self.net.compile()
@@ -67,9 +82,13 @@ class ImageClassifier(LightningModule):
         self.interval = interval
         self.monitor = monitor
         self.label_smoothing = label_smoothing
+        self.mixers = tuple(mixer for mixer in (mix or {}).values() if mixer is not None)
         self.decay_norm_and_bias = decay_norm_and_bias
+        self.frozen = freeze == "trunk"
+        self.trunk_lr = trunk_lr
         self.seed = seed
-        self.train_sums = ClassificationSums(num_classes)
+        self._progress: dict[str, Any] = {}
+        self.train_sums: Metric = LossSum() if self.mixers else ClassificationSums(num_classes)
         self.val_sums = ClassificationSums(num_classes)
         self.test_sums = ClassificationSums(num_classes)
 
@@ -87,6 +106,8 @@ class ImageClassifier(LightningModule):
         kinds = ["loss", "acc"] + ["acc_top5"] * (len(facts["classes"]) >= TOP5_FROM)
         splits = ("val", "train") if validates else ("train",)
         names = [f"{split}/{kind}" for split in splits for kind in kinds]
+        if self.mixers:
+            names = [name for name in names if not name.startswith("train/acc")]
         if self.monitor not in names:
             raise ValueError(f"monitor={self.monitor}: no metric has that name; use {_list(names)}")
         shape = (facts["channels"], facts["image_size"], facts["image_size"])
@@ -122,15 +143,27 @@ class ImageClassifier(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         images, labels = batch
+        mixed = None
+        if self.mixers:
+            seed = derive_seed(self.seed, self.current_epoch, batch_idx, self.global_rank)
+            mixed = mix(self.mixers, images, seed)
+            images = mixed.images
         logits = self(images).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss = self._loss(logits, labels)
+        if mixed is not None:
+            other = self._loss(logits, labels[mixed.partner])
+            loss = mixed.share * loss + (1 - mixed.share) * other
         with torch.no_grad():
-            self.train_sums.update(logits, labels)
+            self.train_sums.update(*((logits, labels) if mixed is None else (loss,)))
             if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-                accuracy = (logits.argmax(1) == labels).float().mean()
                 self.log("train/loss_step", loss.detach(), batch_size=len(labels), prog_bar=True)
-                self.log("train/acc_step", accuracy, batch_size=len(labels))
+                if mixed is None:
+                    accuracy = (logits.argmax(1) == labels).float().mean()
+                    self.log("train/acc_step", accuracy, batch_size=len(labels))
         return loss
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training metrics, taken while the network learned."""
@@ -160,7 +193,7 @@ class ImageClassifier(LightningModule):
         """Log the test metrics."""
         self._log_sums("test", self.test_sums)
 
-    def _log_sums(self, split: str, sums: ClassificationSums) -> None:
+    def _log_sums(self, split: str, sums: Metric) -> None:
         values = {
             f"{split}/{name}": value for name, value in sums.compute().items() if value.ndim == 0
         }
@@ -177,7 +210,12 @@ class ImageClassifier(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizer and scheduler, with the length of the run filled in."""
         assert self.optimizer is not None, "an optimizer is needed to train"
-        optimizer = self.optimizer(self._parameter_groups())
+        groups = parameter_groups(
+            self.net, trunk_lr=self.trunk_lr, decay_norm_and_bias=self.decay_norm_and_bias
+        )
+        optimizer = self.optimizer(groups)
+        for group in optimizer.param_groups:
+            group["lr"] *= group["lr_scale"]
         if self.scheduler is None:
             return optimizer
         total = int(self.trainer.estimated_stepping_batches)
@@ -185,11 +223,13 @@ class ImageClassifier(LightningModule):
             assert self.trainer.max_epochs is not None
             total = self.trainer.max_epochs
         given = self.scheduler.keywords if isinstance(self.scheduler, partial) else {}
-        fill = {
+        fill: dict[str, Any] = {
             name: total
             for name in inspect.signature(self.scheduler).parameters
             if name in ("total_steps", "T_max", "total_iters") and name not in given
         }
+        if isinstance(given.get("max_lr"), int | float):  # of all groups alike, unless it is a list
+            fill["max_lr"] = [given["max_lr"] * g["lr_scale"] for g in optimizer.param_groups]
         config: dict[str, Any] = {
             "scheduler": self.scheduler(optimizer, **fill),
             "interval": self.interval,
@@ -199,53 +239,41 @@ class ImageClassifier(LightningModule):
             config["monitor"] = self.monitor
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        trained = [p for p in self.net.parameters() if p.requires_grad]
-        if self.decay_norm_and_bias:
-            return [{"params": trained}]
-        # Biases and the scales and shifts of norm layers are the parameters of one dimension.
-        return [
-            {"params": [p for p in trained if p.ndim > 1]},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+    def on_train_start(self) -> None:
+        """Take up an epoch where a checkpoint left it; keep the statistics of a frozen trunk."""
+        if self.frozen:
+            keep_statistics(self.net)
+        if self._progress:
+            if self.global_rank == 0:  # the sums are those of all processes
+                for name, value in self._progress["sums"].items():
+                    setattr(self.train_sums, name, value.to(self.device))
+            own = self.global_rank % len(self._progress["rng"])
+            torch.set_rng_state(self._progress["rng"][own].cpu())
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(self._progress["cuda_rng"][own].cpu(), self.device)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what `on_train_start` needs."""
+        self._progress = checkpoint.get("progress", {})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the facts of the data, as plain types."""
+        """Store the facts of the data, as plain types, and what an epoch under way has."""
+        with self.train_sums.sync_context():
+            names = self.train_sums._defaults
+            sums = {name: getattr(self.train_sums, name).clone() for name in names}
+        checkpoint["progress"] = {"sums": sums, "rng": self._of_all(torch.get_rng_state())}
+        if self.device.type == "cuda":
+            rng = torch.cuda.get_rng_state(self.device)
+            checkpoint["progress"]["cuda_rng"] = self._of_all(rng)
         datamodule = getattr(self.trainer, "datamodule", None)
         if datamodule is not None:
             checkpoint["data"] = dict(datamodule.facts())
 
-
-def load_weights(task: ImageClassifier, state: Mapping[str, Tensor], source: str) -> None:
-    """Load a checkpoint's weights, strictly.
-
-    Args:
-        task: that receives them.
-        state: by names that begin with `net.`.
-        source: where they come from, for the message.
-
-    Raises:
-        ValueError: names or shapes differ; the first of each kind are named.
-    """
-    own = task.state_dict()
-    shapes = [
-        f"{key} is {_list(state[key].shape, ' x ')} there and {_list(own[key].shape, ' x ')} here"
-        for key in own.keys() & state.keys()
-        if own[key].shape != state[key].shape
-    ]
-    problems = [
-        f"{what} {_list(sorted(keys)[:3])}"
-        + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-        for what, keys in (
-            ("it lacks", own.keys() - state.keys()),
-            ("it has besides", state.keys() - own.keys()),
-            ("shapes differ:", shapes),
-        )
-        if keys
-    ]
-    if problems:
-        raise ValueError(f"{source} is of another network: {'; '.join(problems)}")
-    task.load_state_dict(state)
+    def _of_all(self, state: Tensor) -> Tensor:
+        """Gather a tensor [N] from each process of the run: [processes, N]."""
+        gathered = self.all_gather(state.to(self.device))
+        assert isinstance(gathered, Tensor)
+        return gathered.reshape(self.trainer.world_size, -1).cpu()
 
 
 def _list(items: Iterable[object], separator: str = ", ") -> str:

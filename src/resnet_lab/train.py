@@ -22,8 +22,10 @@ from omegaconf import DictConfig
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.config import CONF, build, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
-from resnet_lab.run import Run
+from resnet_lab.pool import PARENT, outlive_not
+from resnet_lab.run import TRIAL, Run
 from resnet_lab.summary import show_summary
+from resnet_lab.sweep import announce
 
 if TYPE_CHECKING:
     from lightning import Callback, Trainer
@@ -61,10 +63,12 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from lightning import seed_everything
     from lightning.pytorch.callbacks import ProgressBar
 
-    from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO
+    from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+    from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, describe
     from resnet_lab.distributed import further_processes
+    from resnet_lab.weights import begin_with
 
     quiet_lightning()
     cfg = run.config
@@ -76,12 +80,21 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     data.setup("fit")
     task = run.build_task()
     task.check(data.facts(), validates=data.size("val") > 0)
+    last = run.checkpoint("last") if run.has_checkpoint("last") else None
+    if last is None and cfg.model.get("weights"):
+        begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
     callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
     loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
+    pruning = None
+    if (run.directory / TRIAL).exists():  # it is of a search
+        from resnet_lab.callbacks.pruning import Pruning
+
+        pruning = Pruning(run)
+        callbacks.insert(0, pruning)
     trainer: Trainer = build(
         cfg,
         "trainer",
-        callbacks=[Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
+        callbacks=[Interruption(), Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
         logger=list(filter(None, loggers)),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=run.directory,
@@ -89,18 +102,22 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
     )
     with further_processes(run.directory):
-        last = run.checkpoint("last") if run.has_checkpoint("last") else None
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
+        if pruning is not None and pruning.pruned:
+            run.update(state="pruned")
+            return
         if cfg.test:
             best = run.checkpoint("best") if cfg.test == "best" else None  # None: as trained
             trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
     run.finish(task.test_sums if cfg.test else None)
+    for callback in callbacks:
+        if run.leads and isinstance(callback, Checkpoint):
+            callback.settle(cfg.test)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(cfg: DictConfig) -> float | None:
     """Run one job of Hydra's."""
-    set_up_logging()
     context = HydraConfig.get()
     sweeping = context.mode == RunMode.MULTIRUN
     with errors_in_one_line(end=not sweeping):  # in a sweep, the others run
@@ -108,15 +125,26 @@ def job(cfg: DictConfig) -> float | None:
         if cfg[key] is not None:
             kind = "a sweep" if sweeping else "one run"
             raise ValueError(f"{key}={cfg[key]} is not for {kind}: name its directory by {other}")
-        return train(cfg, context.runtime.output_dir, list(context.overrides.task))
+        directory = Path(context.runtime.output_dir)
+        if cfg.preflight:
+            from resnet_lab.preflight import preflight
+
+            directory.rmdir()  # Hydra made it, and nothing is to start
+            preflight(cfg)
+            return None
+        if sweeping:
+            announce(directory)
+        return train(cfg, directory, list(context.overrides.task))
 
 
 def main() -> None:
     """Run the command line."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us
+    set_up_logging()
     with errors_in_one_line():
         if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:
-            set_up_logging()
+            if parent := os.environ.pop(PARENT, None):
+                outlive_not(parent)
             earlier = Run.load(sys.argv[2])
             train(earlier.config, earlier.directory)
         else:
