@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from resnet_lab import evaluate
 from resnet_lab.config import CONF
@@ -21,19 +22,28 @@ def test_the_readme_trains() -> None:
 
 
 @pytest.mark.parametrize("line", TRAINING)
-def test_every_training_command_composes(line: str, composed, tmp_path: Path) -> None:
-    words = shlex.split(line.replace("<run>", "RUN"))[3:]
+def test_every_training_command_composes(line: str, composed) -> None:
+    words = shlex.split(re.sub("<(\\w+)>", "\\1", line))[3:]
     if words[0] == "--resume":
         assert len(words) == 2
         return
-    overrides = [word for word in words if word != "-m"]
-    for word in overrides:  # each value of a sweep
-        name, _, values = word.partition("=")
-        for value in values.split(",") if "-m" in words else [values]:
-            others = [other for other in overrides if not other.startswith(f"{name}=")]
-            others = [re.sub(r",.*", "", other) if "-m" in words else other for other in others]
-            cfg = composed(*others, f"{name}={value}")
-            assert cfg.trainer.max_epochs > 0
+    first, last = [], []  # values of a sweep
+    for override in OverridesParser.create().parse_overrides([w for w in words if w != "-m"]):
+        key, written = override.get_key_element(), override.input_line
+        if key.startswith("hydra"):  # hydra/launcher, hydra.sweeper: of the sweep, not of a job
+            assert "/" not in key or (CONF / f"{written.replace('=', '/')}.yaml").is_file(), written
+        elif not override.is_sweep_override():
+            first.append(written)
+            last.append(written)
+        elif override.is_discrete_sweep():
+            values = list(override.sweep_string_iterator())
+            first.append(f"{key}={values[0]}")
+            last.append(f"{key}={values[-1]}")
+        else:
+            first.append(f"{key}={override.value().start}")
+            last.append(f"{key}={override.value().end}")
+    for overrides in (first, last):
+        assert composed(*overrides).trainer.max_epochs > 0
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "resnet_lab.evaluate" in line])
@@ -62,9 +72,10 @@ def test_excerpts_are_the_files() -> None:
 
 
 def test_the_table_of_groups_lists_every_option() -> None:
-    for group in sorted(path.name for path in CONF.iterdir() if path.is_dir()):
+    for folder in sorted({path.parent for path in CONF.glob("*/**/*.yaml")}):
+        group = str(folder.relative_to(CONF))
         (row,) = re.findall(rf"^\| `{group}` \|.*$", README, re.MULTILINE)
-        for option in CONF.glob(f"{group}/*.yaml"):
+        for option in folder.glob("*.yaml"):
             assert re.search(rf"\b{option.stem}\b", row), f"{group}={option.stem}"
 
 
