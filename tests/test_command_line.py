@@ -163,7 +163,7 @@ def test_a_sweep_runs_every_job_and_tells_of_the_broken_one(command) -> None:
         assert ("Traceback" in (job.directory / "train.log").read_text()) == (
             job.status["state"] == "failed"
         )
-    assert "2 jobs failed" in err.splitlines()[-1]
+    assert "2 of 4 jobs failed" in err.splitlines()[-1]
 
 
 def test_evaluate_prints_a_table_and_json(command, capsys) -> None:

@@ -15,7 +15,12 @@ from resnet_lab.config import one_line
 
 log = logging.getLogger(__name__)
 
-TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # what a person set, to see them
+ONE_LINE = "RESNET_LAB_ONE_LINE"  # set in the processes that a process of ours starts
+
+# What a person set, to see them; `train` sets it too, and its child processes inherit that.
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1" and ONE_LINE not in os.environ
+if not TRACEBACKS:
+    os.environ[ONE_LINE] = "1"
 
 
 def set_up_logging() -> None:

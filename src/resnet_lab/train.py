@@ -139,7 +139,7 @@ def job(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Run the command line."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us; see `console`
     set_up_logging()
     with errors_in_one_line():
         if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:

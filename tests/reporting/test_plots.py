@@ -271,3 +271,13 @@ def test_long_names_become_ranks(tmp_path: Path) -> None:
     assert [text.get_text() for text in names] == ["rank 1", "rank 2", "rank 3"]
     texts = plots["Time against validation accuracy"].figure.axes[0].texts
     assert {text.get_text() for text in texts} == {"rank 1", "rank 2", "rank 3"}
+
+
+def test_two_values_of_a_category_stand_side_by_side(tmp_path: Path) -> None:
+    jobs = grid("model.residual=true,false", "model.depth=8,14,20")
+    values = {job: [0.5 + place / 20] for place, job in enumerate(jobs)}
+    fake_sweep(tmp_path, values, curve=(0.3, 0.4, 0.5))
+    figure = drawn(tmp_path)["Training and validation"].figure
+    assert [axes.get_title() for axes in figure.axes] == ["residual = false", "residual = true"]
+    for axes in figure.axes:
+        assert sum(len(line.get_xdata()) == 3 for line in axes.lines) >= 3

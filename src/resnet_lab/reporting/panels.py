@@ -25,22 +25,24 @@ def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
     if not 2 <= len(values) <= PANELS or len(others) > LINES:
         return None
     groups = {(group.settings[key], group.settings[other]): group for group in board.ranked}
+    curves = {
+        (place, split): _mean_error(group, split)
+        for place, group in groups.items()
+        for split in SPLITS
+    }
+    if sum(len(epochs) > 1 for epochs, _ in curves.values()) < 2 * len(values):
+        return None
     figure = new_figure(3.7 * len(values), 4.1)
-    drawn = 0
     for axes, value in zip(figure.subplots(1, len(values), sharey=True), values, strict=True):
         for number, entry in enumerate(others):
-            group = groups.get((value, entry))
             for split, style in SPLITS.items():
-                epochs, errors = _mean_error(group, split) if group else ([], [])
-                drawn += len(epochs) > 1
+                epochs, errors = curves.get(((value, entry), split), ([], []))
                 # Markers would hide the dashes; the colours keep their order in the legend.
                 line = {**style, "color": look(number)["color"], "linewidth": 1.5}
                 line.pop("markerfacecolor", None)
                 axes.plot(epochs, errors, **line)
         axes.set_title(f"{key.split('.')[-1]} = {shortened(value)}", fontsize=10)
         finish_curves(axes, "error (%)" if value == values[0] else "")
-    if drawn < 2:
-        return None
     name = other.split(".")[-1]
     handles = [
         Line2D([], [], color=look(number)["color"], label=f"{name} {shortened(entry)}")
