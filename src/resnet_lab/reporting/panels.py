@@ -37,6 +37,8 @@ def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
         for number, entry in enumerate(others):
             for split, style in SPLITS.items():
                 epochs, errors = curves.get(((value, entry), split), ([], []))
+                if not epochs:
+                    continue
                 # Markers would hide the dashes; the colours keep their order in the legend.
                 line = {**style, "color": look(number)["color"], "linewidth": 1.5}
                 line.pop("markerfacecolor", None)
