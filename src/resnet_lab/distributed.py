@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,25 @@ def leads() -> bool:
     return not any(
         int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")
     )
+
+
+def launched_together() -> bool:
+    """Whether torchrun, or srun, started this command several times at once."""
+    by = "WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_STEP_NUM_TASKS"
+    return int(os.environ.get(by, "1")) > 1
+
+
+def await_first(path: Path, seconds: float = 60) -> None:
+    """Wait for what the first process of a run writes and the others read.
+
+    Raises:
+        ValueError: it does not come.
+    """
+    end = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() > end:
+            raise ValueError(f"{path} does not come: the first process of the run has failed")
+        time.sleep(0.1)
 
 
 @contextmanager

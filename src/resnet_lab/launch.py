@@ -78,7 +78,8 @@ def check(jobs: Sequence[Job]) -> "list[Estimate]":
     """
     from resnet_lab.preflight import Preflight, check_disk
 
-    preflight = Preflight()
+    launcher = str(jobs[0].config.hydra.launcher._target_)
+    preflight = Preflight(elsewhere=launcher.endswith(".Slurm"))
     estimates = []
     names = distinct([job.overrides for job in jobs])
     for number, (job, name) in enumerate(zip(jobs, names, strict=True), 1):

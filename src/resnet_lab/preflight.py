@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 
+# A trainer that this machine can build, whatever the one that is to train has.
+ANY_MACHINE = {
+    "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "precision": "32-true",
+}  # fmt: skip
+
 
 class Estimate(NamedTuple):
     """How large a job is."""
@@ -45,12 +50,17 @@ class Estimate(NamedTuple):
 
 
 class Preflight:
-    """Check jobs, one after the other; what they have in common is done once."""
+    """Check jobs, one after the other; what they have in common is done once.
 
-    def __init__(self) -> None:
+    Args:
+        elsewhere: the jobs are for other machines, which may have other devices.
+    """
+
+    def __init__(self, *, elsewhere: bool = False) -> None:
         import lightning  # noqa: F401  # sets up the loggers that are about to be quieted
 
         quiet_lightning()
+        self._elsewhere = elsewhere
         self._data: dict[str, ImageDataModule] = {}
         self._estimates: dict[str, Estimate] = {}
 
@@ -65,6 +75,8 @@ class Preflight:
         """
         run = Run(Path(), resolved(config), {})
         run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
+        if self._elsewhere:
+            run.config.trainer.update(ANY_MACHINE)
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
         for group in ("callbacks", "logger"):
             more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
@@ -135,6 +136,19 @@ class ImageClassifier(LightningModule):
         logits: Tensor = self.net(images)
         return logits
 
+    def configure_model(self) -> None:
+        """Share the weights out among the devices, under a strategy that has them do so."""
+        if self.device_mesh is None:
+            return
+        from torch.distributed.fsdp import FSDPModule, fully_shard
+
+        if not isinstance(self.net, FSDPModule):
+            self.net.to(memory_format=torch.contiguous_format)  # others are not shared out
+            for stage in self.net.children():
+                for block in stage if isinstance(stage, nn.Sequential) else ():
+                    fully_shard(block, mesh=self.device_mesh)
+            fully_shard(self.net, mesh=self.device_mesh)
+
     def on_train_epoch_start(self) -> None:
         """Seed what the network draws, by epoch and rank."""
         self.train_sums.reset()
@@ -248,9 +262,11 @@ class ImageClassifier(LightningModule):
                 for name, value in self._progress["sums"].items():
                     setattr(self.train_sums, name, value.to(self.device))
             own = self.global_rank % len(self._progress["rng"])
-            torch.set_rng_state(self._progress["rng"][own].cpu())
+            # torch crashes on a state that is part of a larger tensor.
+            torch.set_rng_state(self._progress["rng"][own].clone().cpu())
             if self.device.type == "cuda":
-                torch.cuda.set_rng_state(self._progress["cuda_rng"][own].cpu(), self.device)
+                cuda_rng = self._progress["cuda_rng"][own].clone().cpu()
+                torch.cuda.set_rng_state(cuda_rng, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what `on_train_start` needs."""
@@ -271,9 +287,9 @@ class ImageClassifier(LightningModule):
 
     def _of_all(self, state: Tensor) -> Tensor:
         """Gather a tensor [N] from each process of the run: [processes, N]."""
-        gathered = self.all_gather(state.to(self.device))
-        assert isinstance(gathered, Tensor)
-        return gathered.reshape(self.trainer.world_size, -1).cpu()
+        if self.trainer.world_size == 1:
+            return state[None]
+        return torch.stack(gather_all_tensors(state.to(self.device))).cpu()
 
 
 def _list(items: Iterable[object], separator: str = ", ") -> str:

@@ -67,8 +67,8 @@ class TensorBoardRecord(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the graph; at the end, so that training starts without waiting for the trace."""
         writer = _writer(trainer)
-        if writer is None or not self.graph:
-            return
+        if writer is None or not self.graph or pl_module.device_mesh is not None:
+            return  # a network whose weights are shared out cannot be copied and traced
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
         size = facts["image_size"]
         example = torch.zeros(1, facts["channels"], size, size)

@@ -160,6 +160,8 @@ class ImageDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on there. Lightning itself tells the loader only if nobody asked for it before."""
         self._position = state_dict or None
+        if self._position is not None and self._training is not None:  # FSDP restores last
+            self._training.load_state_dict(self._position)
 
     def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
         """Return the validation batches in order; an empty list when there is no such split."""

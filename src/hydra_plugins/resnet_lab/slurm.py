@@ -1,0 +1,48 @@
+"""A SLURM cluster."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class Slurm(Launcher):
+    """Run the jobs on a SLURM cluster; see `resnet_lab.slurm`.
+
+    Args:
+        **parameters: of submitit; `conf/hydra/launcher/slurm.yaml` lists them.
+    """
+
+    def __init__(self, **parameters: Any) -> None:
+        self.parameters = parameters
+        self.submission: Launcher | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Find what talks to the cluster.
+
+        Raises:
+            ValueError: it is not installed.
+        """
+        try:
+            from resnet_lab.slurm import Submission
+        except ImportError as error:
+            raise ValueError(
+                f"hydra/launcher=slurm: {error.name} is not installed; pip install -c "
+                'constraints.txt -e ".[slurm]"'
+            ) from error
+        self.submission = Submission(**self.parameters)
+        self.submission.setup(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Submit the jobs, and return when all have ended."""
+        assert self.submission is not None
+        return self.submission.launch(job_overrides, initial_job_idx)
