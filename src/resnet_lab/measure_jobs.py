@@ -109,6 +109,19 @@ for _ in range(3):
 """
 
 
+# Runs what follows its first argument, as Python would, and writes the peak there, in KiB.
+TELL_PEAK = """
+import re, runpy, sys
+place, kind, what, *sys.argv[1:] = sys.argv[1:]
+if kind == "-m":
+    runpy.run_module(what, run_name="__main__", alter_sys=True)
+else:
+    exec(what, {"__name__": "__main__"})
+status = open("/proc/self/status").read()
+open(place, "w").write(re.search(r"VmHWM:\\s+(\\d+)", status)[1])
+"""
+
+
 def peak_memory(precision: str) -> dict[str, float]:
     """Measure what a job holds at most, beside what torch itself needs for the same network.
 
@@ -135,18 +148,21 @@ def peak_memory(precision: str) -> dict[str, float]:
 def _peak(*arguments: str) -> float:
     """Run Python and return its peak resident memory in megabytes.
 
+    The process tells it itself, from /proc: what the system reports of a child counts the memory of
+    the parent that it was forked from.
+
     Raises:
         ValueError: it failed.
     """
-    with TemporaryDirectory() as folder, Path(folder, "said").open("w+") as said:
-        process = subprocess.Popen([sys.executable, *arguments], stdout=said, stderr=said)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            said.seek(0)
-            raise ValueError(f"a measured command failed: {said.read().strip()[-500:]}")
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    return usage.ru_maxrss * unit / MB
+    with TemporaryDirectory() as folder:
+        place = Path(folder) / "peak"
+        result = subprocess.run(
+            [sys.executable, "-c", TELL_PEAK, str(place), *arguments],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if result.returncode != 0:
+            raise ValueError(f"a measured command failed: {result.stderr.strip()[-500:]}")
+        return 1024 * float(place.read_text()) / MB
 
 
 def whole_jobs(cfg: DictConfig) -> dict[str, Any]:

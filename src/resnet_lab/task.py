@@ -136,19 +136,6 @@ class ImageClassifier(LightningModule):
         logits: Tensor = self.net(images)
         return logits
 
-    def configure_model(self) -> None:
-        """Share the weights out among the devices, under a strategy that has them do so."""
-        if self.device_mesh is None:
-            return
-        from torch.distributed.fsdp import FSDPModule, fully_shard
-
-        if not isinstance(self.net, FSDPModule):
-            self.net.to(memory_format=torch.contiguous_format)  # others are not shared out
-            for stage in self.net.children():
-                for block in stage if isinstance(stage, nn.Sequential) else ():
-                    fully_shard(block, mesh=self.device_mesh)
-            fully_shard(self.net, mesh=self.device_mesh)
-
     def on_train_epoch_start(self) -> None:
         """Seed what the network draws, by epoch and rank."""
         self.train_sums.reset()

@@ -1,6 +1,7 @@
 """What TensorBoard shows besides curves: images, graph, configuration, hyperparameters."""
 
 import copy
+import functools
 import warnings
 from typing import Any
 
@@ -8,8 +9,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard._pytorch_graph import graph
 from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
@@ -71,12 +73,39 @@ class TensorBoardRecord(Callback):
             return  # a network whose weights are shared out cannot be copied and traced
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
         size = facts["image_size"]
-        example = torch.zeros(1, facts["channels"], size, size)
-        net = copy.deepcopy(pl_module.net).cpu().float().eval()  # type: ignore[union-attr]
-        with warnings.catch_warnings():  # TensorBoard reads graphs of torch.jit.trace only
-            warnings.simplefilter("ignore")
-            writer.add_graph(net, example)
+        net: nn.Module = pl_module.net  # type: ignore[assignment]
+        model = OmegaConf.to_yaml(Run.load(trainer.default_root_dir).config.model)
+        drawn = _graph(_Network(model, net), (1, facts["channels"], size, size))
+        writer._get_file_writer().add_graph(drawn)  # type: ignore[no-untyped-call]
         self.graph = False
+
+
+class _Network:
+    """A network, equal to all that the same configuration describes."""
+
+    def __init__(self, model: str, net: nn.Module) -> None:
+        self.model = model
+        self.net = net
+
+    def __hash__(self) -> int:
+        return hash(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Network) and self.model == other.model
+
+
+@functools.lru_cache(maxsize=4)
+def _graph(network: _Network, shape: tuple[int, ...]) -> Any:
+    """Trace a network, once for all jobs of this process: a trace is never freed, 6 MB a ResNet-8.
+
+    TensorBoard reads graphs of torch.jit.trace only.
+    """
+    network.net = copy.deepcopy(network.net).cpu().float().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        drawn = graph(network.net, torch.zeros(shape))  # type: ignore[no-untyped-call]
+    network.net = nn.Identity()  # the cache keeps the key
+    return drawn
 
 
 def _hyperparameters(run: Run) -> dict[str, Any]:
