@@ -31,11 +31,11 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	exit 1; }
 endef
 
-.PHONY: help setup train test lint tensorboard benchmark clean
+.PHONY: help setup train test test-slurm lint tensorboard benchmark clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## make .venv and install everything into it; the others do this by themselves
 
@@ -60,6 +60,10 @@ train: $(STAMP) ## train on the bundled data; ARGS="data=cifar10 model=resnet20 
 
 test: $(STAMP) ## run the tests; ARGS="-m slow" for the slow ones
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-slurm: $(STAMP) ## run sweeps through a SLURM cluster on this machine (Debian's slurmctld slurmd slurm-client munge)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[slurm]"
+	@$(BIN)/python -m pytest tests/slurm -m slurm $(ARGS)
 
 lint: $(STAMP) ## check style, format and types
 	@$(BIN)/python -m ruff check
