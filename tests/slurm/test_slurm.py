@@ -1,0 +1,213 @@
+"""Sweeps on a real cluster of this machine: disturbed, and equal to undisturbed ones."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet_lab.run import Run
+from tests.conftest import TINY
+from tests.slurm.cluster import wait_until
+from tests.test_sweep import fits, record, result, runs
+
+pytestmark = pytest.mark.slurm
+
+# Training waits in the middle of an epoch until the test has done to it what it wants.
+GATE = """
+import time, os
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class Gate(Callback):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        reached = Path(trainer.default_root_dir, f"reached.{trainer.global_rank}")
+        if trainer.current_epoch == 1 and batch_idx == 2 and not reached.exists():
+            reached.write_text(str(os.getpid()))
+            while not Path("go").exists():
+                time.sleep(0.05)
+"""
+JOBS = (
+    *TINY, "trainer.limit_train_batches=12", "trainer.max_epochs=3",
+    "+callbacks.gate._target_=gate.Gate",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("gate.py").write_text(GATE)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+
+
+def start(environment: dict[str, str], *words: str) -> "subprocess.Popen[str]":
+    own = {name: os.environ[name] for name in ("PYTHONPATH", "RESNET_LAB_LOGS")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "resnet_lab.train", *words, *JOBS],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**environment, **own}, start_new_session=True,
+    )  # fmt: skip
+
+
+def run(environment: dict[str, str], *words: str) -> tuple[int, str, str]:
+    process = start(environment, *words)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def ids() -> dict[str, str]:
+    """The id in the queue of each job of the sweep, by its directory."""
+    return json.loads(Path("sweep/.submitit/queued.json").read_text())
+
+
+def wait_at_the_gate(parent: "subprocess.Popen[str]", count: int) -> None:
+    """Wait until so many processes are in the middle of their second epoch."""
+
+    def there() -> bool:
+        assert parent.poll() is None, parent.communicate()
+        return len(list(Path("sweep").glob("*/reached.*"))) == count
+
+    wait_until(there, 180)
+
+
+def asked(directory: str) -> bool:
+    """Whether the job knows that it is to end."""
+    return "stopping after this step" in Path("sweep", directory, "train.log").read_text()
+
+
+def begin_again(slurm, number: str) -> None:
+    """Spare a job that has been requeued the two minutes for which SLURM lets it wait."""
+
+    def begun() -> bool:
+        told = slurm("scontrol", "show", "job", number)
+        if "Restarts=1" in told and "JobState=PENDING" in told:
+            slurm("scontrol", "update", f"JobId={number}", "StartTime=now")
+        return "Restarts=1" in told and "JobState=RUNNING" in told
+
+    wait_until(begun, 100)
+
+
+def equal_to_undisturbed(environment: dict[str, str], *words: str) -> bool:
+    Path("go").touch()
+    code, _, err = run(environment, "-m", *words, "sweep_dir=undisturbed")
+    assert code == 0, err
+    expected = runs("undisturbed")
+    return {name: result(run) for name, run in runs().items()} == {
+        name: result(run) for name, run in expected.items()
+    }
+
+
+def test_jobs_are_requeued_warned_cancelled_and_killed(environment, slurm) -> None:
+    grid = ("optimizer.lr=0.1,0.05", "seed=0,1")
+    command = ("-m", "hydra/launcher=slurm", *grid, "sweep_dir=sweep")
+    parent = start(environment, *command)
+    wait_at_the_gate(parent, 4)
+    requeued, warned, cancelled, killed = ids()
+    assert len({number.partition("_")[0] for number in ids().values()}) == 1  # one array
+    slurm("scontrol", "requeue", ids()[requeued])
+    slurm("scancel", "--signal=USR2", ids()[warned])  # as when its time is nearly up
+    slurm("scancel", ids()[cancelled])
+    os.kill(int(Path("sweep", killed, "reached.0").read_text()), signal.SIGKILL)
+    wait_until(lambda: all(asked(job) for job in (requeued, warned, cancelled)))
+    Path("go").touch()
+    begin_again(slurm, ids()[requeued])
+    begin_again(slurm, ids()[warned])
+    _, err = parent.communicate(timeout=180)
+
+    assert parent.returncode == 1
+    assert "2 of 4 jobs failed; the same command with sweep_dir=sweep" in err
+    states = {entry["directory"]: entry for entry in record()["jobs"]}
+    assert states[requeued]["state"] == states[warned]["state"] == "done"
+    assert states[cancelled]["state"] == "interrupted"
+    assert states[killed]["state"] == Run.load(f"sweep/{killed}").status["state"] == "failed"
+    assert f"SLURM's job {ids()[killed]} ended: srun: error: " in states[killed]["error"]
+
+    code, out, err = run(environment, *command)
+    assert code == 0, err
+    assert "2 of 4 jobs are done already" in out
+    assert {name: fits(run) for name, run in runs().items()} == dict.fromkeys(states, 2)
+    assert all(run.directory.parent == Path("sweep").resolve() for run in runs().values())
+    assert not Path("logs").exists()
+    assert equal_to_undisturbed(environment, *grid)
+
+
+def test_jobs_go_on_without_the_command_that_began_them(environment, slurm) -> None:
+    command = (
+        "-m", "hydra/launcher=slurm", "seed=0,1", "hydra.launcher.cpus_per_task=2",
+        "sweep_dir=sweep",
+    )  # fmt: skip
+    parent = start(environment, *command)
+    wait_at_the_gate(parent, 2)
+    parent.send_signal(signal.SIGINT)
+    _, err = parent.communicate(timeout=60)
+    assert parent.returncode == 130
+    array = next(iter(ids().values())).partition("_")[0]
+    assert f"to end them: scancel {array}" in err
+    assert record()["state"] == "interrupted"
+
+    slurm("sbatch", "-p", "urgent", "-N2", "-n2", "-c2", "-o", "/dev/null", "--wrap", "true")
+    wait_until(lambda: all(asked(job) for job in ids()))  # their places are wanted
+    Path("go").touch()
+    for number in ids().values():
+        begin_again(slurm, number)
+    code, out, err = run(environment, *command)
+    assert code == 0, err
+    assert "2 jobs are in the queue already" in out
+    assert {fits(run) for run in runs().values()} == {2}
+    assert equal_to_undisturbed(environment, "seed=0,1")
+
+
+@pytest.mark.parametrize(("nodes", "tasks"), [(1, 2), (2, 1)])
+def test_two_processes_train_one_network(nodes: int, tasks: int, environment, slurm) -> None:
+    several = ("trainer=ddp", f"trainer.num_nodes={nodes}", f"trainer.devices={tasks}")
+    command = (
+        "-m", "hydra/launcher=slurm", *several, "seed=0", "sweep_dir=sweep",
+        "hydra.launcher.setup=['export MASTER_ADDR=127.0.0.1']",  # these nodes have no address
+    )  # fmt: skip
+    parent = start(environment, *command)
+    wait_at_the_gate(parent, 2)
+    (number,) = ids().values()
+    slurm("scancel", "--signal=USR2", number)
+    wait_until(lambda: all(asked(job) for job in ids()))
+    Path("go").touch()
+    begin_again(slurm, number)
+    _, err = parent.communicate(timeout=180)
+    assert parent.returncode == 0, err
+    (found,) = runs().values()
+    assert fits(found) == 2
+    assert {path.name for path in Path().iterdir()} == {"gate.py", "go", "sweep"}
+
+    code, _, err = run(environment, "trainer=ddp", "seed=0", "run_dir=here")
+    assert code == 0, err
+    assert result(found) == result(Run.load("here"))
+
+
+def test_gpus_are_asked_for_where_there_are_some(environment, slurm) -> None:
+    Path("go").touch()
+    code, _, err = run(
+        environment, "-m", "hydra/launcher=slurm", "trainer.accelerator=auto", "seed=0",
+        "hydra.launcher.partition=gpus", "hydra.launcher.cpus_per_task=1", "sweep_dir=sweep",
+    )  # fmt: skip
+    assert code == 0, err
+    (script,) = Path("sweep/.submitit").glob("*/*.sh")
+    assert "--gpus-per-node=1" in script.read_text()
+
+
+def test_what_slurm_refuses_is_one_line(environment, slurm) -> None:
+    code, _, err = run(
+        environment, "-m", "hydra/launcher=slurm", "seed=0", "hydra.launcher.partition=none"
+    )
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "hydra/launcher=slurm: sbatch: error: " in err
+    assert "invalid partition" in err
+
+
+def test_without_slurm_it_is_one_line(environment) -> None:
+    code, _, err = run({**environment, "PATH": ""}, "-m", "hydra/launcher=slurm", "seed=0")
+    assert code == 1
+    assert err == (
+        "error: hydra/launcher=slurm: squeue does not answer; is this a SLURM cluster?\n"
+    )
