@@ -62,7 +62,8 @@ class Preflight:
         quiet_lightning()
         self._elsewhere = elsewhere
         self._data: dict[str, ImageDataModule] = {}
-        self._estimates: dict[str, Estimate] = {}
+        self._checked: dict[str, Estimate] = {}  # by the whole configuration
+        self._estimates: dict[str, Estimate] = {}  # by what decides the size
 
     def check(self, config: DictConfig) -> Estimate:
         """Check one job.
@@ -74,6 +75,13 @@ class Preflight:
             ValueError: the job could not run.
         """
         run = Run(Path(), resolved(config), {})
+        run.config.seed = 0  # was checked; jobs that differ in nothing else are checked once
+        whole = _key(run.config)
+        if whole not in self._checked:
+            self._checked[whole] = self._check(run)
+        return self._checked[whole]
+
+    def _check(self, run: Run) -> Estimate:
         run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
