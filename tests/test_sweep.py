@@ -215,11 +215,8 @@ def test_ctrl_c_saves_marks_and_stops_the_sweep(pool: bool) -> None:
     process = start("seed=0,1,2,3", "trainer.max_epochs=500", *launcher)
 
     def training() -> bool:
-        return (
-            any(run.status.get("epochs", 0) > 0 for run in runs().values())
-            if Path("sweep").exists()
-            else False
-        )
+        found = runs().values() if Path("sweep").exists() else ()
+        return sum(run.status.get("epochs", 0) > 0 for run in found) == (2 if pool else 1)
 
     wait_for(training)
     process.send_signal(signal.SIGINT)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,19 +37,28 @@ JOBS = (
 )  # fmt: skip
 
 
+STARTED: list["subprocess.Popen[str]"] = []
+
+
 @pytest.fixture(autouse=True)
-def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Path("gate.py").write_text(GATE)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    yield
+    while STARTED:
+        with STARTED.pop() as process:
+            process.kill()
 
 
 def start(environment: dict[str, str], *words: str) -> "subprocess.Popen[str]":
     own = {name: os.environ[name] for name in ("PYTHONPATH", "RESNET_LAB_LOGS")}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "resnet_lab.train", *words, *JOBS],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**environment, **own}, start_new_session=True,
     )  # fmt: skip
+    STARTED.append(process)
+    return process
 
 
 def run(environment: dict[str, str], *words: str) -> tuple[int, str, str]:
@@ -83,7 +93,7 @@ def begin_again(slurm, number: str) -> None:
     def begun() -> bool:
         told = slurm("scontrol", "show", "job", number)
         if "Restarts=1" in told and "JobState=PENDING" in told:
-            slurm("scontrol", "update", f"JobId={number}", "StartTime=now")
+            slurm("scontrol", "update", f"JobId={number}", "StartTime=now", check=False)
         return "Restarts=1" in told and "JobState=RUNNING" in told
 
     wait_until(begun, 100)
@@ -150,10 +160,12 @@ def test_jobs_go_on_without_the_command_that_began_them(environment, slurm) -> N
     slurm("sbatch", "-p", "urgent", "-N2", "-n2", "-c2", "-o", "/dev/null", "--wrap", "true")
     wait_until(lambda: all(asked(job) for job in ids()))  # their places are wanted
     Path("go").touch()
+    again = start(environment, *command)
+    wait_until(lambda: record()["state"] == "running")
     for number in ids().values():
         begin_again(slurm, number)
-    code, out, err = run(environment, *command)
-    assert code == 0, err
+    out, err = again.communicate(timeout=180)
+    assert again.returncode == 0, err
     assert "2 jobs are in the queue already" in out
     assert {fits(run) for run in runs().values()} == {2}
     assert equal_to_undisturbed(environment, "seed=0,1")
