@@ -37,13 +37,13 @@ JOBS = (
 )  # fmt: skip
 
 
+GRID = ("optimizer.lr=0.1,0.05", "seed=0,1")
 STARTED: list["subprocess.Popen[str]"] = []
 
 
 @pytest.fixture(autouse=True)
-def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def gate() -> Iterator[None]:
     Path("gate.py").write_text(GATE)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     yield
     while STARTED:
         with STARTED.pop() as process:
@@ -51,11 +51,12 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def start(environment: dict[str, str], *words: str) -> "subprocess.Popen[str]":
-    own = {name: os.environ[name] for name in ("PYTHONPATH", "RESNET_LAB_LOGS")}
+    path = f"{Path.cwd()}:{os.environ.get('PYTHONPATH', '')}"
+    sweep = [word for word in words if word == "-m"]  # comes first
     process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_lab.train", *words, *JOBS],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**environment, **own}, start_new_session=True,
+        [sys.executable, "-m", "resnet_lab.train", *sweep, *JOBS, *words[len(sweep) :]],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**environment, "PYTHONPATH": path, "RESNET_LAB_LOGS": "logs"},
     )  # fmt: skip
     STARTED.append(process)
     return process
@@ -99,19 +100,26 @@ def begin_again(slurm, number: str) -> None:
     wait_until(begun, 100)
 
 
-def equal_to_undisturbed(environment: dict[str, str], *words: str) -> bool:
-    Path("go").touch()
-    code, _, err = run(environment, "-m", *words, "sweep_dir=undisturbed")
-    assert code == 0, err
-    expected = runs("undisturbed")
-    return {name: result(run) for name, run in runs().items()} == {
-        name: result(run) for name, run in expected.items()
-    }
+@pytest.fixture(scope="module")
+def undisturbed(environment, tmp_path_factory) -> dict[str, tuple]:
+    """What the jobs of the grid come to here, and a run of two processes."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        Path("gate.py").write_text(GATE)
+        Path("go").touch()
+        for command in (["-m", *GRID, "sweep_dir=sweep"], ["trainer=ddp", "run_dir=sweep/two"]):
+            code, _, err = run(environment, *command)
+            assert code == 0, err
+        return results()
 
 
-def test_jobs_are_requeued_warned_cancelled_and_killed(environment, slurm) -> None:
-    grid = ("optimizer.lr=0.1,0.05", "seed=0,1")
-    command = ("-m", "hydra/launcher=slurm", *grid, "sweep_dir=sweep")
+def results() -> dict[str, tuple]:
+    return {name: result(run) for name, run in runs().items()}
+
+
+def test_jobs_are_requeued_warned_cancelled_and_killed(environment, slurm, undisturbed) -> None:
+    command = ("-m", "hydra/launcher=slurm", *GRID, "sweep_dir=sweep")
     parent = start(environment, *command)
     wait_at_the_gate(parent, 4)
     requeued, warned, cancelled, killed = ids()
@@ -140,13 +148,13 @@ def test_jobs_are_requeued_warned_cancelled_and_killed(environment, slurm) -> No
     assert {name: fits(run) for name, run in runs().items()} == dict.fromkeys(states, 2)
     assert all(run.directory.parent == Path("sweep").resolve() for run in runs().values())
     assert not Path("logs").exists()
-    assert equal_to_undisturbed(environment, *grid)
+    assert results() == {name: undisturbed[name] for name in states}
 
 
-def test_jobs_go_on_without_the_command_that_began_them(environment, slurm) -> None:
+def test_jobs_go_on_without_the_command_that_began_them(environment, slurm, undisturbed) -> None:
     command = (
-        "-m", "hydra/launcher=slurm", "seed=0,1", "hydra.launcher.cpus_per_task=2",
-        "sweep_dir=sweep",
+        "-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=2", "optimizer.lr=0.1",
+        "seed=0,1", "sweep_dir=sweep",
     )  # fmt: skip
     parent = start(environment, *command)
     wait_at_the_gate(parent, 2)
@@ -168,11 +176,13 @@ def test_jobs_go_on_without_the_command_that_began_them(environment, slurm) -> N
     assert again.returncode == 0, err
     assert "2 jobs are in the queue already" in out
     assert {fits(run) for run in runs().values()} == {2}
-    assert equal_to_undisturbed(environment, "seed=0,1")
+    assert results() == {name: undisturbed[name] for name in ids()}
 
 
 @pytest.mark.parametrize(("nodes", "tasks"), [(1, 2), (2, 1)])
-def test_two_processes_train_one_network(nodes: int, tasks: int, environment, slurm) -> None:
+def test_two_processes_train_one_network(
+    nodes: int, tasks: int, environment, slurm, undisturbed
+) -> None:
     several = ("trainer=ddp", f"trainer.num_nodes={nodes}", f"trainer.devices={tasks}")
     command = (
         "-m", "hydra/launcher=slurm", *several, "seed=0", "sweep_dir=sweep",
@@ -190,10 +200,7 @@ def test_two_processes_train_one_network(nodes: int, tasks: int, environment, sl
     (found,) = runs().values()
     assert fits(found) == 2
     assert {path.name for path in Path().iterdir()} == {"gate.py", "go", "sweep"}
-
-    code, _, err = run(environment, "trainer=ddp", "seed=0", "run_dir=here")
-    assert code == 0, err
-    assert result(found) == result(Run.load("here"))
+    assert result(found) == undisturbed["two"]
 
 
 def test_gpus_are_asked_for_where_there_are_some(environment, slurm) -> None:
