@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_lab import benchmark, measure
+from resnet_lab import benchmark
+from resnet_lab.measuring import growth, loops, processes, rival
 from resnet_lab.run import Run
 
 SMALL = ("data=digits", "model.depth=8", "trainer.precision=32-true", "trainer.accelerator=cpu")
 
 
 def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path, capsys) -> None:
-    monkeypatch.setattr(measure, "seconds_to_first_step", lambda repeats: (2.0, 3.0))
+    start = {"imports": 2.0, "first_step": 3.0, "ratio": 1.5}
+    monkeypatch.setattr(processes, "start_up", lambda repeats: start)
     benchmark.main([*SMALL, "--repeats", "1", "--json", str(tmp_path / "figures.json")])
     found = json.loads((tmp_path / "figures.json").read_text())
     for question, other in (("trainer", "bare"), ("loader", "torchvision")):
@@ -41,7 +43,7 @@ def test_random_images_stand_in_for_a_data_set_that_is_not_here(monkeypatch, tmp
 
     register_resolvers()
     monkeypatch.setenv("RESNET_LAB_DATA", str(tmp_path))
-    cfg, stand_in = benchmark._composed(())
+    cfg, stand_in = benchmark.composed(benchmark.DEFAULTS)
     assert stand_in
     data = Run(Path(), cfg, {}).build_data()
     data.setup("fit")
@@ -53,22 +55,22 @@ def test_random_images_stand_in_for_a_data_set_that_is_not_here(monkeypatch, tmp
 def test_a_rate_is_the_number_of_calls_by_the_time() -> None:
     import time
 
-    assert measure.per_second(lambda: time.sleep(0.01), 20) == pytest.approx(100, rel=0.3)
+    assert loops.per_second(lambda: time.sleep(0.01), 20) == pytest.approx(100, rel=0.3)
 
 
 def test_the_bare_loop_trains() -> None:
-    net = measure.free_network(10, 3)
+    net = loops.free_network(10, 3)
     before = net[2].weight.clone()
     batch = torch.randn(8, 3, 4, 4), torch.arange(8)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    assert measure.bare_rate(net, optimizer, batch, "32-true", 2) > 0
+    assert loops.bare_rate(net, optimizer, batch, "32-true", 2) > 0
     assert not torch.equal(net[2].weight, before)
 
 
 def test_a_measured_command_that_fails_says_why() -> None:
-    assert 0 < measure.seconds_of("-c", "pass") < 60
+    assert 0 < processes.seconds_of("-c", "pass") < 60
     with pytest.raises(ValueError, match="the reason"):
-        measure.seconds_of("-c", "raise SystemExit('the reason')")
+        processes.seconds_of("-c", "raise SystemExit('the reason')")
 
 
 def test_a_wrong_number_of_repeats_is_refused(capsys) -> None:
@@ -81,10 +83,56 @@ def test_the_process_ends_at_its_first_step(tmp_path: Path) -> None:
     result = subprocess.run(
         [
             sys.executable, "-m", "resnet_lab.train", "run_dir=run",
-            "+callbacks.last_step._target_=resnet_lab.measure.LastStep",
+            "+callbacks.last_step._target_=resnet_lab.measuring.processes.LastStep",
         ],
         capture_output=True, text=True, check=False, env=os.environ,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "running"
     assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_a_line_is_linear_and_a_curve_is_not() -> None:
+    assert growth.linearity({"20": 1.0, "32": 1.6, "56": 2.8, "110": 5.5}) < 1e-9
+    assert growth.linearity({"20": 1.0, "32": 1.6, "56": 2.8, "110": 11.0}) > 0.1
+
+
+@pytest.fixture
+def other_template(tmp_path: Path) -> Path:
+    script = tmp_path / "clone/src/train.py"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    return tmp_path / "clone"
+
+
+def test_the_other_template_is_timed_beside_ours(other_template, monkeypatch, tmp_path) -> None:
+    (tmp_path / "data/MNIST").mkdir(parents=True)
+    started = []
+
+    def seconds_of(*arguments: str, **environment: str) -> float:
+        started.append((arguments, environment))
+        if arguments[0] == "-c":
+            return 2.0
+        if arguments[0].endswith("src/train.py"):
+            return 60.0
+        return 12.0 if "-m" in arguments[2:] else 4.0
+
+    monkeypatch.setattr(rival, "seconds_of", seconds_of)
+    found = rival.against_rival(other_template, tmp_path / "data", repeats=1, jobs=5)
+    assert found == {
+        "theirs": 60.0, "ours": 4.0, "ratio": 15.0, "imports": 2.0, "further_job": 2.0,
+        "ratio_further_job": 30.0,
+    }  # fmt: skip
+    (theirs, _), (ours, environment), *_ = started
+    assert f"paths.data_dir={tmp_path}/data/" in theirs
+    assert f"data_dir={tmp_path}/data" in ours
+    assert str(other_template) in environment["PYTHONPATH"]
+
+
+def test_no_clone_and_no_data_are_refused(other_template, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        benchmark.main(["--rival", str(tmp_path)])
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --rival {tmp_path}: it has no src/train.py; give a clone of")
+    with pytest.raises(ValueError, match=r"MNIST is not in .*/none; train on data=mnist once"):
+        rival.against_rival(other_template, tmp_path / "none")

@@ -1,21 +1,68 @@
-"""What the full benchmark measures of whole jobs: the cost of a sweep, growth, memory."""
+"""Time and peak memory of whole commands, each a process of its own."""
 
 import os
+import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from omegaconf import DictConfig
 
-from resnet_lab.measure import seconds_of, trainer_rate
-
+IMPORTS = "import torch, torchvision, lightning"
 MB = 1e6
 JOB = ("data=digits", "trainer.max_epochs=1", "callbacks.progress=null", "callbacks.summary=null")
+
+
+def seconds_of(*arguments: str, **environment: str) -> float:
+    """Return the seconds that Python takes over the arguments, from start to end.
+
+    Args:
+        arguments: of Python.
+        environment: variables besides the present ones.
+
+    Raises:
+        ValueError: it failed; with what it said.
+    """
+    with TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            env={**os.environ, "RESNET_LAB_LOGS": folder, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seconds = time.perf_counter() - start
+    if result.returncode != 0:
+        *_, reason = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+        raise ValueError(f"a measured command failed: {reason}")
+    return seconds
+
+
+def start_up(repeats: int) -> dict[str, float]:
+    """Time the imports of torch, torchvision and lightning, and a training up to its first step.
+
+    Returns:
+        Median seconds of the `imports` alone and from command to `first_step` on the digits, and
+        the `ratio` of the latter to the former.
+    """
+    first_step = f"+callbacks.last_step._target_={__name__}.LastStep"
+    imports, ours = [], []
+    for _ in range(repeats):
+        imports.append(seconds_of("-c", IMPORTS))
+        ours.append(seconds_of("-m", "resnet_lab.train", "data=digits", first_step))
+    alone, first = statistics.median(imports), statistics.median(ours)
+    return {"imports": alone, "first_step": first, "ratio": first / alone}
+
+
+class LastStep(Callback):
+    """End the process right after its first optimizer step; for `seconds_to_first_step`."""
+
+    def on_train_batch_end(self, trainer: Trainer, *arguments: object) -> None:
+        """Leave without ceremony: only the way to here is of interest."""
+        os._exit(0)
 
 
 class Memory(Callback):
@@ -54,44 +101,6 @@ def sweep_cost(jobs: int = 8) -> dict[str, float]:
         "ratio": separate / together,
         "growth": (half[-1] - half[0]) / MB / max(1, len(half) - 1),
     }
-
-
-def growth_with_images(cfg: DictConfig, counts: Sequence[int]) -> dict[str, float]:
-    """Return microseconds an image, training with everything on, by the size of the data set."""
-    found = {}
-    for count in counts:
-        sized = cfg.copy()
-        sized.data.source = {
-            "_target_": "resnet_lab.data.sources.RandomImages",
-            "num_classes": cfg.data.num_classes,
-            "size": cfg.data.image_size,
-            "channels": cfg.data.channels,
-            "count": count,
-        }
-        sized.data.val_size = 0.1
-        rate, _ = trainer_rate(sized, max(5, min(60, int(0.9 * count) // cfg.data.batch_size)))
-        found[str(count)] = 1e6 / rate
-    return found
-
-
-def growth_with_depth(cfg: DictConfig, depths: Sequence[int]) -> dict[str, float]:
-    """Return microseconds an image, training with everything on, by the depth of the network."""
-    found = {}
-    for depth in depths:
-        deep = cfg.copy()
-        deep.model.depth = depth
-        rate, _ = trainer_rate(deep, 8)
-        found[str(depth)] = 1e6 / rate
-    return found
-
-
-def linearity(costs: Mapping[str, float]) -> float:
-    """Return the largest deviation from a straight line through the costs, relative to them."""
-    depths = torch.tensor([float(depth) for depth in costs], dtype=torch.float64)
-    values = torch.tensor(list(costs.values()), dtype=torch.float64)
-    design = torch.stack([depths, torch.ones_like(depths)], 1)
-    line = design @ torch.linalg.lstsq(design, values[:, None]).solution[:, 0]
-    return float(((values - line) / line).abs().max())
 
 
 BARE = """
@@ -163,19 +172,3 @@ def _peak(*arguments: str) -> float:
         if result.returncode != 0:
             raise ValueError(f"a measured command failed: {result.stderr.strip()[-500:]}")
         return 1024 * float(place.read_text()) / MB
-
-
-def whole_jobs(cfg: DictConfig) -> dict[str, Any]:
-    """Measure what takes minutes: the cost of a sweep, growth with images and depth, peak memory.
-
-    Args:
-        cfg: a composed configuration of a CIFAR ResNet.
-    """
-    images = growth_with_images(cfg, (1_000, 10_000, 60_000))
-    depths = growth_with_depth(cfg, (20, 32, 56, 110))
-    return {
-        "sweep": sweep_cost(),
-        "images": {**images, "ratio": max(images.values()) / min(images.values())},
-        "depth": {**depths, "deviation": linearity(depths)},
-        "memory": peak_memory(str(cfg.trainer.precision)),
-    }

@@ -1,13 +1,10 @@
-"""What the benchmark measures: each function times one thing, on this machine, now."""
+"""Steps a second of training loops: the bare one, Lightning's, and a whole run of ours."""
 
 import contextlib
 import io
-import os
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,18 +16,102 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_lab.active_run import ActiveRun
-from resnet_lab.data import ImageDataModule
+from resnet_lab.run import Run
 from resnet_lab.train import fit_and_test
 
-IMPORTS = "import torch, torchvision, lightning"
+
+class Subject:
+    """What is measured: a composed configuration, its data, one batch of them ready on the device.
+
+    Args:
+        cfg: a composed, resolved configuration.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self.cfg = cfg
+        self.run = Run(Path(), cfg, {})
+        self.data = self.run.build_data()
+        self.data.setup("fit")
+        on_gpu = torch.cuda.is_available() and cfg.trainer.accelerator != "cpu"
+        self.device = torch.device("cuda" if on_gpu else "cpu")
+        images, labels = self.data.finish(next(iter(self.data.train_dataloader())), augment=True)
+        self.batch = images.to(self.device), labels.to(self.device)
+
+    def bare(self, steps: int, **changed: Any) -> float:
+        """Return images/s of the bare loop around this network, over its one batch.
+
+        Args:
+            steps: how many are timed.
+            changed: `precision`, `channels_last` or `compile`, where not the configuration's.
+        """
+        task = self.cfg.task
+        cfg = self.cfg.copy()
+        cfg.task.channels_last = changed.get("channels_last", task.channels_last)
+        cfg.task.compile = changed.get("compile", task.compile)
+        classifier = Run(Path(), cfg, {}).build_task()
+        net = classifier.net.to(self.device)
+        layout = torch.channels_last if cfg.task.channels_last else torch.contiguous_format
+        images = self.batch[0].contiguous(memory_format=layout)
+        assert classifier.optimizer is not None
+        optimizer = classifier.optimizer(net.parameters())
+        precision = changed.get("precision", self.cfg.trainer.precision)
+        return bare_rate(net, optimizer, (images, self.batch[1]), precision, steps)
+
+    def steps(self) -> int:
+        """Return how many steps take about four seconds: enough to time, at least five."""
+        return max(5, round(4 * self.bare(3) / int(self.cfg.data.batch_size)))
+
+    def against_bare(self, repeats: int) -> dict[str, float]:
+        """Compare a run with everything on with the bare loop.
+
+        Returns:
+            Images/s of `bare` and `ours`, their `ratio`, and seconds `between_epochs` (records,
+            loggers, checkpoints).
+        """
+        steps = self.steps()
+        between = []
+
+        def ours() -> float:
+            rate, seconds = trainer_rate(self.cfg, steps)
+            between.append(seconds)
+            return rate
+
+        bare, trained, ratio = pair(lambda: self.bare(steps), ours, repeats)
+        seconds = statistics.median(between)
+        return {"bare": bare, "ours": trained, "ratio": ratio, "between_epochs": seconds}
+
+    def step_overhead(self, repeats: int, steps: int = 200) -> dict[str, float]:
+        """Compare the loops around a network that costs nothing, in milliseconds a step.
+
+        Returns:
+            Of `lightning`'s bare loop and of `ours`, everything on, data and augmentation included;
+            and their `difference`.
+        """
+        free = self.cfg.copy()
+        free.model = {
+            "_target_": f"{__name__}.free_network",
+            "num_classes": free.data.num_classes,
+            "in_channels": free.data.channels,
+        }
+        free.trainer.accelerator, free.trainer.precision = "cpu", "32-true"
+        free.callbacks.tensorboard.graph = False
+        net = free_network(free.data.num_classes, free.data.channels)
+        batch = self.batch[0].cpu(), self.batch[1].cpu()
+        lightning, ours, _ = pair(
+            lambda: 1e3 / lightning_rate(net, batch, steps),
+            lambda: 1e3 * free.data.batch_size / trainer_rate(free, steps)[0],
+            repeats,
+        )
+        return {"lightning": lightning, "ours": ours, "difference": ours - lightning}
 
 
-class LastStep(Callback):
-    """End the process right after its first optimizer step; for `seconds_to_first_step`."""
-
-    def on_train_batch_end(self, trainer: Trainer, *arguments: object) -> None:
-        """Leave without ceremony: only the way to here is of interest."""
-        os._exit(0)
+def pair(
+    first: Callable[[], float], second: Callable[[], float], repeats: int
+) -> tuple[float, float, float]:
+    """Measure two in turn; return both medians and the median of second over first."""
+    pairs = [(first(), second()) for _ in range(repeats)]
+    ratio = statistics.median(b / a for a, b in pairs)
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), ratio
 
 
 def bare_rate(
@@ -154,89 +235,6 @@ class _Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-def loader_rate(data: ImageDataModule, seconds: float) -> float:
-    """Return images/s that our loader delivers ready for the network."""
-    loader = data.train_dataloader()
-    return _delivered(loader, lambda batch: len(data.finish(batch, augment=True)[1]), seconds)
-
-
-def torchvision_rate(data: ImageDataModule, seconds: float, workers: int = 2) -> float:
-    """Return images/s of torchvision's transforms, image by image, in a DataLoader's workers."""
-    from PIL import Image
-    from torch.utils.data import DataLoader, Dataset
-    from torchvision import transforms
-
-    images, indices = data.images("train")
-    size = images.pixels.shape[1]
-    steps: list[object] = []
-    for change in data.augment:
-        if type(change).__name__ == "RandomCrop":
-            steps.append(transforms.RandomCrop(size, padding=change.padding))  # type: ignore[attr-defined]
-        elif type(change).__name__ == "RandomHorizontalFlip":
-            steps.append(transforms.RandomHorizontalFlip(change.p))  # type: ignore[attr-defined]
-    facts = data.facts()
-    steps += [transforms.ToTensor(), transforms.Normalize(facts["mean"], facts["std"])]
-    transform = transforms.Compose(steps)
-
-    class Decoded(Dataset[tuple[Tensor, int]]):
-        def __len__(self) -> int:
-            return len(indices)
-
-        def __getitem__(self, number: int) -> tuple[Tensor, int]:
-            index = int(indices[number])
-            picture = Image.fromarray(images.pixels[index].numpy().squeeze())
-            return transform(picture), int(images.labels[index])
-
-    loader: DataLoader[tuple[Tensor, int]] = DataLoader(
-        Decoded(), data.batch_size, shuffle=True, num_workers=workers, drop_last=True
-    )
-    return _delivered(loader, lambda batch: len(batch[1]), seconds)
-
-
-def _delivered(loader: Iterable[Any], take: Callable[[Any], int], seconds: float) -> float:
-    """Count images from the second batch on, for some seconds or one epoch."""
-    batches = iter(loader)
-    take(next(batches))
-    start, count = time.perf_counter(), 0
-    for batch in batches:
-        count += take(batch)
-        if time.perf_counter() - start > seconds:
-            break
-    return count / (time.perf_counter() - start)
-
-
-def seconds_of(*arguments: str) -> float:
-    """Return the seconds that Python takes over the arguments, from start to end.
-
-    Raises:
-        ValueError: it failed; with what it said.
-    """
-    with TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        result = subprocess.run(
-            [sys.executable, *arguments],
-            env={**os.environ, "RESNET_LAB_LOGS": folder},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        seconds = time.perf_counter() - start
-    if result.returncode != 0:
-        reason = result.stderr.strip() or f"exit code {result.returncode}"
-        raise ValueError(f"a measured command failed: {reason}")
-    return seconds
-
-
-def seconds_to_first_step(repeats: int) -> tuple[float, float]:
-    """Return median seconds of the imports alone, and from command to first step on the digits."""
-    first_step = "+callbacks.last_step._target_=resnet_lab.measure.LastStep"
-    imports, ours = [], []
-    for _ in range(repeats):
-        imports.append(seconds_of("-c", IMPORTS))
-        ours.append(seconds_of("-m", "resnet_lab.train", "data=digits", first_step))
-    return statistics.median(imports), statistics.median(ours)
 
 
 def free_network(num_classes: int, in_channels: int) -> nn.Module:

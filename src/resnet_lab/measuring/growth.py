@@ -1,0 +1,78 @@
+"""How the time of an image grows with the size of the data set and the depth of the network."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from omegaconf import DictConfig
+
+from resnet_lab.measuring.loops import trainer_rate
+
+
+def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dict[str, float]:
+    """Measure microseconds an image, training with everything on, by the size of the data set.
+
+    Args:
+        cfg: a composed configuration; random images stand in for its data.
+        counts: of images.
+        repeats: of all of them, in turn.
+
+    Returns:
+        The medians by count, and the `ratio` of the largest to the smallest.
+    """
+
+    def microseconds(count: int) -> float:
+        sized = cfg.copy()
+        sized.data.source = {
+            "_target_": "resnet_lab.data.sources.RandomImages",
+            "num_classes": cfg.data.num_classes,
+            "size": cfg.data.image_size,
+            "channels": cfg.data.channels,
+            "count": count,
+        }
+        sized.data.val_size = 0.1
+        steps = max(5, min(60, int(0.9 * count) // cfg.data.batch_size))
+        return 1e6 / trainer_rate(sized, steps)[0]
+
+    costs = _medians(microseconds, counts, repeats)
+    return {**costs, "ratio": max(costs.values()) / min(costs.values())}
+
+
+def with_depth(cfg: DictConfig, depths: Sequence[int], repeats: int = 3) -> dict[str, float]:
+    """Measure microseconds an image, training with everything on, by the depth of the network.
+
+    Args:
+        cfg: a composed configuration of a CIFAR ResNet.
+        depths: of the network.
+        repeats: of all of them, in turn.
+
+    Returns:
+        The medians by depth, and the largest `deviation` from a straight line, relative to it.
+    """
+
+    def microseconds(depth: int) -> float:
+        deep = cfg.copy()
+        deep.model.depth = depth
+        return 1e6 / trainer_rate(deep, 8)[0]
+
+    costs = _medians(microseconds, depths, repeats)
+    return {**costs, "deviation": linearity(costs)}
+
+
+def _medians(
+    measure: Callable[[int], float], values: Sequence[int], repeats: int
+) -> dict[str, float]:
+    rounds = [[measure(value) for value in values] for _ in range(repeats)]
+    return {
+        str(value): statistics.median(times)
+        for value, times in zip(values, zip(*rounds, strict=True), strict=True)
+    }
+
+
+def linearity(costs: Mapping[str, float]) -> float:
+    """Return the largest deviation from a straight line through the costs, relative to them."""
+    depths = torch.tensor([float(depth) for depth in costs], dtype=torch.float64)
+    values = torch.tensor(list(costs.values()), dtype=torch.float64)
+    design = torch.stack([depths, torch.ones_like(depths)], 1)
+    line = design @ torch.linalg.lstsq(design, values[:, None]).solution[:, 0]
+    return float(((values - line) / line).abs().max())

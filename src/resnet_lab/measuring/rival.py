@@ -1,0 +1,97 @@
+"""What the benchmark measures beside ashleve/lightning-hydra-template: its default job and ours.
+
+The other template is neither part of this one nor needed by it: `--rival DIR` names a clone of it
+whose requirements are installed in this environment.
+"""
+
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from resnet_lab.measuring.processes import IMPORTS, seconds_of
+
+# Its default configuration, said in our words: network, images, batches, optimizer, precision.
+SAME = (
+    "data=mnist", "data.batch_size=128", "data.augment.crop=null", "optimizer=adam",
+    "optimizer.lr=0.001", "optimizer.weight_decay=0", "scheduler=none",
+    "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.precision=32-true",
+    "~model", "+model._target_=src.models.components.simple_dense_net.SimpleDenseNet",
+    "+model.name=dense", "+model.lin1_size=64", "+model.lin2_size=128", "+model.lin3_size=64",
+)  # fmt: skip
+
+# Its checkpoints hold more than tensors, which torch refuses to load since 2.6 unless told to.
+LOADS = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+
+
+def against_rival(
+    clone: str | Path, data_dir: str | Path, repeats: int = 3, jobs: int = 5
+) -> dict[str, float]:
+    """Time one epoch of its default job, a small dense net on MNIST, and of the same job here.
+
+    Both train, validate, test and save, each as a user starts it, in turn; medians are returned.
+
+    Args:
+        clone: of the other template.
+        data_dir: where MNIST lies, in torchvision's layout.
+        repeats: of the pair.
+        jobs: in the multirun that tells what a further job costs.
+
+    Returns:
+        Seconds: of `theirs` and `ours` from command to exit, of the `imports` of torch, torchvision
+        and lightning alone, and of a `further_job` in one of our multiruns; `ratio` of theirs over
+        ours, and `ratio_further_job`.
+
+    Raises:
+        ValueError: there is no such clone or no MNIST, or a job failed.
+    """
+    script = script_of(clone)
+    data = Path(data_dir).absolute()
+    if not (data / "MNIST").is_dir():
+        raise ValueError(f"--rival: MNIST is not in {data}; train on data=mnist once to fetch it")
+    ours_here = ("-m", "resnet_lab.train", f"data_dir={data}", *SAME)
+    path = os.pathsep.join(filter(None, [str(script.parent.parent), os.environ.get("PYTHONPATH")]))
+
+    def theirs() -> float:
+        with TemporaryDirectory() as logs:
+            return seconds_of(
+                str(script), "trainer.max_epochs=1", f"paths.data_dir={data}/",
+                f"paths.log_dir={logs}", **LOADS,
+            )  # fmt: skip
+
+    def ours(*overrides: str) -> float:
+        return seconds_of(*_swept(ours_here, overrides), PYTHONPATH=path)
+
+    pairs = [(theirs(), ours()) for _ in range(repeats)]
+    single = statistics.median(seconds for _, seconds in pairs)
+    several = ours(f"seed=range({jobs})")
+    further = (several - single) / (jobs - 1)
+    other = statistics.median(seconds for seconds, _ in pairs)
+    return {
+        "theirs": other,
+        "ours": single,
+        "ratio": statistics.median(a / b for a, b in pairs),
+        "imports": statistics.median(seconds_of("-c", IMPORTS) for _ in range(repeats)),
+        "further_job": further,
+        "ratio_further_job": other / further,
+    }
+
+
+def script_of(clone: str | Path) -> Path:
+    """Return the absolute path of the other template's training script.
+
+    Raises:
+        ValueError: there is none.
+    """
+    script = Path(clone, "src", "train.py").absolute()
+    if not script.is_file():
+        raise ValueError(
+            f"--rival {clone}: it has no src/train.py; give a clone of "
+            "https://github.com/ashleve/lightning-hydra-template"
+        )
+    return script
+
+
+def _swept(command: Sequence[str], overrides: Sequence[str]) -> tuple[str, ...]:
+    return (*command[:2], "-m", *command[2:], *overrides) if overrides else tuple(command)
