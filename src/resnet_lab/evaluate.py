@@ -15,6 +15,7 @@ from rich.table import Table
 from resnet_lab.config import register_resolvers
 from resnet_lab.console import console, errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.run import Run
+from resnet_lab.startup import collect, collection_put_off, spare
 
 
 def evaluate(
@@ -39,6 +40,8 @@ def evaluate(
 
     from resnet_lab.metrics import proportion
 
+    spare()
+    collect()
     quiet_lightning()
     if data_dir is not None:
         run.config.data_dir = data_dir
@@ -94,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
-    with errors_in_one_line():
+    with collection_put_off(), errors_in_one_line():
         result = evaluate(
             Run.load(options.run), options.split, options.checkpoint, options.data_dir
         )

@@ -18,6 +18,7 @@ from resnet_lab.reporting.leaderboard import Leaderboard, rank
 from resnet_lab.reporting.pages import write_pages
 from resnet_lab.reporting.reading import Results, read_results
 from resnet_lab.reporting.terminal import print_report
+from resnet_lab.startup import collection_put_off
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-plots", action="store_true", help="pages without plots, at once")
     parser.add_argument("--no-pages", action="store_true", help="print only, write nothing")
     options = parser.parse_args(arguments)
-    with errors_in_one_line():
+    with collection_put_off(), errors_in_one_line():
         result = report(
             options.sweep,
             options.out,

@@ -24,6 +24,7 @@ from resnet_lab.config import CONF, build, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.run import TRIAL, Run
+from resnet_lab.startup import collect, collection_put_off, spare
 from resnet_lab.summary import show_summary
 from resnet_lab.sweep import announce
 
@@ -70,6 +71,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.distributed import further_processes
     from resnet_lab.weights import begin_with
 
+    spare()
     quiet_lightning()
     cfg = run.config
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
@@ -101,6 +103,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
     )
+    collect()
     with further_processes(run.directory):
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
         if pruning is not None and pruning.pruned:
@@ -141,7 +144,7 @@ def main() -> None:
     """Run the command line."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us; see `console`
     set_up_logging()
-    with errors_in_one_line():
+    with collection_put_off(), errors_in_one_line():
         if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:
             if parent := os.environ.pop(PARENT, None):
                 outlive_not(parent)
