@@ -24,7 +24,7 @@ from resnet_lab.distributed import launched_together
 # Overrides of these say where things go and how they are shown; results do not depend on them.
 NOT_OF_THE_RESULT = (
     "callbacks.progress", "callbacks.summary", "callbacks.tensorboard", "logger", "name",
-    "data_dir", "log_dir", "run_dir", "sweep_dir", "preflight", "hydra",
+    "optimizer.fused", "data_dir", "log_dir", "run_dir", "sweep_dir", "preflight", "hydra",
 )  # fmt: skip
 
 WAYS_OUT = {
@@ -40,6 +40,7 @@ def register_resolvers() -> None:
     """Teach OmegaConf the functions that `conf/` uses in `${...}`; safe to call again."""
     for name, resolver, cached in (
         ("best_precision", _best_precision, False),
+        ("is_null", _is_null, False),
         ("job_dir", job_dir, False),
         ("mode_of", mode_of, False),
         ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
@@ -100,6 +101,10 @@ def _best_precision(accelerator: str) -> str:
     from resnet_lab.device import best_precision  # imports torch: only where it is needed
 
     return best_precision(accelerator)
+
+
+def _is_null(value: object) -> bool:
+    return value is None
 
 
 def _num_classes_in(root: str) -> int:

@@ -83,6 +83,8 @@ class Preflight:
 
     def _check(self, run: Run) -> Estimate:
         run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
+        if run.config.optimizer.get("fused"):
+            run.config.optimizer.fused = False  # changes no shape, and is not for the meta device
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
