@@ -73,3 +73,57 @@ def test_two_processes_train_every_job_of_a_sweep_once(tmp_path: Path) -> None:
         assert status["test"]["images"] == 360  # of both processes together
         assert len(list(job.glob("checkpoints/*"))) == 2
     assert not (tmp_path / "logs/runs").exists()
+
+
+def python(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def trained(directory: str) -> dict:
+    """What a finished run of two processes came to, and the names in its last checkpoint."""
+    status = json.loads(Path(directory, "status.json").read_text())
+    assert status["state"] == "done"
+    state = torch.load(Path(directory, "checkpoints/last.ckpt"), weights_only=True)["state_dict"]
+    return {**status["test"], "best": status["best"]["value"], "shapes": {
+        name: value.shape for name, value in state.items()
+    }}  # fmt: skip
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
+def test_shared_weights_learn_what_whole_ones_do() -> None:
+    found = {}
+    for trainer in ("ddp", "fsdp"):
+        result = python(
+            "-m", "resnet_lab.train", *TINY, f"trainer={trainer}", f"run_dir={trainer}",
+            "callbacks.summary={_target_: resnet_lab.callbacks.summary.ModelSummary}",
+            "trainer.limit_train_batches=11", "trainer.max_epochs=2",
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        found[trainer] = trained(trainer)
+    assert found["fsdp"]["shapes"] == found["ddp"]["shapes"]
+    assert found["fsdp"]["loss"] == pytest.approx(found["ddp"]["loss"], rel=1e-3)
+    result = python("-m", "resnet_lab.evaluate", "fsdp", "--json")
+    assert json.loads(result.stdout)["acc"] == pytest.approx(found["fsdp"]["acc"])
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
+def test_torchrun_starts_the_processes_of_one_run() -> None:
+    launch = (
+        "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone",
+        "-m", "resnet_lab.train", *TINY, "trainer=ddp", "trainer.max_epochs=1",
+    )  # fmt: skip
+    result = python(*launch, "run_dir=run")
+    assert result.returncode == 0, result.stderr
+    assert trained("run")["images"] == 360
+    assert not Path("logs").exists()
+
+    result = python(*launch)
+    assert result.returncode == 1
+    assert "error: torchrun and srun start several processes of one run: say run_dir=..." in (
+        result.stderr
+    )
+    assert not Path("logs").exists()

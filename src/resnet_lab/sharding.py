@@ -1,5 +1,7 @@
 """A network whose weights several devices share: fully sharded data parallel (FSDP)."""
 
+from functools import partial
+
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
@@ -32,6 +34,8 @@ class ShardedClassifier(ImageClassifier):
             )
         if isinstance(self.net, FSDPModule):  # it was trained, and is tested now
             return
+        if isinstance(self.optimizer, partial) and self.optimizer.keywords.get("fused"):
+            self.optimizer = partial(self.optimizer, fused=False)  # SGD's does not know shares
         self.net.to(memory_format=torch.contiguous_format)  # others cannot be shared out
         for stage in self.net.children():
             for block in stage if isinstance(stage, nn.Sequential) else ():

@@ -34,14 +34,14 @@ class ModelSummary(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Trace one blank image through the network."""
-        if not trainer.is_global_zero:
-            return
         net: nn.Module = pl_module.net  # type: ignore[assignment]
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
         example = torch.zeros(
             1, facts["channels"], facts["image_size"], facts["image_size"], device=pl_module.device
         )
-        layers = trace(net, example)
+        layers = trace(net, example)  # by every process: they may share the weights out
+        if not trainer.is_global_zero:
+            return
         log.debug("layers\n%s", "\n".join(f"{layer}" for layer in layers))
         table = Table(
             title=f"{type(net).__name__} on {tuple(example.shape[1:])}", title_justify="left"
