@@ -6,6 +6,7 @@ This process only waits: the jobs do without it, and the same command comes back
 """
 
 import contextlib
+import io
 import json
 import logging
 import signal
@@ -141,16 +142,17 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         count, state = len(jobs), Singleton.get_state()
         numbers = range(first, first + count)
         try:
-            submitted = executor.map_array(
-                self,
-                [job.overrides for job in jobs],
-                ["hydra.sweep.dir"] * count,
-                numbers,
-                map(str, numbers),
-                [state] * count,
-            )
+            with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
+                submitted = executor.map_array(
+                    self,
+                    [job.overrides for job in jobs],
+                    ["hydra.sweep.dir"] * count,
+                    numbers,
+                    map(str, numbers),
+                    [state] * count,
+                )
         except FailedJobError as error:
-            told = str(error).strip().splitlines()[-1]
+            told = "; ".join(str(error).strip().splitlines())
             raise ValueError(f"hydra/launcher=slurm: {told}") from error
         ids = [str(job.job_id) for job in submitted]
         log.info("%d jobs are in the queue, as %s", count, ids[0].partition("_")[0])
