@@ -64,3 +64,14 @@ def test_proportion_of_nothing_says_nothing() -> None:
     found = proportion(0, 0)
     assert math.isnan(found["acc"])
     assert (found["acc_low"], found["acc_high"]) == (0, 1)
+
+
+def test_a_loss_that_is_known_is_not_computed_again() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(7, 6, generator=generator), torch.arange(7) % 6
+    known, computed = ClassificationSums(6), ClassificationSums(6)
+    known.update(logits, labels, F.cross_entropy(logits, labels))
+    computed.update(logits, labels)
+    assert known.compute()["loss"] == computed.compute()["loss"]
+    known.update(logits, labels, torch.tensor(100.0))
+    assert known.compute()["loss"] > 50

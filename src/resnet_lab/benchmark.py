@@ -130,6 +130,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
             "num_classes": facts.num_classes,
             "size": facts.image_size,
             "channels": facts.channels,
+            "count": 30_000,
         }
         facts.val_size = 0.1
         return resolved, True

@@ -24,7 +24,8 @@ from resnet_lab.distributed import launched_together
 # Overrides of these say where things go and how they are shown; results do not depend on them.
 NOT_OF_THE_RESULT = (
     "callbacks.progress", "callbacks.summary", "callbacks.tensorboard", "logger", "name",
-    "optimizer.fused", "data_dir", "log_dir", "run_dir", "sweep_dir", "preflight", "hydra",
+    "optimizer.fused", "trainer.profiler", "data_dir", "log_dir", "run_dir", "sweep_dir",
+    "preflight", "hydra",
 )  # fmt: skip
 
 WAYS_OUT = {

@@ -35,10 +35,18 @@ class ClassificationSums(Metric):
         self.add_state("correct", counts.clone(), dist_reduce_fx="sum")  # of those, found
         self.add_state("correct_top5", counts.new_zeros(()), dist_reduce_fx="sum")
 
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: logits [B, num_classes] of any float type, labels int64 [B]."""
+    def update(self, logits: Tensor, labels: Tensor, loss: Tensor | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            logits: [B, num_classes], of any float type.
+            labels: int64 [B].
+            loss: mean cross-entropy of the batch, where it is known already.
+        """
         logits = logits.float()
-        self.loss += F.cross_entropy(logits, labels, reduction="sum")
+        if loss is None:
+            loss = F.cross_entropy(logits, labels)
+        self.loss += loss * len(labels)
         hits = logits.argmax(1) == labels
         self.seen.index_add_(0, labels, torch.ones_like(labels))
         self.correct.index_add_(0, labels, hits.long())

@@ -155,7 +155,10 @@ class ImageClassifier(LightningModule):
             other = self._loss(logits, labels[mixed.partner])
             loss = mixed.share * loss + (1 - mixed.share) * other
         with torch.no_grad():
-            self.train_sums.update(*((logits, labels) if mixed is None else (loss,)))
+            if mixed is not None:
+                self.train_sums.update(loss)
+            else:  # smoothed, the loss is not the cross-entropy
+                self.train_sums.update(logits, labels, None if self.label_smoothing else loss)
             if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
                 self.log("train/loss_step", loss.detach(), batch_size=len(labels), prog_bar=True)
                 if mixed is None:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from resnet_lab.data import ImageDataModule
-from resnet_lab.measuring.loops import pair
+from resnet_lab.measuring import pair
 
 
 def against_torchvision(data: ImageDataModule, repeats: int) -> dict[str, float]:

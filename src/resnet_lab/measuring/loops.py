@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_lab.active_run import ActiveRun
+from resnet_lab.measuring import pair
+from resnet_lab.measuring.loader import loader_rate
 from resnet_lab.run import Run
 from resnet_lab.train import fit_and_test
 
@@ -84,8 +86,8 @@ class Subject:
         """Compare the loops around a network that costs nothing, in milliseconds a step.
 
         Returns:
-            Of `lightning`'s bare loop and of `ours`, everything on, data and augmentation included;
-            and their `difference`.
+            Of `lightning`'s bare loop and of `ours`, everything on; their `difference`; and what of
+            it is `input`: a batch chosen, augmented and normalised.
         """
         free = self.cfg.copy()
         free.model = {
@@ -102,16 +104,13 @@ class Subject:
             lambda: 1e3 * free.data.batch_size / trainer_rate(free, steps)[0],
             repeats,
         )
-        return {"lightning": lightning, "ours": ours, "difference": ours - lightning}
-
-
-def pair(
-    first: Callable[[], float], second: Callable[[], float], repeats: int
-) -> tuple[float, float, float]:
-    """Measure two in turn; return both medians and the median of second over first."""
-    pairs = [(first(), second()) for _ in range(repeats)]
-    ratio = statistics.median(b / a for a, b in pairs)
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), ratio
+        delivered = [loader_rate(self.data, 0.5) for _ in range(repeats)]
+        return {
+            "lightning": lightning,
+            "ours": ours,
+            "difference": ours - lightning,
+            "input": 1e3 * free.data.batch_size / statistics.median(delivered),
+        }
 
 
 def bare_rate(
