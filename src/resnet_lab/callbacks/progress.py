@@ -33,3 +33,13 @@ class ProgressBar(RichProgressBar):
         if now >= self._due or trainer.is_last_batch:
             self._due = now + 1 / self.refresh_rate
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def _stop_progress(self) -> None:
+        live = self.progress and self.progress.live
+        if live and live._refresh_thread:
+            # Lightning would wait until it wakes; it sleeps a fifth of a second at a time, which is
+            # what a tiny job takes.
+            live._refresh_thread.refresh_cond = False  # type: ignore[attr-defined]
+            live._refresh_thread.stop()
+            live._refresh_thread = None
+        super()._stop_progress()

@@ -1,0 +1,55 @@
+"""The progress bar draws to its end, and nobody waits for its thread."""
+
+import contextlib
+import io
+import threading
+import time
+from pathlib import Path
+
+import rich
+
+from resnet_lab.train import train
+
+BAR = "callbacks.progress={_target_: resnet_lab.callbacks.progress.ProgressBar}"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def drawing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "Refresh" in type(thread).__name__]
+
+
+def test_the_bar_ends_at_its_end(tiny, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    with contextlib.redirect_stdout(Terminal()) as terminal:
+        rich.reconfigure(force_terminal=True, width=120)
+        train(tiny(BAR), tmp_path / "run")
+    rich.reconfigure()
+    drawn = terminal.getvalue()
+    assert "Epoch 1/1" in drawn
+    assert "3/3" in drawn
+    testing = [line for line in drawn.splitlines() if "Testing" in line]
+    assert testing
+    assert "12/12" in testing[-1]  # 360 images in batches of 32
+    end = time.monotonic() + 5
+    while drawing() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not drawing()
+    assert terminal.getvalue() == drawn
+
+
+def test_the_run_does_not_wait_for_the_thread_that_draws(tiny, tmp_path, monkeypatch) -> None:
+    joined = []
+    join = threading.Thread.join
+
+    def noticed(self: threading.Thread, timeout: float | None = None) -> None:
+        joined.append(type(self).__name__)
+        join(self, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", noticed)
+    monkeypatch.setattr("sys.stdout", Terminal())
+    train(tiny(BAR), tmp_path / "run")
+    assert not [name for name in joined if "Refresh" in name]
