@@ -1,4 +1,4 @@
-"""A command leaves the garbage collector alone until it trains, and leaves it as it was."""
+"""A command collects rarely until it trains, and leaves the garbage collector as it was."""
 
 import gc
 import subprocess
@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from resnet_lab.startup import collect, collection_put_off, spare
+from resnet_lab.startup import RARELY, collect, collection_put_off, spare
 
 
 @pytest.fixture(autouse=True)
 def unfrozen() -> Iterator[None]:
+    usual = gc.get_threshold()
     yield
-    gc.enable()
+    gc.set_threshold(*usual)
     gc.unfreeze()
 
 
@@ -24,14 +25,23 @@ class Circle:
 
 
 def test_collection_is_put_off_until_it_is_asked_for() -> None:
+    usual = gc.get_threshold()
     with collection_put_off():
-        assert not gc.isenabled()
+        assert gc.get_threshold() == RARELY
         before = gc.get_freeze_count()
         spare()
         assert gc.get_freeze_count() > before
         collect()
-        assert gc.isenabled()
-    assert gc.isenabled()
+        assert gc.get_threshold() == usual
+    assert gc.get_threshold() == usual
+
+
+def test_what_waits_before_it_does_not_pile_up() -> None:
+    with collection_put_off():
+        first = weakref.ref(Circle())
+        for _ in range(RARELY[0] + 1_000):
+            Circle()
+        assert first() is None
 
 
 def test_what_is_made_after_spare_is_freed() -> None:
@@ -43,22 +53,20 @@ def test_what_is_made_after_spare_is_freed() -> None:
         assert made() is None
 
 
-def test_a_command_that_fails_leaves_the_collector_on() -> None:
+def test_a_command_that_fails_leaves_the_collector_as_it_was() -> None:
+    usual = gc.get_threshold()
     with pytest.raises(ValueError, match="reason"), collection_put_off():
         raise ValueError("reason")
-    assert gc.isenabled()
+    assert gc.get_threshold() == usual
 
 
 def test_who_put_nothing_off_keeps_what_they_chose() -> None:
     before = gc.get_freeze_count()
+    gc.set_threshold(900, 9, 9)
     spare()
     collect()
+    assert gc.get_threshold() == (900, 9, 9)
     assert gc.get_freeze_count() == before
-    gc.disable()
-    collect()
-    with collection_put_off():
-        pass
-    assert not gc.isenabled()
 
 
 def test_the_end_of_the_process_still_runs_what_was_registered() -> None:

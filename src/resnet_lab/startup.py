@@ -10,16 +10,18 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_put_off = False
+RARELY = (500_000, 20, 20)  # not never: a sweep composes and checks its jobs before one trains
+
+_usual: tuple[int, int, int] | None = None  # thresholds, while collection is put off
 
 
 @contextmanager
 def collection_put_off() -> Iterator[None]:
-    """Collect nothing before `collect`; for a process that does one command and ends."""
-    global _put_off
+    """Collect rarely until `collect`, and not at the end; for a process that does one command."""
+    global _usual
     atexit.register(gc.freeze)
-    _put_off = gc.isenabled()
-    gc.disable()
+    _usual = gc.get_threshold()
+    gc.set_threshold(*RARELY)
     try:
         yield
     finally:
@@ -27,17 +29,17 @@ def collection_put_off() -> Iterator[None]:
 
 
 def spare() -> None:
-    """Leave what there is out of every collection, where collection was put off.
+    """Leave what there is out of every collection, where collection is put off.
 
     Call it when most imports are done, and before anything is made that should be freed some day.
     """
-    if _put_off:
+    if _usual is not None:
         gc.freeze()
 
 
 def collect() -> None:
-    """Collect again, where collection was put off."""
-    global _put_off
-    if _put_off:
-        _put_off = False
-        gc.enable()
+    """Collect as usual again, where collection is put off."""
+    global _usual
+    if _usual is not None:
+        gc.set_threshold(*_usual)
+        _usual = None
