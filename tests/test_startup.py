@@ -1,6 +1,7 @@
 """A command collects rarely until it trains, and leaves the garbage collector as it was."""
 
 import gc
+import platform
 import subprocess
 import sys
 import weakref
@@ -81,3 +82,29 @@ def test_the_end_of_the_process_still_runs_what_was_registered() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert told.stdout.split() == ["command", "registered"]
+
+
+FAULTS = """
+import resource, sys
+from resnet_lab.startup import keep_memory
+if sys.argv[1:]:
+    keep_memory()
+def step():
+    blocks = [bytearray(20 * 2**20) for _ in range(5)]
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 5)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+def test_what_a_step_freed_serves_the_next() -> None:
+    def faults(*told: str) -> float:
+        command = [sys.executable, "-c", FAULTS, *told]
+        return float(subprocess.run(command, capture_output=True, check=True).stdout)
+
+    assert faults() > 1_000  # or there is nothing to mend any more
+    assert faults("keep") < 100

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_lab.config import CONF, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.provenance import commit, versions
-from resnet_lab.startup import collect, collection_put_off, spare
+from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
 
 DEFAULTS = ("data=cifar10", "model=resnet20")
 SMALL = ("data=mnist", "model=small_resnet", "data.batch_size=128")
@@ -152,7 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
-    with collection_put_off(), errors_in_one_line():  # as in training
+    keep_memory()  # as in training, like the next
+    with collection_put_off(), errors_in_one_line():
         if options.repeats < 1:
             raise ValueError(f"--repeats {options.repeats}: needs a whole number from 1")
         from resnet_lab.measuring.rival import against_rival, script_of

@@ -24,7 +24,7 @@ from resnet_lab.config import CONF, build, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.run import TRIAL, Run
-from resnet_lab.startup import collect, collection_put_off, spare
+from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
 from resnet_lab.summary import show_summary
 from resnet_lab.sweep import announce
 
@@ -144,6 +144,7 @@ def main() -> None:
     """Run the command line."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us; see `console`
     set_up_logging()
+    keep_memory()
     with collection_put_off(), errors_in_one_line():
         if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:
             if parent := os.environ.pop(PARENT, None):
