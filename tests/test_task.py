@@ -59,6 +59,7 @@ def test_without_a_validation_split_its_metrics_are_no_monitors() -> None:
     [
         ({"interval": "batch"}, "scheduler.interval=batch"),
         ({"label_smoothing": 1.0}, "task.label_smoothing=1.0"),
+        ({"compile": "fast"}, "task.compile=fast: use true, false, default, reduce-overhead"),
     ],
 )
 def test_senseless_arguments_are_refused(changes, text) -> None:
@@ -73,6 +74,17 @@ def test_channels_last_reaches_the_weights() -> None:
 
 def test_compiled_network_keeps_its_names() -> None:
     assert task(compile=True).state_dict().keys() == task().state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [(True, None), ("reduce-overhead", "reduce-overhead"), (False, "not compiled")],
+)
+def test_the_mode_of_the_compiler_is_passed_on(given, mode, monkeypatch) -> None:
+    asked = ["not compiled"]
+    monkeypatch.setattr(nn.Module, "compile", lambda self, mode=None: asked.append(mode))
+    task(compile=given)
+    assert asked[-1] == mode
 
 
 @pytest.mark.parametrize("name", ["total_steps", "T_max", "total_iters"])

@@ -63,8 +63,9 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 3) -> dict[str, Any]
         for layout in (False, True)
     }
     if subject.device.type == "cuda":  # on a CPU, compiling takes minutes and gains little
-        name = f"trainer.precision={cfg.trainer.precision} task.compile=true"
-        variants[name] = subject.bare(4 * steps, compile=True)
+        for mode in (True, "reduce-overhead"):
+            name = f"trainer.precision={cfg.trainer.precision} task.compile={str(mode).lower()}"
+            variants[name] = subject.bare(4 * steps, compile=mode)
     return {
         "configuration": [*DEFAULTS, *overrides],
         "images": "random, of the shape of the data set" if stand_in else subject.data.name,

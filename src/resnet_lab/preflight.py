@@ -82,6 +82,9 @@ class Preflight:
         return self._checked[whole]
 
     def _check(self, run: Run) -> Estimate:
+        from resnet_lab.task import compile_mode
+
+        compile_mode(run.config.task.compile)
         run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
         if run.config.optimizer.get("fused"):
             run.config.optimizer.fused = False  # changes no shape, and is not for the meta device

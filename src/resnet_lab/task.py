@@ -19,6 +19,21 @@ from resnet_lab.finetune import keep_statistics, parameter_groups, prepare
 from resnet_lab.metrics import TOP5_FROM, ClassificationSums
 from resnet_lab.mixing import LossSum, Mixer, mix
 
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
+
+def compile_mode(compile: bool | str) -> str | None:
+    """Return the mode of torch.compile that `task.compile` names, if it names one.
+
+    Raises:
+        ValueError: there is no such mode.
+    """
+    if isinstance(compile, bool):
+        return None
+    if compile not in COMPILE_MODES:
+        raise ValueError(f"task.compile={compile}: use true, false, {_list(COMPILE_MODES)}")
+    return compile
+
 
 class ImageClassifier(LightningModule):
     """Train a network on labelled images with cross-entropy.
@@ -47,7 +62,8 @@ class ImageClassifier(LightningModule):
             statistics.
         trunk_lr: rate of everything but the classifier, as a factor on the optimizer's.
         channels_last: memory format of the network; the fastest on CPUs and on GPUs' tensor cores.
-        compile: compile the network with TorchInductor; names in checkpoints stay the same.
+        compile: compile the network with TorchInductor, in one of `COMPILE_MODES` if it is named;
+            names in checkpoints stay the same.
         seed: of dropout and the like, drawn anew each epoch so that a resumed run goes on alike.
     """
 
@@ -66,7 +82,7 @@ class ImageClassifier(LightningModule):
         freeze: str | None = None,
         trunk_lr: float = 1.0,
         channels_last: bool = True,
-        compile: bool = False,
+        compile: bool | str = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -76,8 +92,9 @@ class ImageClassifier(LightningModule):
             raise ValueError(f"task.label_smoothing={label_smoothing}: use 0 up to below 1")
         prepare(net, freeze, trunk_lr)
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        mode = compile_mode(compile)
         if compile:
-            self.net.compile()
+            self.net.compile(mode=mode)
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.interval = interval
