@@ -31,8 +31,7 @@ class Subject:
 
     def __init__(self, cfg: DictConfig) -> None:
         self.cfg = cfg
-        self.run = Run(Path(), cfg, {})
-        self.data = self.run.build_data()
+        self.data = Run(Path(), cfg, {}).build_data()
         self.data.setup("fit")
         on_gpu = torch.cuda.is_available() and cfg.trainer.accelerator != "cpu"
         self.device = torch.device("cuda" if on_gpu else "cpu")
