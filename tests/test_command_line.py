@@ -74,7 +74,11 @@ WRONG = {
     "key": (["optimizer.lrr=0.1"], "optimizer.lrr: no such key; did you mean lr"),
     "type": (["optimizer.lr=fast"], "optimizer.lr=fast: expected float"),
     "whole number": (["trainer.max_epochs=1.5"], "trainer.max_epochs=1.5: expected"),
-    "yes or no": (["task.compile=maybe"], "task.compile=maybe: expected bool"),
+    "yes or no": (["task.channels_last=maybe"], "task.channels_last=maybe: expected bool"),
+    "compile mode": (
+        ["task.compile=maybe"],
+        "task.compile=maybe: use true, false, default, reduce-overhead",
+    ),
     "seed": (["seed=abc"], "seed=abc"),
     "syntax": (["optimizer.lr=[0.1"], "optimizer.lr=[0.1"),
     "unknown argument": (
