@@ -4,14 +4,22 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from resnet_lab import benchmark
-from resnet_lab.measuring import growth, loops, processes, rival
+from resnet_lab.measuring import growth, loops, middle, pair, processes, rival
 from resnet_lab.run import Run
+
+
+class Slow(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return images
+
 
 SMALL = ("data=digits", "model.depth=8", "trainer.precision=32-true", "trainer.accelerator=cpu")
 
@@ -25,9 +33,11 @@ def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path,
         sides = found[question]
         assert sides["ours"] > 0
         assert sides[other] > 0
-        assert sides["ratio"] == pytest.approx(sides["ours"] / sides[other])
+        # The median of ratios is not quite the ratio of medians.
+        assert sides["ratio"] == pytest.approx(sides["ours"] / sides[other], rel=0.3)
     overhead = found["step_overhead"]
-    assert overhead["difference"] == pytest.approx(overhead["ours"] - overhead["lightning"])
+    difference = overhead["ours"] - overhead["lightning"]
+    assert overhead["difference"] == pytest.approx(difference, rel=0.3)
     assert found["start"]["ratio"] == 1.5
     assert len(found["variants"]) >= 4
     assert found["recommended"] in found["variants"]
@@ -52,10 +62,11 @@ def test_random_images_stand_in_for_a_data_set_that_is_not_here(monkeypatch, tmp
     assert labels.max() < 10
 
 
-def test_a_rate_is_the_number_of_calls_by_the_time() -> None:
-    import time
-
-    assert loops.per_second(lambda: time.sleep(0.01), 20) == pytest.approx(100, rel=0.3)
+def test_each_ratio_is_of_two_measured_in_turn() -> None:
+    # A machine that halves its speed in the middle: the two are alike, which medians hide.
+    assert middle([4.0, 2.0, 2.0], [4.0, 4.0, 2.0]) == (2.0, 4.0, 1.0)
+    turns = iter([1.0, 3.0, 2.0, 5.0])
+    assert pair(lambda: next(turns), lambda: next(turns), 2) == (1.5, 4.0, 2.75)
 
 
 def test_the_bare_loop_trains() -> None:
@@ -63,8 +74,29 @@ def test_the_bare_loop_trains() -> None:
     before = net[2].weight.clone()
     batch = torch.randn(8, 3, 4, 4), torch.arange(8)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    assert loops.bare_rate(net, optimizer, batch, "32-true", 2) > 0
+    assert loops.BareLoop(net, optimizer, batch, "32-true").rate(2) > 0
     assert not torch.equal(net[2].weight, before)
+
+
+def test_a_rate_is_the_number_of_steps_by_the_time() -> None:
+    net = torch.nn.Sequential(Slow(), loops.free_network(10, 3))
+    batch = torch.randn(8, 3, 4, 4), torch.arange(8)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    assert loops.BareLoop(net, optimizer, batch, "32-true").rate(20) == pytest.approx(50, rel=0.3)
+
+
+def test_what_takes_turns_with_training_is_out_of_its_time(tiny) -> None:
+    calls = []
+
+    def other() -> float:
+        calls.append(time.sleep(0.3))
+        return 7.0
+
+    clock = loops.train(tiny("trainer.max_epochs=1"), 8, 2, 4, other)
+    assert clock.others == [7.0] * 8
+    assert len(clock.rates) == 8  # two epochs of four blocks
+    assert len(clock.between) == 2
+    assert min(clock.rates) > 2 / 0.3  # steps/s of blocks of two
 
 
 def test_a_measured_command_that_fails_says_why() -> None:

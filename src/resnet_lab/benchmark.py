@@ -1,6 +1,6 @@
 """Measure how much of this machine a training run uses.
 
-    python -m resnet_lab.benchmark [data=cifar10 model=resnet20 ...] [--json FILE] [--repeats 3]
+    python -m resnet_lab.benchmark [data=cifar10 model=resnet20 ...] [--json FILE] [--repeats 5]
     python -m resnet_lab.benchmark --full         # whole jobs too: a quarter of an hour
     python -m resnet_lab.benchmark --rival CLONE  # beside the default job of the other template
 
@@ -10,6 +10,7 @@ used where they are on this machine, random ones of that shape elsewhere.
 
 import argparse
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ COMPILED = (
 )  # fmt: skip
 
 
-def benchmark(overrides: Sequence[str] = (), repeats: int = 3) -> dict[str, Any]:
+def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]:
     """Measure a configuration.
 
     Args:
@@ -45,8 +46,8 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 3) -> dict[str, Any]
 
     from resnet_lab.device import describe
     from resnet_lab.measuring.loader import against_torchvision
-    from resnet_lab.measuring.loops import Subject
     from resnet_lab.measuring.processes import start_up
+    from resnet_lab.measuring.subject import Subject
 
     spare()
     collect()
@@ -54,10 +55,9 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 3) -> dict[str, Any]
     torch.manual_seed(0)
     cfg, stand_in = composed([*DEFAULTS, *overrides])
     subject = Subject(cfg)
-    steps = max(3, subject.steps() // 4)
-    variants = {
+    loops = {
         f"trainer.precision={kind} task.channels_last={str(layout).lower()}": subject.bare(
-            steps, precision=kind, channels_last=layout
+            precision=kind, channels_last=layout
         )
         for kind in ("32-true", "bf16-mixed")
         for layout in (False, True)
@@ -65,14 +65,20 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 3) -> dict[str, Any]
     if subject.device.type == "cuda":  # on a CPU, compiling takes minutes and gains little
         for mode in (True, "reduce-overhead"):
             name = f"trainer.precision={cfg.trainer.precision} task.compile={str(mode).lower()}"
-            variants[name] = subject.bare(4 * steps, compile=mode)
+            loops[name] = subject.bare(compile=mode)
+    steps = subject.steps()
+    rounds = [[loop.rate(steps) for loop in loops.values()] for _ in range(4)]
+    variants = {
+        name: cfg.data.batch_size * statistics.median(rates)
+        for name, rates in zip(loops, zip(*rounds, strict=True), strict=True)
+    }
     return {
         "configuration": [*DEFAULTS, *overrides],
         "images": "random, of the shape of the data set" if stand_in else subject.data.name,
         "trainer": subject.against_bare(repeats),
         "step_overhead": subject.step_overhead(repeats),
         "loader": against_torchvision(subject.data, repeats),
-        "start": start_up(max(1, repeats - 2)),
+        "start": start_up(max(1, repeats // 3)),
         "variants": variants,
         "recommended": max(variants, key=lambda name: variants[name]),
         "machine": {
@@ -94,8 +100,8 @@ def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
     import torch
 
     from resnet_lab.measuring import growth
-    from resnet_lab.measuring.loops import Subject
     from resnet_lab.measuring.processes import peak_memory, sweep_cost
+    from resnet_lab.measuring.subject import Subject
 
     cfg, _ = composed([*DEFAULTS, *overrides])
     found: dict[str, Any] = {"small": Subject(composed(SMALL)[0]).against_bare(repeats)}
@@ -147,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("overrides", nargs="*", help="as for training, such as model=resnet18")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
-    parser.add_argument("--repeats", type=int, default=3, help="of each pair (default 3)")
+    parser.add_argument("--repeats", type=int, default=5, help="of each pair (default 5)")
     parser.add_argument("--full", action="store_true", help="sweeps, growth and memory too")
     parser.add_argument("--rival", metavar="CLONE", help="of ashleve/lightning-hydra-template")
     options = parser.parse_args(arguments)

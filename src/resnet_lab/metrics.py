@@ -1,6 +1,7 @@
 """What is measured of a classifier, and how sure one may be of it."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,13 +9,15 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 TOP5_FROM = 20  # classes; with fewer, being among the best five says little
+COUNTED_TOGETHER = 50  # batches
 
 
 class ClassificationSums(Metric):
     """Sums over images, kept on the device until somebody reads them.
 
     One metric with a handful of sums, rather than a collection of metrics with their own checks,
-    keeps an update to a few small kernels; torchmetrics adds the sums of several devices.
+    keeps an update to a few small kernels, three for most batches: the images are counted by class
+    once for many batches. torchmetrics adds the sums of several devices.
 
     Args:
         num_classes: number of classes; top-5 accuracy is kept from 20 classes on.
@@ -34,6 +37,7 @@ class ClassificationSums(Metric):
         self.add_state("seen", counts.clone(), dist_reduce_fx="sum")  # images of each class
         self.add_state("correct", counts.clone(), dist_reduce_fx="sum")  # of those, found
         self.add_state("correct_top5", counts.new_zeros(()), dist_reduce_fx="sum")
+        self._uncounted: list[tuple[Tensor, Tensor]] = []  # labels and hits of the last batches
 
     def update(self, logits: Tensor, labels: Tensor, loss: Tensor | None = None) -> None:
         """Add a batch.
@@ -46,12 +50,29 @@ class ClassificationSums(Metric):
         logits = logits.float()
         if loss is None:
             loss = F.cross_entropy(logits, labels)
-        self.loss += loss * len(labels)
-        hits = logits.argmax(1) == labels
-        self.seen.index_add_(0, labels, torch.ones_like(labels))
-        self.correct.index_add_(0, labels, hits.long())
+        self.loss.add_(loss, alpha=len(labels))
+        self._uncounted.append((labels, logits.argmax(1) == labels))
+        if len(self._uncounted) == COUNTED_TOGETHER:
+            self._count()
         if self.top5:
             self.correct_top5 += (logits.topk(5, 1).indices == labels[:, None]).sum()
+
+    def _count(self) -> None:
+        if self._uncounted:
+            labels, hits = (torch.cat(parts) for parts in zip(*self._uncounted, strict=True))
+            self._uncounted.clear()
+            self.seen.index_add_(0, labels, torch.ones_like(labels))
+            self.correct.index_add_(0, labels, hits.long())
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Count what is uncounted before the devices add up; called by `sync_context` too."""
+        self._count()
+        super().sync(*args, **kwargs)
+
+    def reset(self) -> None:
+        """Begin again."""
+        self._uncounted.clear()
+        super().reset()
 
     def compute(self) -> dict[str, Tensor]:
         """Return the metrics over all devices.

@@ -260,6 +260,18 @@ class ImageClassifier(LightningModule):
             config["monitor"] = self.monitor
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients if asked; Lightning's own takes a while to find out that it is not."""
+        if gradient_clip_val is not None:
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+
     def on_train_start(self) -> None:
         """Take up an epoch where a checkpoint left it; keep the statistics of a frozen trunk."""
         if self.frozen:

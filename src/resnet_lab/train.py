@@ -65,6 +65,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from lightning.pytorch.callbacks import ProgressBar
 
     from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+    from resnet_lab.callbacks.hooks import leave_out_empty_hooks
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, describe
@@ -103,6 +104,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
     )
+    leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     collect()
     with further_processes(run.directory):
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)

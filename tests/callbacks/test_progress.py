@@ -8,6 +8,7 @@ from pathlib import Path
 
 import rich
 
+from resnet_lab.callbacks import progress
 from resnet_lab.train import train
 
 BAR = "callbacks.progress={_target_: resnet_lab.callbacks.progress.ProgressBar}"
@@ -53,3 +54,22 @@ def test_the_run_does_not_wait_for_the_thread_that_draws(tiny, tmp_path, monkeyp
     monkeypatch.setattr("sys.stdout", Terminal())
     train(tiny(BAR), tmp_path / "run")
     assert not [name for name in joined if "Refresh" in name]
+
+
+def test_slow_drawing_is_done_less_often(monkeypatch) -> None:
+    now = 0.0
+    drawn = []
+
+    class Slow:
+        def refresh(self) -> None:
+            nonlocal now
+            drawn.append(now)
+            now += 0.05
+
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    bar = progress.ProgressBar(refresh_rate=2)
+    bar.progress = Slow()
+    while now < 100:
+        now += 0.02
+        bar.refresh()
+    assert 8 <= len(drawn) <= 11  # 50 ms each: one in ten seconds is half a percent

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.types import _PATH
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
@@ -74,6 +74,8 @@ class Checkpoint(ModelCheckpoint):
         with warnings.catch_warnings():  # a resumed run has checkpoints already: that is the point
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
             super().setup(trainer, pl_module, stage)
+
+    on_train_batch_end = Callback.on_train_batch_end  # upstream's looks whether to save: never
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best epoch, if this is it, and the last one."""

@@ -6,19 +6,30 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
+SHARE = 1 / 200  # of the time, at most, goes into drawing
+
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar, brought up to date some times a second instead of at every step.
+    """Lightning's bar, drawn twice a second, or less often where drawing takes long.
 
-    Collecting the metrics costs a fraction of a millisecond: as much as a step of a small network.
+    Lightning brings it up to date at every step, and draws it in a thread of its own. Both take
+    time from training: drawing is Python at work for some milliseconds, whatever thread does it.
 
     Args:
-        refresh_rate: how often a second.
+        refresh_rate: how often a second, at most.
     """
 
-    def __init__(self, refresh_rate: int = 5) -> None:
+    def __init__(self, refresh_rate: int = 2) -> None:
         super().__init__(refresh_rate=refresh_rate)
         self._due = 0.0
+
+    def refresh(self, hard: bool = False) -> None:
+        """Draw, if that is due; the end of training draws by itself."""
+        start = time.monotonic()
+        if self.progress is not None and (hard or start >= self._due):
+            self.progress.refresh()
+            end = time.monotonic()
+            self._due = end + max(1 / self.refresh_rate, (end - start) / SHARE)
 
     def on_train_batch_end(
         self,
@@ -28,18 +39,15 @@ class ProgressBar(RichProgressBar):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Pass on the step that is due, and the last one of an epoch."""
-        now = time.monotonic()
-        if now >= self._due or trainer.is_last_batch:
-            self._due = now + 1 / self.refresh_rate
+        """Show the step, if drawing is due, and the last one of an epoch."""
+        if time.monotonic() >= self._due or trainer.is_last_batch:
+            self._update_metrics(trainer, pl_module)
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
-    def _stop_progress(self) -> None:
+    def _init_progress(self, trainer: Trainer) -> None:
+        super()._init_progress(trainer)
         live = self.progress and self.progress.live
-        if live and live._refresh_thread:
-            # Lightning would wait until it wakes; it sleeps a fifth of a second at a time, which is
-            # what a tiny job takes.
-            live._refresh_thread.refresh_cond = False  # type: ignore[attr-defined]
+        if live and live._refresh_thread:  # whose end would be waited for, a second in a tiny job
             live._refresh_thread.stop()
             live._refresh_thread = None
-        super()._stop_progress()
+            live.auto_refresh = False

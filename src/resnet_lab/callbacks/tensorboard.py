@@ -58,8 +58,10 @@ class TensorBoardRecord(Callback):
         batch_idx: int,
     ) -> None:
         """Show the first training batch as the network sees it."""
+        if batch_idx or trainer.global_step or not self.images:
+            return
         writer = _writer(trainer)
-        if writer is not None and trainer.global_step == 0 and batch_idx == 0 and self.images:
+        if writer is not None:
             facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
             images = batch[0][: self.images].detach().float().cpu()
             mean, std = (torch.tensor(facts[key])[:, None, None] for key in ("mean", "std"))

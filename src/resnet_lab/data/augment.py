@@ -12,11 +12,10 @@ ones here match torchvision's image-by-image transforms in distribution.
 
 import functools
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 class Augmentation(Protocol):
@@ -57,25 +56,43 @@ class RandomCrop:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         batch, height, width, channels = images.shape
-        pad = self.padding
-        top, left = torch.randint(2 * pad + 1, (2, batch), generator=generator)
-        padded = F.pad(images, (0, 0, pad, pad, pad, pad))
+        top, left = torch.randint(2 * self.padding + 1, (2, batch), generator=generator).unbind()
+        frame = _frame(images.shape, self.padding, images.device)
+        frame.inside.copy_(images)
         # Every row of every crop is one run of memory: gather B * H runs of W * C bytes. This is
         # 4 times as fast as advanced indexing and 35 times as fast as per-pixel indices.
-        stride = (width + 2 * pad) * channels
-        shift = (top * stride + left * channels)[:, None]
-        rows = (_rows(batch, height, height + 2 * pad, stride) + shift).flatten()
-        flat = padded.flatten()
-        runs = flat.as_strided((flat.numel() - width * channels + 1, width * channels), (1, 1))
-        crops = runs.index_select(0, rows.to(images.device, non_blocking=True))
+        shift = torch.add(left * channels, top, alpha=frame.stride).unsqueeze(1)
+        rows = (frame.rows + shift).flatten()
+        crops = frame.runs.index_select(0, rows.to(images.device, non_blocking=True))
         return crops.view(batch, height, width, channels)
 
 
+class _Frame(NamedTuple):
+    """Where a batch is padded, uint8 [B, H + 2 padding, W + 2 padding, C], in several views."""
+
+    inside: Tensor  # [B, H, W, C]: within the black margins, which stay
+    runs: Tensor  # [*, W C]: as many bytes from each byte on
+    rows: Tensor  # int64 [B, H] on the CPU: runs at the first rows of each padded image
+    stride: int  # bytes from row to row
+
+
+@functools.lru_cache(maxsize=2)
+def _frame(shape: tuple[int, ...], padding: int, device: torch.device) -> _Frame:
+    batch, height, width, channels = shape
+    high, stride = height + 2 * padding, (width + 2 * padding) * channels
+    with torch.inference_mode(False):  # a tensor made in it could not be written to outside of it
+        padded = torch.zeros(batch, high, stride, dtype=torch.uint8, device=device)
+    padded = padded.view(batch, high, -1, channels)
+    inside = padded[:, padding : padding + height, padding : padding + width]
+    last = padded.numel() - width * channels
+    runs = padded.as_strided((last + 1, width * channels), (1, 1))
+    rows = (torch.arange(batch)[:, None] * high + torch.arange(height)) * stride
+    return _Frame(inside, runs, rows, stride)
+
+
 @functools.lru_cache(maxsize=4)
-def _rows(batch: int, height: int, padded_height: int, stride: int) -> Tensor:
-    """Return where the first rows of each padded image begin, int64 [batch, height]."""
-    images = torch.arange(batch)[:, None] * padded_height
-    return (images + torch.arange(height)) * stride
+def _places(batch: int) -> Tensor:
+    return torch.arange(batch)
 
 
 class RandomHorizontalFlip:
@@ -87,9 +104,9 @@ class RandomHorizontalFlip:
         self.p = p
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = (torch.rand(len(images), generator=generator) < self.p).nonzero().flatten()
-        source = torch.arange(len(images))
-        source[chosen] = torch.arange(len(images), len(images) + len(chosen))
+        mirrored = torch.rand(len(images), generator=generator) < self.p
+        chosen = mirrored.nonzero().flatten()
+        source = torch.where(mirrored, mirrored.cumsum(0) + (len(images) - 1), _places(len(images)))
         chosen, source = (part.to(images.device, non_blocking=True) for part in (chosen, source))
         # Appending the mirrored images and choosing rows is 3 times as fast as writing into a copy.
         both = torch.cat([images, images.index_select(0, chosen).flip(2)])

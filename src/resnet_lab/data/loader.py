@@ -88,8 +88,9 @@ class BatchLoader:
             order = order[torch.randperm(len(order), generator=generator).to(order.device)]
         first = self._resume["next"] if self._resume["epoch"] == self.epoch else 0
         self._resume = {"epoch": 0, "next": 0}
-        for number in range(first, len(self)):
-            chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+        for number, chosen in enumerate(torch.split(order, self.batch_size)[: len(self)]):
+            if number < first:
+                continue
             if self.world_size > 1:
                 chosen = chosen[self.rank :: self.world_size]
             batch = pixels.index_select(0, chosen)

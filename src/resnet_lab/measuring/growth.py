@@ -32,7 +32,7 @@ def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dic
         }
         sized.data.val_size = 0.1
         steps = max(5, min(60, int(0.9 * count) // cfg.data.batch_size))
-        return 1e6 / trainer_rate(sized, steps)[0]
+        return 1e6 / trainer_rate(sized, steps)
 
     costs = _medians(microseconds, counts, repeats)
     return {**costs, "ratio": max(costs.values()) / min(costs.values())}
@@ -53,7 +53,7 @@ def with_depth(cfg: DictConfig, depths: Sequence[int], repeats: int = 3) -> dict
     def microseconds(depth: int) -> float:
         deep = cfg.copy()
         deep.model.depth = depth
-        return 1e6 / trainer_rate(deep, 8)[0]
+        return 1e6 / trainer_rate(deep, 8)
 
     costs = _medians(microseconds, depths, repeats)
     return {**costs, "deviation": linearity(costs)}
