@@ -110,6 +110,13 @@ class ImageClassifier(LightningModule):
         self.val_sums = ClassificationSums(num_classes)
         self.test_sums = ClassificationSums(num_classes)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; Lightning notes forty times a step which hook it is in."""
+        if name == "_current_fx_name":  # torch looks closely at what it is given
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def check(self, facts: Facts, *, validates: bool) -> None:
         """Hold the network and `monitor` to the data, before training starts.
 

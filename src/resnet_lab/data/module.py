@@ -213,7 +213,7 @@ class ImageDataModule(LightningDataModule):
             )
         shift, scale = self._affine
         rows = pixels.reshape(batch, height, width * channels).to(torch.float32)
-        return torch.addcmul(shift, rows, scale).view(pixels.shape).permute(0, 3, 1, 2)
+        return torch.addcmul(shift, rows, scale, out=rows).view(pixels.shape).permute(0, 3, 1, 2)
 
     def _read(self, split: str) -> Images:
         images = read(self.source, split)
