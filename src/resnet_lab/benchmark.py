@@ -67,7 +67,9 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]
             name = f"trainer.precision={cfg.trainer.precision} task.compile={str(mode).lower()}"
             loops[name] = subject.bare(compile=mode)
     steps = subject.steps()
-    rounds = [[loop.rate(steps) for loop in loops.values()] for _ in range(4)]
+    for loop in loops.values():
+        loop.rate(2)  # to warm up
+    rounds = [[loop.rate(steps, warm_up=0) for loop in loops.values()] for _ in range(4)]
     variants = {
         name: cfg.data.batch_size * statistics.median(rates)
         for name, rates in zip(loops, zip(*rounds, strict=True), strict=True)

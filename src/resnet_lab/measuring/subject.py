@@ -88,7 +88,7 @@ class Subject:
         free.callbacks.tensorboard.graph = False
         net = free_network(free.data.num_classes, free.data.channels)
         batch = self.batch[0].cpu(), self.batch[1].cpu()
-        clock = train(free, steps, 3 * repeats, other=lambda: lightning_rate(net, batch, steps))
+        clock = train(free, steps, 2 * repeats, other=lambda: lightning_rate(net, batch, steps))
         pairs = [
             (1e3 / theirs, 1e3 / ours)
             for theirs, ours in zip(clock.others, clock.rates, strict=True)
