@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from resnet_lab.metrics import ClassificationSums, proportion
+from resnet_lab.metrics import COUNTED_TOGETHER, ClassificationSums, proportion
 
 
 def test_sums_agree_with_torchmetrics_over_uneven_batches() -> None:
@@ -41,6 +41,26 @@ def test_reset_forgets() -> None:
     sums.reset()
     sums.update(torch.eye(6), torch.arange(6).flip(0))
     assert sums.compute()["acc"] == 0
+
+
+def test_images_are_counted_whenever_somebody_asks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sums, batches = ClassificationSums(7), []
+    for number in range(2 * COUNTED_TOGETHER + 3):
+        logits = torch.randn(4, 7, generator=generator)
+        labels = torch.randint(7, (4,), generator=generator)
+        sums.update(logits, labels)
+        batches.append((logits.argmax(1), labels))
+        if number in (0, COUNTED_TOGETHER - 1, COUNTED_TOGETHER, 2 * COUNTED_TOGETHER + 2):
+            found, truth = (torch.cat(parts) for parts in zip(*batches, strict=True))
+            values = sums.compute()
+            assert values["seen"].tolist() == truth.bincount(minlength=7).tolist()
+            assert (
+                values["correct"].tolist() == truth[found == truth].bincount(minlength=7).tolist()
+            )
+    sums.update(torch.eye(7), torch.arange(7))
+    with sums.sync_context():  # as a checkpoint reads them
+        assert sums.seen.sum() == 4 * len(batches) + 7
 
 
 # Wilson 1927 as tabulated for 95 %: 8 of 10 gives 0.490 to 0.943.

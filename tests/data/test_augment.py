@@ -42,6 +42,16 @@ def test_every_crop_is_a_window_of_its_own_padded_image() -> None:
     assert len(places) == 25  # all places occur: each image draws for itself
 
 
+def test_one_batch_leaves_nothing_in_the_crops_of_the_next() -> None:
+    crop = RandomCrop(2)
+    with torch.inference_mode():
+        first = crop(torch.full((50, 6, 8, 1), 7, dtype=torch.uint8), seeded(0))
+    kept = first.clone()
+    second = crop(torch.full((50, 6, 8, 1), 9, dtype=torch.uint8), seeded(1))
+    assert torch.equal(first, kept)
+    assert set(second.unique().tolist()) == {0, 9}  # the margins are black still
+
+
 def test_crops_are_uniform_over_the_places() -> None:
     corner = torch.zeros(50_000, 3, 3, 1, dtype=torch.uint8)
     corner[:, 1, 1] = 1

@@ -20,6 +20,7 @@ def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dic
     Returns:
         The medians by count, and the `ratio` of the largest to the smallest.
     """
+    steps = int(0.9 * min(counts)) // cfg.data.batch_size  # that all of them have
 
     def microseconds(count: int) -> float:
         sized = cfg.copy()
@@ -31,8 +32,7 @@ def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dic
             "count": count,
         }
         sized.data.val_size = 0.1
-        steps = max(5, min(60, int(0.9 * count) // cfg.data.batch_size))
-        return 1e6 / trainer_rate(sized, steps)
+        return 1e6 / trainer_rate(sized, steps, epochs=4)
 
     costs = _medians(microseconds, counts, repeats)
     return {**costs, "ratio": max(costs.values()) / min(costs.values())}

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,10 +99,10 @@ def train(
     return clock
 
 
-def trainer_rate(cfg: DictConfig, steps: int) -> float:
-    """Return images/s of training with everything on, as `train` does."""
-    (rate,) = train(cfg, steps).rates
-    return rate * int(cfg.data.batch_size)
+def trainer_rate(cfg: DictConfig, steps: int, epochs: int = 1) -> float:
+    """Return the median images/s of epochs of training with everything on, as `train` does."""
+    rates = train(cfg, steps, epochs).rates
+    return statistics.median(rates) * int(cfg.data.batch_size)
 
 
 class Clock(Callback):
