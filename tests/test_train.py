@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from resnet_lab.active_run import ActiveRun
 from resnet_lab.evaluate import evaluate
 from resnet_lab.run import Run
-from resnet_lab.train import train
+from resnet_lab.train import fit_and_test, train
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -248,10 +249,33 @@ def test_ctrl_c_saves_the_step_and_the_run_goes_on_within_the_epoch(
     assert parts.status["metrics"] == whole.status["metrics"]
     for name in ("train/loss", "train/acc", "val/acc", "lr"):
         assert column(tmp_path / "parts", name) == column(tmp_path / "whole", name), name
-    # Lightning logs a step after the callbacks have seen it: that of the stop is missing.
     steps = [column(tmp_path / name, "train/loss_step") for name in ("whole", "parts")]
-    assert len(steps[1]) == len(steps[0]) - 1
-    assert set(steps[1]) < set(steps[0])
+    assert steps[1] == steps[0]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_is_logged_of_a_step_is_of_that_step(accumulate, tiny, tmp_path: Path) -> None:
+    class Losses(Callback):
+        def __init__(self) -> None:
+            self.by_step: dict[int, float] = {}
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+            if (batch_idx + 1) % accumulate == 0 or trainer.is_last_batch:
+                loss = float(outputs["loss"]) * accumulate  # Lightning's share of the sum
+                self.by_step[trainer.global_step - 1] = loss
+
+    losses = Losses()
+    cfg = tiny(
+        "trainer.max_epochs=3", "trainer.limit_train_batches=7", "trainer.log_every_n_steps=3",
+        f"trainer.accumulate_grad_batches={accumulate}",
+    )  # fmt: skip
+    with ActiveRun.open(tmp_path / "run", cfg) as run:
+        fit_and_test(run, losses)
+    logged = [row for row in rows(tmp_path / "run") if row["train/loss_step"]]
+    steps = len(losses.by_step)
+    assert [int(row["step"]) for row in logged] == list(range(2, steps, 3))  # epochs are of 7 or 4
+    for row in logged:
+        assert float(row["train/loss_step"]) == pytest.approx(losses.by_step[int(row["step"])])
 
 
 def test_without_checkpoints_the_last_weights_are_tested(tiny, tmp_path: Path) -> None:

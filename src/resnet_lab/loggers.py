@@ -15,12 +15,16 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.tensorboard import SummaryWriter
 
+FLUSH_SECONDS = 5  # after which a running TensorBoard shows what a long epoch has logged
+
 
 class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
     """Write events to `save_dir` itself."""
 
     def __init__(self, save_dir: str | Path) -> None:
-        super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        super().__init__(
+            save_dir, name="", version="", default_hp_metric=False, flush_secs=FLUSH_SECONDS
+        )
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -42,7 +46,9 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
         names = [path.name for path in Path(self.log_dir).glob("events.out.tfevents.*")]
         while any(int(name.split(".")[3]) >= int(time.time()) for name in names):
             time.sleep(0.05)
-        self._experiment = SummaryWriter(log_dir=self.log_dir, purge_step=step)
+        self._experiment = SummaryWriter(
+            log_dir=self.log_dir, purge_step=step, flush_secs=FLUSH_SECONDS
+        )
 
 
 class CSVLogger(lightning_loggers.CSVLogger):

@@ -105,6 +105,7 @@ class ImageClassifier(LightningModule):
         self.frozen = freeze == "trunk"
         self.trunk_lr = trunk_lr
         self.seed = seed
+        self.latest: dict[str, Tensor] = {}  # of the last step, for whoever shows them
         self._progress: dict[str, Any] = {}
         self.train_sums: Metric = LossSum() if self.mixers else ClassificationSums(num_classes)
         self.val_sums = ClassificationSums(num_classes)
@@ -183,12 +184,33 @@ class ImageClassifier(LightningModule):
                 self.train_sums.update(loss)
             else:  # smoothed, the loss is not the cross-entropy
                 self.train_sums.update(logits, labels, None if self.label_smoothing else loss)
-            if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-                self.log("train/loss_step", loss.detach(), batch_size=len(labels), prog_bar=True)
+            self.latest["train/loss_step"] = loss.detach()
+            if self._logs(batch_idx):
+                values = {"train/loss_step": loss}
                 if mixed is None:
-                    accuracy = (logits.argmax(1) == labels).float().mean()
-                    self.log("train/acc_step", accuracy, batch_size=len(labels))
+                    values["train/acc_step"] = (logits.argmax(1) == labels).float().mean()
+                self._log_step(values)
         return loss
+
+    def _logs(self, batch_idx: int) -> bool:
+        """Whether this is the batch of a step that is logged."""
+        trainer = self.trainer
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if not every or (self.global_step + 1) % every:
+            return False
+        return not (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.is_last_batch
+
+    def _log_step(self, values: Mapping[str, Tensor]) -> None:
+        """Hand values of this step to the loggers.
+
+        What `self.log` is given, Lightning reads again at every later step of the epoch, for which
+        it waits until the GPU has nothing left to do; and writes down when it is its turn, with the
+        number of that step.
+        """
+        if self.trainer.is_global_zero:
+            numbers = {name: float(value) for name, value in values.items()}
+            for logger in self.loggers:
+                logger.log_metrics({**numbers, "epoch": self.current_epoch}, self.global_step)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)

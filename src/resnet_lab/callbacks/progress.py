@@ -44,6 +44,11 @@ class ProgressBar(RichProgressBar):
             self._update_metrics(trainer, pl_module)
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> Any:
+        """Return Lightning's metrics and what the task has of its last step."""
+        latest = {name: float(value) for name, value in getattr(pl_module, "latest", {}).items()}
+        return {**latest, **super().get_metrics(trainer, pl_module)}
+
     def _init_progress(self, trainer: Trainer) -> None:
         super()._init_progress(trainer)
         live = self.progress and self.progress.live
