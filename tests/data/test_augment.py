@@ -61,6 +61,16 @@ def test_crops_are_uniform_over_the_places() -> None:
     assert ((counts - 50_000 / 9) ** 2 / (50_000 / 9)).sum() < 26.1
 
 
+@pytest.mark.parametrize("change", EVERY, ids=lambda change: type(change).__name__)
+@pytest.mark.parametrize("width", [5, 6, 8])
+def test_images_may_lie_in_memory_in_any_order(change, width: int) -> None:
+    images = pixels(20, 3, 7, width)
+    planes = images.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    before = planes.clone()
+    assert torch.equal(change(planes, seeded(4)), change(images, seeded(4)))
+    assert torch.equal(planes, before)
+
+
 def test_flip_mirrors_the_drawn_images_and_no_other() -> None:
     images = pixels(1000)
     flipped = RandomHorizontalFlip(0.3)(images, seeded(2))

@@ -90,11 +90,6 @@ def _frame(shape: tuple[int, ...], padding: int, device: torch.device) -> _Frame
     return _Frame(inside, runs, rows, stride)
 
 
-@functools.lru_cache(maxsize=4)
-def _places(batch: int) -> Tensor:
-    return torch.arange(batch)
-
-
 class RandomHorizontalFlip:
     """Mirror each image left to right with probability `p`."""
 
@@ -105,9 +100,16 @@ class RandomHorizontalFlip:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         mirrored = torch.rand(len(images), generator=generator) < self.p
-        chosen = mirrored.nonzero().flatten()
-        source = torch.where(mirrored, mirrored.cumsum(0) + (len(images) - 1), _places(len(images)))
-        chosen, source = (part.to(images.device, non_blocking=True) for part in (chosen, source))
-        # Appending the mirrored images and choosing rows is 3 times as fast as writing into a copy.
-        both = torch.cat([images, images.index_select(0, chosen).flip(2)])
-        return both.index_select(0, source)
+        chosen = mirrored.nonzero().flatten().to(images.device, non_blocking=True)
+        flipped = images.clone(memory_format=torch.contiguous_format)
+        _words(flipped)[chosen] = _words(images.index_select(0, chosen).flip(2))
+        return flipped
+
+
+def _words(images: Tensor) -> Tensor:
+    """View each image as a row of whole numbers as wide as fit: fewer of them to write."""
+    rows = images.flatten(1)
+    for dtype in (torch.int64, torch.int32, torch.int16):
+        if rows.shape[1] % dtype.itemsize == 0:
+            return rows.view(dtype)
+    return rows
