@@ -63,8 +63,8 @@ class BareLoop:
         return steps / (time.perf_counter() - start)
 
 
-def _wait(device: torch.device | None) -> None:
-    if device is not None and device.type == "cuda":
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
