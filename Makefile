@@ -31,7 +31,7 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	exit 1; }
 endef
 
-.PHONY: help setup train test test-slurm lint tensorboard benchmark clean
+.PHONY: help setup train test test-slurm lint tensorboard benchmark faults clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -75,6 +75,9 @@ tensorboard: $(STAMP) ## show the curves of all runs in logs/
 
 benchmark: $(STAMP) ## measure how much of this machine a run uses; ARGS="model=resnet18 ..."
 	@$(BIN)/python -m resnet_lab.benchmark $(ARGS)
+
+faults: $(STAMP) ## kill runs and sweeps, type wrong command lines, count what does not hold
+	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
 clean: ## delete caches and build products; keeps .venv, data and logs
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
