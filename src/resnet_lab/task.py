@@ -170,7 +170,7 @@ class ImageClassifier(LightningModule):
         """Return the loss of a batch."""
         images, labels = batch
         mixed = None
-        if self.mixers:
+        if self.mixers and not self.trainer.overfit_batches:  # type: ignore[attr-defined]
             seed = derive_seed(self.seed, self.current_epoch, batch_idx, self.global_rank)
             mixed = mix(self.mixers, images, seed)
             images = mixed.images
@@ -180,7 +180,7 @@ class ImageClassifier(LightningModule):
             other = self._loss(logits, labels[mixed.partner])
             loss = mixed.share * loss + (1 - mixed.share) * other
         with torch.no_grad():
-            if mixed is not None:
+            if self.mixers:
                 self.train_sums.update(loss)
             else:  # smoothed, the loss is not the cross-entropy
                 self.train_sums.update(logits, labels, None if self.label_smoothing else loss)

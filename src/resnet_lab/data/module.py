@@ -147,8 +147,11 @@ class ImageDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> BatchLoader:
-        """Return the training batches: shuffled, whole batches only."""
-        self._training = self._loader("train", shuffle=True)
+        """Return the training batches: whole ones, shuffled anew each epoch.
+
+        With `trainer.overfit_batches` they are the same ones each epoch, drawn by the seed.
+        """
+        self._training = self._loader("train", drop_last=True, shuffle=not self._overfits)
         if self._position is not None:
             self._training.load_state_dict(self._position)
         return self._training
@@ -179,9 +182,12 @@ class ImageDataModule(LightningDataModule):
         return Batch(pixels, batch.labels.to(device, non_blocking=True), batch.seed)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Make of a batch what the network sees; augmented while the trainer trains."""
-        trainer = self.trainer
-        return self.finish(batch, augment=trainer is not None and trainer.training)
+        """Make of a batch what the network sees; augmented while the trainer trains.
+
+        What `trainer.overfit_batches` trains on stays as it is.
+        """
+        trains = self.trainer is not None and self.trainer.training
+        return self.finish(batch, augment=trains and not self._overfits)
 
     def finish(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor]:
         """Augment if asked, resize and normalise.
@@ -231,8 +237,16 @@ class ImageDataModule(LightningDataModule):
             )
         return images
 
-    def _loader(self, split: str, *, shuffle: bool = False) -> BatchLoader:
+    @property
+    def _overfits(self) -> bool:
+        """Whether the trainer is to learn a few batches by heart."""
+        return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+
+    def _loader(self, split: str, **options: bool) -> BatchLoader:
         images, indices = self._sets[split]
+        if split == "train" and self._overfits:  # mixed: a folder is sorted by class
+            generator = torch.Generator().manual_seed(self.seed)
+            indices = indices[torch.randperm(len(indices), generator=generator)]
         placing: dict[str, Any] = {}
         if self.trainer is not None:
             placing = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
@@ -248,6 +262,4 @@ class ImageDataModule(LightningDataModule):
                     self._sets[split] = images, indices
                 else:
                     placing["pin"] = True
-        return BatchLoader(
-            images, indices, self.batch_size, shuffle=shuffle, seed=self.seed, **placing
-        )
+        return BatchLoader(images, indices, self.batch_size, seed=self.seed, **options, **placing)
