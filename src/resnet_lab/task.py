@@ -15,6 +15,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
+from resnet_lab.data.pixels import sides
 from resnet_lab.finetune import keep_statistics, parameter_groups, prepare
 from resnet_lab.metrics import TOP5_FROM, ClassificationSums
 from resnet_lab.mixing import LossSum, Mixer, mix
@@ -136,7 +137,7 @@ class ImageClassifier(LightningModule):
             names = [name for name in names if not name.startswith("train/acc")]
         if self.monitor not in names:
             raise ValueError(f"monitor={self.monitor}: no metric has that name; use {_list(names)}")
-        shape = (facts["channels"], facts["image_size"], facts["image_size"])
+        shape = (facts["channels"], *sides(facts["image_size"]))
         training = self.net.training
         try:
             with torch.no_grad():

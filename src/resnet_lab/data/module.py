@@ -9,7 +9,14 @@ from torch import Tensor
 
 from resnet_lab.data.augment import Augmentation, in_order
 from resnet_lab.data.loader import Batch, BatchLoader
-from resnet_lab.data.pixels import mean_and_std, resize
+from resnet_lab.data.pixels import (
+    Fit,
+    check_fit,
+    keeps_proportions,
+    mean_and_std,
+    resize,
+    sides,
+)
 from resnet_lab.data.sources import Images, Source, read
 from resnet_lab.data.splits import stratified_split
 
@@ -20,7 +27,7 @@ class Facts(TypedDict):
     name: str
     classes: list[str]  # index = label
     channels: int
-    image_size: int  # height and width that the network sees, in pixels
+    image_size: int | list[int]  # of both sides that the network sees, or [height, width]
     mean: list[float]  # per channel, of pixels in [0, 1]
     std: list[float]
 
@@ -38,7 +45,10 @@ class ImageDataModule(LightningDataModule):
         name: of the data set, as runs and reports show it.
         num_classes: number of classes; checked against the source.
         channels: 1 or 3; checked against the images.
-        image_size: height and width that the network sees; other images are resized, antialiased.
+        image_size: of both sides that the network sees, or [height, width]; other images are
+            resized, antialiased.
+        fit: `crop`, `pad` or `stretch` images of other proportions, see
+            `resnet_lab.data.pixels.resize`; None refuses them.
         mean: per channel, of the training set, in [0, 1]; None: measured on the training part.
         std: likewise.
         augment: changes to training batches by name, applied in this order, see
@@ -56,7 +66,8 @@ class ImageDataModule(LightningDataModule):
         name: str,
         num_classes: int,
         channels: int,
-        image_size: int,
+        image_size: int | list[int],
+        fit: Fit | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         augment: Mapping[str, Augmentation | None] | None = None,
@@ -78,7 +89,9 @@ class ImageDataModule(LightningDataModule):
         self.name = name
         self.num_classes = num_classes
         self.channels = channels
-        self.image_size = image_size
+        check_fit(fit)
+        self.image_size = sides(image_size)
+        self.fit = fit
         self.mean = mean
         self.std = std
         self.augment = in_order(augment or {})
@@ -141,7 +154,7 @@ class ImageDataModule(LightningDataModule):
             name=str(self.name),
             classes=list(self.source.classes),
             channels=self.channels,
-            image_size=self.image_size,
+            image_size=self.image_size[0] if len({*self.image_size}) == 1 else [*self.image_size],
             mean=[float(value) for value in self.mean],
             std=[float(value) for value in self.std],
         )
@@ -193,7 +206,7 @@ class ImageDataModule(LightningDataModule):
         """Augment if asked, resize and normalise.
 
         Returns:
-            Images, float32 [B, C, image_size, image_size] in channels_last, and labels, int64 [B].
+            Images, float32 [B, C, *image_size] in channels_last, and labels, int64 [B].
         """
         pixels = batch.pixels
         if augment and self.augment:
@@ -203,9 +216,9 @@ class ImageDataModule(LightningDataModule):
         return self.normalise(pixels), batch.labels
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Turn uint8 [B, H, W, C] into normalised float32 [B, C, image_size, image_size]."""
-        if pixels.shape[1:3] != (self.image_size, self.image_size):
-            pixels = resize(pixels, self.image_size)
+        """Turn uint8 [B, H, W, C] into normalised float32 [B, C, *image_size]."""
+        if pixels.shape[1:3] != self.image_size:
+            pixels = resize(pixels, self.image_size, self.fit or "stretch")
         batch, height, width, channels = pixels.shape
         if self._affine is None or self._affine[0].device != pixels.device:
             facts = self.facts()
@@ -223,7 +236,13 @@ class ImageDataModule(LightningDataModule):
 
     def _read(self, split: str) -> Images:
         images = read(self.source, split)
-        found = images.pixels.shape[-1]
+        height, width, found = images.pixels.shape[1:]
+        if self.fit is None and not keeps_proportions(height, width, self.image_size):
+            raise ValueError(
+                f"the images of {self.name} are {height} high and {width} wide, which "
+                f"data.image_size={[*self.image_size]} would squash: set "
+                f"data.image_size=[{height},{width}], or ++data.fit= to crop, pad or stretch"
+            )
         if found != self.channels:
             raise ValueError(
                 f"data.channels={self.channels}, but the images of {self.name} have {found}: "

@@ -35,7 +35,7 @@ def torchvision_rate(data: ImageDataModule, seconds: float, workers: int = 2) ->
     from torchvision import transforms
 
     images, indices = data.images("train")
-    size = images.pixels.shape[1]
+    size = images.pixels.shape[1:3]
     steps: list[object] = []
     for change in data.augment:
         if type(change).__name__ == "RandomCrop":
