@@ -25,11 +25,15 @@ def photos(tmp_path: Path) -> Path:
 
 def refused(source: ImageFolder) -> str:
     """Return what is said of a folder, in one line, before or while it is read."""
-    with pytest.raises(ValueError) as caught:
+    said = ""
+    try:
         source.prepare()
         source.read("train")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    except ValueError as caught:
+        said = str(caught)
+    assert said, "no error"
+    assert "\n" not in said
+    return said
 
 
 HOSTILE = {  # first bytes of formats that Pillow knows and we do not open, under a listed name

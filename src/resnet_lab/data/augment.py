@@ -11,7 +11,7 @@ ones here match torchvision's image-by-image transforms in distribution.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -26,7 +26,7 @@ class Augmentation(Protocol):
         ...
 
 
-def in_order(augment: Mapping[str, Augmentation | None]) -> tuple[Augmentation, ...]:
+def chosen(augment: Mapping[str, Augmentation | None]) -> dict[str, Augmentation]:
     """Return the entries of `data.augment` that are not None.
 
     Raises:
@@ -40,7 +40,26 @@ def in_order(augment: Mapping[str, Augmentation | None]) -> tuple[Augmentation, 
     for name, change in augment.items():
         if change is not None and not callable(change):
             raise ValueError(f"data.augment.{name}={change}: only null is known, to leave it out")
-    return tuple(change for change in augment.values() if change is not None)
+    return {name: change for name, change in augment.items() if change is not None}
+
+
+def try_out(augment: Mapping[str, Augmentation], shape: Sequence[int]) -> None:
+    """Hold augmentations to images of a shape [H, W, C], before training starts.
+
+    Raises:
+        ValueError: one of them refuses such images, or does not leave them what they are.
+    """
+    blank = torch.zeros(1, *shape, dtype=torch.uint8)
+    for name, change in augment.items():
+        try:
+            changed = change(blank, torch.Generator().manual_seed(0))
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"data.augment.{name}: {' '.join(str(error).split())}") from error
+        if changed.shape != blank.shape or changed.dtype != blank.dtype:
+            raise ValueError(
+                f"data.augment.{name}: gives {changed.dtype} {tuple(changed.shape)} for "
+                f"{blank.dtype} {tuple(blank.shape)}; neither may change"
+            )
 
 
 class RandomCrop:

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lab.data.augment import Augmentation, in_order
+from resnet_lab.data.augment import Augmentation, chosen, try_out
 from resnet_lab.data.loader import Batch, BatchLoader
 from resnet_lab.data.pixels import (
     Fit,
@@ -94,7 +94,7 @@ class ImageDataModule(LightningDataModule):
         self.fit = fit
         self.mean = mean
         self.std = std
-        self.augment = in_order(augment or {})
+        self.augment = chosen(augment or {})
         self.val_size = val_size
         self.split_seed = split_seed
         self.batch_size = batch_size
@@ -128,6 +128,7 @@ class ImageDataModule(LightningDataModule):
                     f"data.batch_size={self.batch_size} is larger than the training split of "
                     f"{self.name}: use at most {len(train)}"
                 )
+            try_out(self.augment, images.pixels.shape[1:])
             if self.mean is None or self.std is None:
                 self.mean, self.std = mean_and_std(images.pixels, train)
         if stage == "test" and "test" not in self._sets:
@@ -211,7 +212,7 @@ class ImageDataModule(LightningDataModule):
         pixels = batch.pixels
         if augment and self.augment:
             generator = torch.Generator().manual_seed(batch.seed)
-            for change in self.augment:
+            for change in self.augment.values():
                 pixels = change(pixels, generator)
         return self.normalise(pixels), batch.labels
 
