@@ -85,7 +85,6 @@ class BatchLoader:
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
-        pixels, labels = self.images
         order = self.indices
         if self.shuffle:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
@@ -97,13 +96,11 @@ class BatchLoader:
                 continue
             if self.world_size > 1:
                 chosen = chosen[self.rank :: self.world_size]
-            batch = pixels.index_select(0, chosen)
+            pixels, labels = (part.index_select(0, chosen) for part in self.images)
+            if self.pin:
+                pixels, labels = pixels.pin_memory(), labels.pin_memory()
             self._next = number + 1
-            yield Batch(
-                batch.pin_memory() if self.pin else batch,
-                labels.index_select(0, chosen),
-                derive_seed(self.seed, self.epoch, number, self.rank),
-            )
+            yield Batch(pixels, labels, derive_seed(self.seed, self.epoch, number, self.rank))
 
 
 class _InOrder(SequentialSampler):

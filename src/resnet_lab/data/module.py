@@ -276,10 +276,23 @@ class ImageDataModule(LightningDataModule):
                     f"{self.trainer.world_size} devices: use a multiple of that"
                 )
             device = self.trainer.strategy.root_device
-            if device.type == "cuda":
-                if images.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
-                    images = Images(*(part.to(device) for part in images))
-                    self._sets[split] = images, indices
+            free = free_on(device)
+            if free is not None and images.pixels.device.type == "cpu":
+                if images.pixels.nbytes < free / 4:
+                    images = self._move(images, device)
                 else:
                     placing["pin"] = True
         return BatchLoader(images, indices, self.batch_size, seed=self.seed, **options, **placing)
+
+    def _move(self, images: Images, device: torch.device) -> Images:
+        """Bring a set to the device, for all the splits that lie in it."""
+        moved = Images(*(part.to(device) for part in images))
+        for split, (held, indices) in self._sets.items():
+            if held is images:
+                self._sets[split] = moved, indices
+        return moved
+
+
+def free_on(device: torch.device) -> int | None:
+    """Return the bytes of a GPU's memory that are free; None for other devices."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
