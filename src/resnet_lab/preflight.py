@@ -23,6 +23,7 @@ from torch import Tensor
 from resnet_lab.active_run import resolved
 from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
+from resnet_lab.data.pixels import sides
 from resnet_lab.device import check_accelerator
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
@@ -200,7 +201,7 @@ def _estimate(
 ) -> Estimate:
     """Train one step on the meta device, and count what it would hold in memory."""
     facts, batch = data.facts(), data.batch_size
-    shape = (batch, facts["channels"], facts["image_size"], facts["image_size"])
+    shape = (batch, facts["channels"], *sides(facts["image_size"]))
     saved: dict[int, int] = {}  # by storage: what autograd keeps for the backward pass
 
     def keep(tensor: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
+from resnet_lab.data.pixels import sides
 from resnet_lab.finetune import keep_statistics, parameter_groups, prepare
 from resnet_lab.metrics import TOP5_FROM, ClassificationSums
 from resnet_lab.mixing import LossSum, Mixer, mix
@@ -136,7 +137,7 @@ class ImageClassifier(LightningModule):
             names = [name for name in names if not name.startswith("train/acc")]
         if self.monitor not in names:
             raise ValueError(f"monitor={self.monitor}: no metric has that name; use {_list(names)}")
-        shape = (facts["channels"], facts["image_size"], facts["image_size"])
+        shape = (facts["channels"], *sides(facts["image_size"]))
         training = self.net.training
         try:
             with torch.no_grad():
@@ -170,7 +171,7 @@ class ImageClassifier(LightningModule):
         """Return the loss of a batch."""
         images, labels = batch
         mixed = None
-        if self.mixers:
+        if self.mixers and not self.trainer.overfit_batches:  # type: ignore[attr-defined]
             seed = derive_seed(self.seed, self.current_epoch, batch_idx, self.global_rank)
             mixed = mix(self.mixers, images, seed)
             images = mixed.images
@@ -180,7 +181,7 @@ class ImageClassifier(LightningModule):
             other = self._loss(logits, labels[mixed.partner])
             loss = mixed.share * loss + (1 - mixed.share) * other
         with torch.no_grad():
-            if mixed is not None:
+            if self.mixers:
                 self.train_sums.update(loss)
             else:  # smoothed, the loss is not the cross-entropy
                 self.train_sums.update(logits, labels, None if self.label_smoothing else loss)

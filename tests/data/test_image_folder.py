@@ -122,7 +122,7 @@ def test_links_are_followed_and_circles_end(root: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "elsewhere", {"dog": 3})
     (root / "dog").symlink_to(tmp_path / "elsewhere" / "dog")
     (root / "cat" / "circle").symlink_to(root / "cat")
-    source = ImageFolder(str(root), 8)
+    source = ImageFolder(str(root), 8, follow_links=True)
     assert len(source.read("train").labels) + len(source.read("test").labels) == 5
 
 
@@ -233,7 +233,7 @@ def test_forbidden_folder_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ({"image_size": 0}, "image_size=0"),
         ({"channels": 4}, "channels=4"),
-        ({"fit": "squash"}, "fit=squash: choose one of crop, stretch, pad"),
+        ({"fit": "squash"}, "fit=squash: choose one of crop, pad, stretch"),
         ({"test_fraction": 1.0}, "test_fraction=1.0"),
     ],
 )

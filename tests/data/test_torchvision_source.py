@@ -2,12 +2,16 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from fakes import (
     check,
     error,
+    md5,
     offline,  # noqa: F401  (a fixture)
     place_cifar10,
     place_mnist,
@@ -15,6 +19,7 @@ from fakes import (
     write_sst2,
     write_svhn,
 )
+from PIL import Image
 
 from resnet_lab.data.sources import read
 from resnet_lab.data.torchvision_source import TorchvisionSource
@@ -178,3 +183,59 @@ def test_unknown_files_missing(root: Path) -> None:
     source = TorchvisionSource("RenderedSST2", str(root), image_size=8, **splits)
     assert "no network in tests" in error(source)
     assert list(root.iterdir()) == [root / ".RenderedSST2.lock"]
+
+
+# ---- what kinds of sets
+
+
+def test_a_set_without_a_test_split_has_a_part_set_aside(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.datasets import SEMEION
+
+    root.mkdir()
+    images = np.random.default_rng(0).integers(0, 2, (100, 256))
+    classes = np.eye(10, dtype=int)[np.arange(100) % 10]
+    np.savetxt(root / "semeion.data", np.hstack([images, classes]), fmt="%d")
+    monkeypatch.setattr(SEMEION, "md5_checksum", md5(root / "semeion.data"))
+    source = TorchvisionSource("SEMEION", str(root), train={}, test={})
+    source.prepare()
+    train, test = source.read("train"), source.read("test")
+    assert train.labels.bincount().tolist() == [8] * 10
+    assert test.labels.bincount().tolist() == [2] * 10
+    both = torch.cat([train.pixels, test.pixels]).flatten(1)
+    assert len(both.unique(dim=0)) == 100
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, items: Any) -> None:
+    monkeypatch.setattr(TorchvisionSource, "_open", lambda source, split: items)
+
+
+@pytest.mark.parametrize("target", [[1, 2], {"boxes": []}, "a dog", torch.zeros(40)])
+def test_sets_of_other_targets_are_refused(
+    target: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(monkeypatch, [(Image.new("RGB", (8, 8)), target)] * 2)
+    source = TorchvisionSource("CelebA", str(root), image_size=8)
+    with pytest.raises(ValueError, match=f"a {type(target).__name__} are no picture and class"):
+        source.read("train")
+
+
+def test_pictures_may_be_rectangular_and_are_fitted_as_asked(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(monkeypatch, [(Image.new("L", (8, 8), 200), label) for label in (0, 1)])
+    for fit, black in (("crop", 0), ("pad", 8 * 8), ("stretch", 0)):
+        source = TorchvisionSource("DTD", str(root), image_size=[8, 16], channels=1, fit=fit)
+        pixels = source.read("train").pixels
+        assert pixels.shape == (2, 8, 16, 1)
+        assert int((pixels[0] == 0).sum()) == black
+
+
+def test_arrays_of_other_numbers_need_a_range(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = np.array([0, 1000, 2000, 4000], np.int32).reshape(2, 1, 1, 2)  # [N, C, H, W]
+    opened(monkeypatch, SimpleNamespace(data=data, targets=[0, 1]))
+    with pytest.raises(ValueError, match=r"int32 values from 0 to 4000.*range=\["):
+        TorchvisionSource("STL10", str(root)).read("train")
+    found = TorchvisionSource("STL10", str(root), range=[0, 4000]).read("train").pixels
+    assert found.flatten().tolist() == [0, 64, 128, 255]

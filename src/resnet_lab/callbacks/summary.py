@@ -9,6 +9,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from resnet_lab.console import show
+from resnet_lab.data.pixels import sides
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,8 @@ class ModelSummary(Callback):
         """Trace one blank image through the network."""
         net: nn.Module = pl_module.net  # type: ignore[assignment]
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
-        example = torch.zeros(
-            1, facts["channels"], facts["image_size"], facts["image_size"], device=pl_module.device
-        )
+        size = sides(facts["image_size"])
+        example = torch.zeros(1, facts["channels"], *size, device=pl_module.device)
         layers = trace(net, example)  # by every process: they may share the weights out
         if not trainer.is_global_zero:
             return

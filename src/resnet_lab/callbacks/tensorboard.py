@@ -16,6 +16,7 @@ from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
 from resnet_lab.config import bears_on_result, flat, override_key
+from resnet_lab.data.pixels import sides
 from resnet_lab.run import Run
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
@@ -74,10 +75,9 @@ class TensorBoardRecord(Callback):
         if writer is None or not self.graph or pl_module.device_mesh is not None:
             return  # a network whose weights are shared out cannot be copied and traced
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
-        size = facts["image_size"]
         net: nn.Module = pl_module.net  # type: ignore[assignment]
         model = OmegaConf.to_yaml(Run.load(trainer.default_root_dir).config.model)
-        drawn = _graph(_Network(model, net), (1, facts["channels"], size, size))
+        drawn = _graph(_Network(model, net), (1, facts["channels"], *sides(facts["image_size"])))
         writer._get_file_writer().add_graph(drawn)  # type: ignore[no-untyped-call]
         self.graph = False
 

@@ -11,7 +11,7 @@ ones here match torchvision's image-by-image transforms in distribution.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -26,7 +26,7 @@ class Augmentation(Protocol):
         ...
 
 
-def in_order(augment: Mapping[str, Augmentation | None]) -> tuple[Augmentation, ...]:
+def chosen(augment: Mapping[str, Augmentation | None]) -> dict[str, Augmentation]:
     """Return the entries of `data.augment` that are not None.
 
     Raises:
@@ -40,7 +40,33 @@ def in_order(augment: Mapping[str, Augmentation | None]) -> tuple[Augmentation, 
     for name, change in augment.items():
         if change is not None and not callable(change):
             raise ValueError(f"data.augment.{name}={change}: only null is known, to leave it out")
-    return tuple(change for change in augment.values() if change is not None)
+    return {name: change for name, change in augment.items() if change is not None}
+
+
+def try_out(augment: Mapping[str, Augmentation], shape: Sequence[int]) -> None:
+    """Hold augmentations to images of a shape [H, W, C], before training starts.
+
+    Raises:
+        ValueError: one of them refuses such images, or does not leave them what they are.
+    """
+    blank = torch.zeros(1, *shape, dtype=torch.uint8)
+    for name, change in augment.items():
+        try:
+            changed = change(blank, torch.Generator().manual_seed(0))
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"data.augment.{name}: {' '.join(str(error).split())}") from error
+        if changed.shape != blank.shape or changed.dtype != blank.dtype:
+            raise ValueError(
+                f"data.augment.{name}: gives {changed.dtype} {tuple(changed.shape)} for "
+                f"{blank.dtype} {tuple(blank.shape)}; neither may change"
+            )
+
+
+def send(draws: Tensor, device: torch.device) -> Tensor:
+    """Bring what was drawn to the images' device; a GPU fetches it without anyone waiting."""
+    if device.type == "cuda":  # only out of page-locked memory
+        draws = draws.pin_memory()
+    return draws.to(device, non_blocking=True)
 
 
 class RandomCrop:
@@ -61,9 +87,8 @@ class RandomCrop:
         frame.inside.copy_(images)
         # Every row of every crop is one run of memory: gather B * H runs of W * C bytes. This is
         # 4 times as fast as advanced indexing and 35 times as fast as per-pixel indices.
-        shift = torch.add(left * channels, top, alpha=frame.stride).unsqueeze(1)
-        rows = (frame.rows + shift).flatten()
-        crops = frame.runs.index_select(0, rows.to(images.device, non_blocking=True))
+        shift = send(torch.add(left * channels, top, alpha=frame.stride), images.device)
+        crops = frame.runs.index_select(0, (frame.rows + shift.unsqueeze(1)).flatten())
         return crops.view(batch, height, width, channels)
 
 
@@ -72,7 +97,7 @@ class _Frame(NamedTuple):
 
     inside: Tensor  # [B, H, W, C]: within the black margins, which stay
     runs: Tensor  # [*, W C]: as many bytes from each byte on
-    rows: Tensor  # int64 [B, H] on the CPU: runs at the first rows of each padded image
+    rows: Tensor  # int64 [B, H]: runs at the first rows of each padded image
     stride: int  # bytes from row to row
 
 
@@ -82,11 +107,12 @@ def _frame(shape: tuple[int, ...], padding: int, device: torch.device) -> _Frame
     high, stride = height + 2 * padding, (width + 2 * padding) * channels
     with torch.inference_mode(False):  # a tensor made in it could not be written to outside of it
         padded = torch.zeros(batch, high, stride, dtype=torch.uint8, device=device)
+        first = torch.arange(batch, device=device) * high
+        rows = (first[:, None] + torch.arange(height, device=device)) * stride
     padded = padded.view(batch, high, -1, channels)
     inside = padded[:, padding : padding + height, padding : padding + width]
     last = padded.numel() - width * channels
     runs = padded.as_strided((last + 1, width * channels), (1, 1))
-    rows = (torch.arange(batch)[:, None] * high + torch.arange(height)) * stride
     return _Frame(inside, runs, rows, stride)
 
 
@@ -100,7 +126,7 @@ class RandomHorizontalFlip:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         mirrored = torch.rand(len(images), generator=generator) < self.p
-        chosen = mirrored.nonzero().flatten().to(images.device, non_blocking=True)
+        chosen = send(mirrored.nonzero().flatten(), images.device)
         flipped = images.clone(memory_format=torch.contiguous_format)
         _words(flipped)[chosen] = _words(images.index_select(0, chosen).flip(2))
         return flipped

@@ -66,6 +66,11 @@ def _change(images: Tensor, table: Tensor, level: Tensor, generator: torch.Gener
         level: int64 [B].
         generator: of the draws.
     """
+    if images.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"TrivialAugment and RandAugment know images of 1 or 3 channels, and these have "
+            f"{images.shape[-1]}: leave it out"
+        )
     operation = torch.randint(len(OPERATIONS), level.shape, generator=generator)
     negative = torch.randint(2, level.shape, generator=generator).bool()
     signed = torch.tensor([name in SIGNED for name in OPERATIONS])

@@ -3,66 +3,108 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
-Pixels = npt.NDArray[np.uint8]
-Fit = Literal["crop", "stretch", "pad"]
+from resnet_lab.data.modes import to_8_bits
+from resnet_lab.data.pixels import ByUser, Fit, Pixels, Range, check_fit, limits, sides
+
 CHUNK = 64  # images a thread takes at once
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+
+# By Pillow's names. It knows forty more, some of which start other programs or read other files.
+FORMATS = {
+    "BMP": {"bmp"}, "GIF": {"gif"}, "JPEG": {"jfif", "jpeg", "jpg"}, "PNG": {"png"},
+    "PPM": {"pgm", "ppm"}, "TIFF": {"tif", "tiff"}, "WEBP": {"webp"},
+}  # fmt: skip
+EXTENSIONS = frozenset().union(*FORMATS.values())
+
+TURNS = {  # by the number that a camera writes
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 
-def load(path: Path, image_size: int, channels: int, fit: Fit = "crop") -> Pixels:
-    """Read a picture file: its first frame, upright, as uint8 [image_size, image_size, channels].
+@dataclass(frozen=True)
+class Form:
+    """What pictures are made into.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        channels: 1 or 3.
+        fit: `crop` fits the shorter side and cuts the centre out, `pad` fits the longer side and
+            fills up with black, `stretch` does not keep the proportions.
+        extent: see `pixels.to_bytes`.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: Fit = "crop"
+    extent: Range = "auto"
+
+    @classmethod
+    def of(
+        cls, image_size: Any, channels: int, fit: Fit = "crop", extent: Range = "auto"
+    ) -> "Form":
+        """Make it of the arguments of a source.
+
+        Raises:
+            ValueError: one of them cannot be.
+        """
+        height, width = sides(image_size)
+        if channels not in (1, 3):
+            raise ValueError(f"channels={channels}: pictures are read with 1 channel or 3")
+        check_fit(fit)
+        return cls(height, width, channels, fit, limits(extent) or "auto")
+
+    def __str__(self) -> str:
+        ends = "" if self.extent == "auto" else "-{:g}-{:g}".format(*self.extent)
+        return f"{self.height}x{self.width}x{self.channels}-{self.fit}{ends}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image."""
+        return self.height, self.width, self.channels
+
+
+def load(path: Path, form: Form) -> Pixels:
+    """Read a picture file: its first frame, upright, as uint8 [height, width, channels].
 
     Raises:
         Exception: whatever Pillow raises for a file that it cannot read.
     """
-    with Image.open(path) as image:
+    with Image.open(path, formats=tuple(FORMATS)) as image:
         # A JPEG is decoded straight to 1/2, 1/4 or 1/8 of its size, as long as that is enough.
-        image.draft("L" if channels == 1 else "RGB", (image_size, image_size))
-        return to_pixels(image, image_size, channels, fit)
+        image.draft("L" if form.channels == 1 else "RGB", (form.width, form.height))
+        return to_pixels(image, form)
 
 
-def to_pixels(image: Image.Image, image_size: int, channels: int, fit: Fit = "crop") -> Pixels:
-    """Turn a picture upright, to grey or RGB, and to one size (bilinear, antialiased).
+def to_pixels(image: Image.Image, form: Form) -> Pixels:
+    """Turn a picture upright, to grey or RGB (see `modes`), and to one size.
 
-    Args:
-        image: of any mode; transparency is laid on white, 16 bits a channel are scaled to 8.
-        image_size: height and width wanted, in pixels.
-        channels: 1 or 3.
-        fit: `crop` fits the shorter side and cuts the centre out, `pad` fits the longer side and
-            fills up with black, `stretch` does not keep the proportions.
+    Bilinear, antialiased.
     """
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        image = Image.fromarray(np.rint(np.clip(np.asarray(image) / 257, 0, 255)).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
-    size, bilinear = (image_size, image_size), Image.Resampling.BILINEAR
-    if fit == "crop":
+    original, image = image, to_8_bits(image, form.channels, form.extent)
+    # Asked after it was loaded: TIFFs, Pillow turns by itself then.
+    turn = TURNS.get(original.getexif().get(ExifTags.Base.Orientation, 1))
+    if turn is not None:
+        image = image.transpose(turn)
+    size, bilinear = (form.width, form.height), Image.Resampling.BILINEAR
+    if form.fit == "crop":
         image = ImageOps.fit(image, size, bilinear)
-    elif fit == "pad":
+    elif form.fit == "pad":
         image = ImageOps.pad(image, size, bilinear)
     else:
         image = image.resize(size, bilinear)
-    return np.asarray(image).reshape(image_size, image_size, channels)
-
-
-def check_form(image_size: int, channels: int, fit: str) -> None:
-    """Raise a ValueError for a size, number of channels or fit that cannot be."""
-    if image_size < 1:
-        raise ValueError(f"image_size={image_size}: needs a whole number from 1")
-    if channels not in (1, 3):
-        raise ValueError(f"channels={channels}: pictures are read with 1 channel or 3")
-    if fit not in get_args(Fit):
-        raise ValueError(f"fit={fit}: choose one of {', '.join(get_args(Fit))}")
+    return np.asarray(image).reshape(form.shape)
 
 
 def allocate(shape: tuple[int, ...]) -> Pixels:
@@ -86,13 +128,17 @@ def free_memory() -> int | None:
     """Return the bytes of memory that this process may still take; None where nothing says so."""
     found = []
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in MEMINFO.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 found.append(int(line.split()[1]) * 1024)
-        # A container's limit; "max" when it has none.
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        if limit.isdigit():
-            found.append(int(limit))
+        # A container's limit; "max" when it has none. Of what it uses, files that were read can be
+        # dropped at any time.
+        limit, used, kinds = (
+            (CGROUP / name).read_text() for name in ("memory.max", "memory.current", "memory.stat")
+        )
+        if limit.strip().isdigit():
+            files = dict(line.split() for line in kinds.splitlines()).get("inactive_file", 0)
+            found.append(max(0, int(limit) - int(used) + int(files)))
     except OSError:
         pass
     return min(found, default=None)
@@ -121,9 +167,15 @@ def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[
         pool.shutdown(cancel_futures=True)
     if failures:
         first = min(failures)
+        said = f"{name(first)} ({one_line(failures[first])})"
+        if isinstance(failures[first], ByUser):
+            raise ByUser(
+                f"{len(failures)} of {len(pixels)} images cannot be read as configured, the first "
+                f"is {said}"
+            )
         raise ValueError(
-            f"{len(failures)} of {len(pixels)} images cannot be read, the first is {name(first)} "
-            f"({one_line(failures[first])}): repair or delete them"
+            f"{len(failures)} of {len(pixels)} images cannot be read, the first is {said}: "
+            "repair or delete them"
         )
 
 

@@ -1,10 +1,13 @@
 """Random erasing of a whole batch at once."""
 
+import functools
 import math
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from resnet_lab.data.augment import send
 
 TRIES = 10  # for a rectangle that fits, as torchvision
 
@@ -64,7 +67,7 @@ class RandomErasing:
         left = (uniform(0, 1) * (width - wide + 1)).floor()
 
         edges = torch.stack([top, top + tall, channels * left, channels * (left + wide)])
-        top, bottom, left, right = edges[..., None].to(images.device, non_blocking=True)
+        top, bottom, left, right = send(edges, images.device)[..., None]
         y, x = (torch.arange(n, device=images.device) for n in (height, width * channels))
         # By bits, and in rows of bytes: several times as fast as `where` on a CPU.
         rows, columns = (
@@ -79,10 +82,8 @@ class RandomErasing:
 
     def _filling(self, pixels: Tensor, channels: int, generator: torch.Generator) -> Tensor:
         if self.shade is None:
-            # Eight bytes a draw, for the draws are most of the work.
-            eights = torch.empty(-(-pixels.numel() // 8), dtype=torch.int64)
-            noise = eights.random_(-(2**63), None, generator=generator).view(torch.uint8)
-            filling = noise[: pixels.numel()].view(pixels.shape)
+            seed = int(torch.randint(-(2**63), 2**63 - 1, (), generator=generator))
+            return _noise(seed, pixels.numel(), pixels.device).view(pixels.shape)
         elif len(self.shade) in (1, channels):
             filling = self.shade.repeat(pixels.shape[-1] // len(self.shade))
         else:
@@ -90,4 +91,26 @@ class RandomErasing:
                 f"RandomErasing value has {len(self.shade)} shades for images of {channels} "
                 "channels: give one, or one per channel"
             )
-        return filling.to(pixels.device, non_blocking=True)
+        return send(filling, pixels.device)
+
+
+def _noise(seed: int, count: int, device: torch.device) -> Tensor:
+    """Return random bytes [count], made on the device: the same ones on every device.
+
+    Each eight are a function of the seed and their number: the finaliser of SplitMix64 (Steele et
+    al. 2014), but for the signs of the shifts. A torch.Generator gives another stream on a GPU.
+    """
+    state = _steps(-(-count // 8), device) + seed
+    spare = state >> 30
+    state.bitwise_xor_(spare).mul_(0xBF58476D1CE4E5B9 - 2**64)
+    torch.bitwise_right_shift(state, 27, out=spare)
+    state.bitwise_xor_(spare).mul_(0x94D049BB133111EB - 2**64)
+    torch.bitwise_right_shift(state, 32, out=spare)
+    state.bitwise_xor_(spare.bitwise_and_(0xFFFFFFFF))  # without the copies of the sign
+    return state.view(torch.uint8)[:count]
+
+
+@functools.lru_cache(maxsize=2)
+def _steps(count: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.arange(1, count + 1, device=device) * (0x9E3779B97F4A7C15 - 2**64)

@@ -1,5 +1,6 @@
 """Any folder of pictures, one sub-folder a class."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -7,17 +8,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from resnet_lab.data import decode
+from resnet_lab.data.decode import EXTENSIONS, Form
 from resnet_lab.data.pixel_cache import cached
+from resnet_lab.data.pixels import Fit, Pixels
 from resnet_lab.data.sources import Images, check_split
 
 log = logging.getLogger(__name__)
-
-EXTENSIONS = {"bmp", "gif", "jfif", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp"}
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,13 @@ class ImageFolder:
 
     Args:
         root: the folder.
-        image_size: height and width of the images, in pixels.
+        image_size: of both sides of the images in pixels, or [height, width].
         channels: 1 for grey, 3 for colour.
-        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.decode.to_pixels`.
+        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.decode.Form`.
+        range: the values that are black and white in files of more than 8 bits, as in [0, 4095];
+            see `resnet_lab.data.modes`.
+        follow_links: whether links may lead out of `root`; those that stay in it are followed
+            always.
         test_fraction: share of each class that is set aside, where there is no `test/`.
         split_seed: which ones.
         cache: a folder that keeps the decoded images, so that the next run starts at once and
@@ -40,15 +46,19 @@ class ImageFolder:
     """
 
     root: str
-    image_size: int = 64
+    image_size: int | list[int] = 64
     channels: int = 3
-    fit: decode.Fit = "crop"
+    fit: Fit = "crop"
+    range: Literal["auto"] | list[float] = "auto"
+    follow_links: bool = False
     test_fraction: float = 0.2
     split_seed: int = 0
     cache: str | None = None
 
     def __post_init__(self) -> None:
-        decode.check_form(self.image_size, self.channels, self.fit)
+        form = self._form()
+        object.__setattr__(self, "image_size", (form.height, form.width))  # a list has no hash
+        object.__setattr__(self, "range", form.extent)
         if not 0 < self.test_fraction < 1:
             raise ValueError(f"test_fraction={self.test_fraction}: lies between 0 and 1")
         # Absolute, so that equal sources stay equal when the working directory changes.
@@ -98,7 +108,7 @@ class ImageFolder:
             )
         files = []
         for label, name in enumerate(classes):
-            paths = pictures(folder / name)
+            paths = pictures(folder / name, None if self.follow_links else root)
             if not paths:
                 raise ValueError(
                     f"class folder {folder / name} holds no images: add some ("
@@ -140,8 +150,12 @@ class ImageFolder:
             if (key <= last) == (split == "test")
         ]
 
+    def _form(self) -> Form:
+        return Form.of(self.image_size, self.channels, self.fit, self.range)
+
     def _pixels(self, split: str, paths: Sequence[Path]) -> Tensor:
-        shape = (len(paths), self.image_size, self.image_size, self.channels)
+        form = self._form()
+        shape = (len(paths), *form.shape)
         if self.cache is None:
             pixels = decode.allocate(shape)
             self._decode(pixels, paths)
@@ -149,17 +163,18 @@ class ImageFolder:
 
         return cached(
             Path(self.cache).expanduser().absolute(),
-            f"{split}-{self.image_size}x{self.channels}-{self.fit}",
+            f"{split}-{form}",
             self._fingerprint(paths),
             shape,
             lambda pixels: self._decode(pixels, paths),
         )
 
-    def _decode(self, pixels: decode.Pixels, paths: Sequence[Path]) -> None:
+    def _decode(self, pixels: Pixels, paths: Sequence[Path]) -> None:
+        form = self._form()
         log.info("decoding %s images of %s", f"{len(paths):,}", self.root)
 
-        def load(index: int) -> decode.Pixels:
-            return decode.load(paths[index], self.image_size, self.channels, self.fit)
+        def load(index: int) -> Pixels:
+            return decode.load(paths[index], form)
 
         decode.decode_all(pixels, load, name=paths.__getitem__)
 
@@ -174,8 +189,8 @@ class ImageFolder:
             name = os.path.relpath(path, self.root)
             entry = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0"
             digest.update(entry.encode("utf-8", "surrogateescape"))
-        facts = {"image_size": self.image_size, "channels": self.channels, "fit": self.fit}
-        return json.dumps({**facts, "images": len(paths), "sha256": digest.hexdigest()})
+        form = dataclasses.asdict(self._form())
+        return json.dumps({**form, "images": len(paths), "sha256": digest.hexdigest()})
 
 
 def class_names(root: str) -> tuple[str, ...]:
@@ -204,15 +219,28 @@ def class_names(root: str) -> tuple[str, ...]:
     return names
 
 
-def pictures(folder: Path) -> list[Path]:
+def pictures(folder: Path, within: Path | None = None) -> list[Path]:
     """Return the picture files anywhere below `folder`, sorted; links are followed.
 
+    Args:
+        folder: where to look.
+        within: a folder that links may not lead out of; None: they may lead anywhere.
+
     Raises:
-        ValueError: some folder may not be read.
+        ValueError: some folder may not be read, or a link leads out.
     """
 
     def refuse(error: OSError) -> None:
         raise ValueError(f"folder {error.filename} cannot be read: {error.strerror}") from error
+
+    fence = None if within is None else os.path.realpath(within)
+
+    def check(path: str, place: str) -> None:
+        if fence is not None and os.path.commonpath([fence, place]) != fence:
+            raise ValueError(
+                f"{path} is a link that leads out of {within}: put there what it leads to, or set "
+                "data.source.follow_links=true"
+            )
 
     found, seen = [], set()
     for here, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
@@ -221,8 +249,13 @@ def pictures(folder: Path) -> list[Path]:
         if place in seen:  # a link back to where we have been
             folders.clear()
             continue
+        check(here, place)
         seen.add(place)
-        found += [os.path.join(here, name) for name in files if _is_picture(name)]  # noqa: PTH118
+        paths = [os.path.join(here, name) for name in files if _is_picture(name)]  # noqa: PTH118
+        for path in paths if fence is not None else ():
+            if os.path.islink(path):  # noqa: PTH114  # of millions of files, each as fast as can be
+                check(path, os.path.realpath(path))
+        found += paths
     return [Path(name) for name in sorted(found)]
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import SequentialSampler
 
 from resnet_lab.data.sources import Images
 
@@ -28,8 +29,9 @@ class BatchLoader:
         images: the whole set; never written to.
         indices: the images that are iterated over, int64 [n].
         batch_size: images in a batch, over all processes together.
-        shuffle: a new order each epoch, and whole batches only (the few images left over differ
-            from epoch to epoch); otherwise the given order, with a shorter last batch.
+        shuffle: a new order each epoch; otherwise the given one.
+        drop_last: leave out the few images that do not fill a batch; otherwise the last batch is
+            shorter.
         seed: of order and augmentation.
         rank: of this process; it gets every `world_size`-th image of each batch.
         world_size: number of processes that share the batches.
@@ -43,6 +45,7 @@ class BatchLoader:
         batch_size: int,
         *,
         shuffle: bool = False,
+        drop_last: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -52,6 +55,7 @@ class BatchLoader:
         self.indices = indices.to(images.labels.device)
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.drop_last = drop_last
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
@@ -59,9 +63,9 @@ class BatchLoader:
         self.epoch = 0
         self._next = 0  # batch of the iteration under way
         self._resume = {"epoch": 0, "next": 0}
-        # Lightning looks for `sampler.set_epoch` and calls it with the epoch that begins, also
-        # after a resume.
-        self.sampler = self
+        # Lightning calls `sampler.set_epoch` with the epoch that begins, also after a resume; and
+        # trainer.overfit_batches warns of any sampler that is no SequentialSampler.
+        self.sampler = self if shuffle else _InOrder(self)
         self.batch_sampler = None  # read by Lightning wherever there is a sampler
 
     def set_epoch(self, epoch: int) -> None:
@@ -78,10 +82,9 @@ class BatchLoader:
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.indices), self.batch_size)
-        return whole if self.shuffle else whole + bool(rest)
+        return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
-        pixels, labels = self.images
         order = self.indices
         if self.shuffle:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
@@ -93,13 +96,19 @@ class BatchLoader:
                 continue
             if self.world_size > 1:
                 chosen = chosen[self.rank :: self.world_size]
-            batch = pixels.index_select(0, chosen)
+            pixels, labels = (part.index_select(0, chosen) for part in self.images)
+            if self.pin:
+                pixels, labels = pixels.pin_memory(), labels.pin_memory()
             self._next = number + 1
-            yield Batch(
-                batch.pin_memory() if self.pin else batch,
-                labels.index_select(0, chosen),
-                derive_seed(self.seed, self.epoch, number, self.rank),
-            )
+            yield Batch(pixels, labels, derive_seed(self.seed, self.epoch, number, self.rank))
+
+
+class _InOrder(SequentialSampler):
+    """Tell Lightning that a loader does not shuffle, and tell the loader which epoch begins."""
+
+    def __init__(self, loader: BatchLoader) -> None:
+        super().__init__(loader.indices)
+        self.set_epoch = loader.set_epoch
 
 
 def derive_seed(*parts: int) -> int:

@@ -7,9 +7,16 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lab.data.augment import Augmentation, in_order
+from resnet_lab.data.augment import Augmentation, chosen, try_out
 from resnet_lab.data.loader import Batch, BatchLoader
-from resnet_lab.data.pixels import mean_and_std, resize
+from resnet_lab.data.pixels import (
+    Fit,
+    check_fit,
+    keeps_proportions,
+    mean_and_std,
+    resize,
+    sides,
+)
 from resnet_lab.data.sources import Images, Source, read
 from resnet_lab.data.splits import stratified_split
 
@@ -20,7 +27,7 @@ class Facts(TypedDict):
     name: str
     classes: list[str]  # index = label
     channels: int
-    image_size: int  # height and width that the network sees, in pixels
+    image_size: int | list[int]  # of both sides that the network sees, or [height, width]
     mean: list[float]  # per channel, of pixels in [0, 1]
     std: list[float]
 
@@ -38,7 +45,10 @@ class ImageDataModule(LightningDataModule):
         name: of the data set, as runs and reports show it.
         num_classes: number of classes; checked against the source.
         channels: 1 or 3; checked against the images.
-        image_size: height and width that the network sees; other images are resized, antialiased.
+        image_size: of both sides that the network sees, or [height, width]; other images are
+            resized, antialiased.
+        fit: `crop`, `pad` or `stretch` images of other proportions, see
+            `resnet_lab.data.pixels.resize`; None refuses them.
         mean: per channel, of the training set, in [0, 1]; None: measured on the training part.
         std: likewise.
         augment: changes to training batches by name, applied in this order, see
@@ -56,7 +66,8 @@ class ImageDataModule(LightningDataModule):
         name: str,
         num_classes: int,
         channels: int,
-        image_size: int,
+        image_size: int | list[int],
+        fit: Fit | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         augment: Mapping[str, Augmentation | None] | None = None,
@@ -78,10 +89,12 @@ class ImageDataModule(LightningDataModule):
         self.name = name
         self.num_classes = num_classes
         self.channels = channels
-        self.image_size = image_size
+        check_fit(fit)
+        self.image_size = sides(image_size)
+        self.fit = fit
         self.mean = mean
         self.std = std
-        self.augment = in_order(augment or {})
+        self.augment = chosen(augment or {})
         self.val_size = val_size
         self.split_seed = split_seed
         self.batch_size = batch_size
@@ -115,6 +128,7 @@ class ImageDataModule(LightningDataModule):
                     f"data.batch_size={self.batch_size} is larger than the training split of "
                     f"{self.name}: use at most {len(train)}"
                 )
+            try_out(self.augment, images.pixels.shape[1:])
             if self.mean is None or self.std is None:
                 self.mean, self.std = mean_and_std(images.pixels, train)
         if stage == "test" and "test" not in self._sets:
@@ -141,14 +155,17 @@ class ImageDataModule(LightningDataModule):
             name=str(self.name),
             classes=list(self.source.classes),
             channels=self.channels,
-            image_size=self.image_size,
+            image_size=self.image_size[0] if len({*self.image_size}) == 1 else [*self.image_size],
             mean=[float(value) for value in self.mean],
             std=[float(value) for value in self.std],
         )
 
     def train_dataloader(self) -> BatchLoader:
-        """Return the training batches: shuffled, whole batches only."""
-        self._training = self._loader("train", shuffle=True)
+        """Return the training batches: whole ones, shuffled anew each epoch.
+
+        With `trainer.overfit_batches` they are the same ones each epoch, drawn by the seed.
+        """
+        self._training = self._loader("train", drop_last=True, shuffle=not self._overfits)
         if self._position is not None:
             self._training.load_state_dict(self._position)
         return self._training
@@ -179,27 +196,30 @@ class ImageDataModule(LightningDataModule):
         return Batch(pixels, batch.labels.to(device, non_blocking=True), batch.seed)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Make of a batch what the network sees; augmented while the trainer trains."""
-        trainer = self.trainer
-        return self.finish(batch, augment=trainer is not None and trainer.training)
+        """Make of a batch what the network sees; augmented while the trainer trains.
+
+        What `trainer.overfit_batches` trains on stays as it is.
+        """
+        trains = self.trainer is not None and self.trainer.training
+        return self.finish(batch, augment=trains and not self._overfits)
 
     def finish(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor]:
         """Augment if asked, resize and normalise.
 
         Returns:
-            Images, float32 [B, C, image_size, image_size] in channels_last, and labels, int64 [B].
+            Images, float32 [B, C, *image_size] in channels_last, and labels, int64 [B].
         """
         pixels = batch.pixels
         if augment and self.augment:
             generator = torch.Generator().manual_seed(batch.seed)
-            for change in self.augment:
+            for change in self.augment.values():
                 pixels = change(pixels, generator)
         return self.normalise(pixels), batch.labels
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Turn uint8 [B, H, W, C] into normalised float32 [B, C, image_size, image_size]."""
-        if pixels.shape[1:3] != (self.image_size, self.image_size):
-            pixels = resize(pixels, self.image_size)
+        """Turn uint8 [B, H, W, C] into normalised float32 [B, C, *image_size]."""
+        if pixels.shape[1:3] != self.image_size:
+            pixels = resize(pixels, self.image_size, self.fit or "stretch")
         batch, height, width, channels = pixels.shape
         if self._affine is None or self._affine[0].device != pixels.device:
             facts = self.facts()
@@ -217,7 +237,13 @@ class ImageDataModule(LightningDataModule):
 
     def _read(self, split: str) -> Images:
         images = read(self.source, split)
-        found = images.pixels.shape[-1]
+        height, width, found = images.pixels.shape[1:]
+        if self.fit is None and not keeps_proportions(height, width, self.image_size):
+            raise ValueError(
+                f"the images of {self.name} are {height} high and {width} wide, which "
+                f"data.image_size={[*self.image_size]} would squash: set "
+                f"data.image_size=[{height},{width}], or ++data.fit= to crop, pad or stretch"
+            )
         if found != self.channels:
             raise ValueError(
                 f"data.channels={self.channels}, but the images of {self.name} have {found}: "
@@ -231,8 +257,16 @@ class ImageDataModule(LightningDataModule):
             )
         return images
 
-    def _loader(self, split: str, *, shuffle: bool = False) -> BatchLoader:
+    @property
+    def _overfits(self) -> bool:
+        """Whether the trainer is to learn a few batches by heart."""
+        return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+
+    def _loader(self, split: str, **options: bool) -> BatchLoader:
         images, indices = self._sets[split]
+        if split == "train" and self._overfits:  # mixed: a folder is sorted by class
+            generator = torch.Generator().manual_seed(self.seed)
+            indices = indices[torch.randperm(len(indices), generator=generator)]
         placing: dict[str, Any] = {}
         if self.trainer is not None:
             placing = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
@@ -242,12 +276,23 @@ class ImageDataModule(LightningDataModule):
                     f"{self.trainer.world_size} devices: use a multiple of that"
                 )
             device = self.trainer.strategy.root_device
-            if device.type == "cuda":
-                if images.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
-                    images = Images(*(part.to(device) for part in images))
-                    self._sets[split] = images, indices
+            free = free_on(device)
+            if free is not None and images.pixels.device.type == "cpu":
+                if images.pixels.nbytes < free / 4:
+                    images = self._move(images, device)
                 else:
                     placing["pin"] = True
-        return BatchLoader(
-            images, indices, self.batch_size, shuffle=shuffle, seed=self.seed, **placing
-        )
+        return BatchLoader(images, indices, self.batch_size, seed=self.seed, **options, **placing)
+
+    def _move(self, images: Images, device: torch.device) -> Images:
+        """Bring a set to the device, for all the splits that lie in it."""
+        moved = Images(*(part.to(device) for part in images))
+        for split, (held, indices) in self._sets.items():
+            if held is images:
+                self._sets[split] = moved, indices
+        return moved
+
+
+def free_on(device: torch.device) -> int | None:
+    """Return the bytes of a GPU's memory that are free; None for other devices."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as vision
 
+from resnet_lab.data.augment import send
+
 Operation = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -27,7 +29,7 @@ def apply(images: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
     """
     order = operation.argsort(stable=True)
     counts = operation.bincount(minlength=len(OPERATIONS)).tolist()
-    sorted_images = images.index_select(0, order.to(images.device, non_blocking=True))
+    sorted_images = images.index_select(0, send(order, images.device))
     groups = torch.split(sorted_images.permute(0, 3, 1, 2), counts)
     strengths = torch.split(strength[order], counts)
     changed = [
@@ -35,7 +37,7 @@ def apply(images: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
         for change, group, amount in zip(OPERATIONS.values(), groups, strengths, strict=True)
         if len(group)
     ]
-    back = order.argsort().to(images.device, non_blocking=True)
+    back = send(order.argsort(), images.device)
     return torch.cat(changed).index_select(0, back).permute(0, 2, 3, 1)
 
 
@@ -135,7 +137,7 @@ OPERATIONS: dict[str, Operation] = {
 
 def _each(values: Tensor, images: Tensor) -> Tensor:
     """Bring a number per image to the images' device and shape, float32 [N, 1, 1, 1]."""
-    return values.to(torch.float32).to(images.device, non_blocking=True)[:, None, None, None]
+    return send(values.to(torch.float32), images.device)[:, None, None, None]
 
 
 def _move_away(images: Tensor, other: Tensor, strength: Tensor) -> Tensor:
@@ -169,9 +171,7 @@ def _resample(
     ]
     half = torch.tensor([width / 2, height / 2])  # grid_sample's unit
     matrix = torch.stack(entries, 1).view(count, 3, 2) / half
-    across, down, shift = (
-        matrix.to(torch.float32).to(images.device, non_blocking=True)[:, :, None, None].unbind(1)
-    )
+    across, down, shift = send(matrix.to(torch.float32), images.device)[:, :, None, None].unbind(1)
     x, y = (
         torch.arange(size, device=images.device, dtype=torch.float32) - (size - 1) / 2
         for size in (width, height)

@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from resnet_lab.data.decode import Pixels
+from resnet_lab.data.pixels import Pixels
 
 open_memmap: Callable[..., Any] = np.lib.format.open_memmap  # has no types before numpy 2.3
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resnet_lab.data.pixels import sides
 from resnet_lab.data.splits import stratified_split
 
 
@@ -54,7 +55,36 @@ def read(source: Source, split: str) -> Images:
 
     The tensors are shared: do not write to them.
     """
-    return source.read(split)
+    return _checked(source.read(split), f"{type(source).__name__}.read({split!r})")
+
+
+def _checked(images: Images, of: str) -> Images:
+    """Return images as the loader needs them.
+
+    Raises:
+        ValueError: they are not what a source has to give; says what to do in its `read`.
+    """
+    pixels, labels = images
+    shape, wrong = tuple(pixels.shape), ""
+    if pixels.ndim != 4:
+        wrong = "pixels.unsqueeze(-1)" if pixels.ndim == 3 else "four dimensions"
+    elif shape[3] not in (1, 3) and shape[1] in (1, 3):
+        wrong = "pixels.permute(0, 2, 3, 1)"
+    if wrong:
+        raise ValueError(f"{of} gives pixels {shape} where [N, H, W, C] is needed: use {wrong}")
+    if pixels.dtype != torch.uint8:
+        raise ValueError(
+            f"{of} gives pixels of {pixels.dtype} where uint8 is needed: scale them with "
+            "resnet_lab.data.pixels.to_bytes(array, [black, white])"
+        )
+    if labels.shape != shape[:1] or labels.dtype != torch.int64 or not len(labels):
+        raise ValueError(
+            f"{of} gives labels {tuple(labels.shape)} of {labels.dtype} for pixels {shape}: one "
+            "int64 is needed for each image, and one image at least"
+        )
+    if int(labels.min()) < 0:
+        raise ValueError(f"{of} gives the label {int(labels.min())}: classes count from 0")
+    return Images(pixels.contiguous(), labels)
 
 
 @dataclass(frozen=True)
@@ -103,9 +133,11 @@ class RandomImages:
 
     splits = ("train", "test")
 
-    def __init__(self, num_classes: int, size: int, channels: int, count: int = 10_000) -> None:
+    def __init__(
+        self, num_classes: int, size: int | list[int], channels: int, count: int = 10_000
+    ) -> None:
         self.classes = tuple(str(label) for label in range(num_classes))
-        self.shape = (count, size, size, channels)
+        self.shape = (count, *sides(size), channels)
 
     def prepare(self) -> None:
         """Do nothing."""

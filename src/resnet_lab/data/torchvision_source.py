@@ -1,18 +1,22 @@
-"""Any classification data set of torchvision, by the name of its class."""
+"""A classification data set of torchvision, by the name of its class."""
 
 import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from resnet_lab.data import decode
+from resnet_lab.data.decode import Form
+from resnet_lab.data.pixels import ByUser, Fit, Pixels, limits, sides, to_bytes
 from resnet_lab.data.sources import Images, check_split, read
+from resnet_lab.data.splits import stratified_split
 from resnet_lab.data.torchvision_files import construct, damaged, fetch, files_of, missing
 
 Arguments = Mapping[str, Any] | tuple[tuple[str, Any], ...]
@@ -30,14 +34,23 @@ class TorchvisionSource:
     the MNIST family that somebody put there is unpacked. What is missing then is downloaded by
     torchvision, which checks the MD5, and appears in `root` when it is whole.
 
+    It serves every set whose items are a picture and the number of a class: those that torchvision
+    holds as arrays (CIFAR, the MNIST family, SVHN, STL10, USPS, SEMEION) and those that it opens
+    file by file. Sets of other targets (attributes, boxes, captions) and of videos are refused.
+
     Args:
         dataset: name of the class in `torchvision.datasets`.
         root: the data directory.
         train: what that class is called with for the training split; a mapping.
-        test: likewise for the test split.
+        test: likewise for the test split. Where it is the same as `train`, because the set has no
+            split of its own (EuroSAT, Caltech101: both are {}), a part is set aside.
+        test_fraction: how much of it, as a share of each class.
         val: likewise; None where the set has no validation split of its own.
         channels: 1 or 3; for sets that are stored as picture files.
-        image_size: height and width in pixels, likewise.
+        image_size: of both sides in pixels, or [height, width]; likewise.
+        fit: `crop`, `pad` or `stretch`, likewise; see `resnet_lab.data.decode.Form`.
+        range: the values that are black and white, where they are no bytes; see
+            `resnet_lab.data.pixels.to_bytes`.
         mirrors: addresses of folders that hold the same files, tried after torchvision's own.
         download: whether the network may be used.
     """
@@ -48,13 +61,19 @@ class TorchvisionSource:
     test: Arguments = (("train", False),)
     val: Arguments | None = None
     channels: int = 3
-    image_size: int | None = None
+    image_size: int | list[int] | None = None
+    fit: Fit = "crop"
+    range: Literal["auto"] | list[float] = "auto"
     mirrors: tuple[str, ...] = ()
     download: bool = True
+    test_fraction: float = 0.2
 
     def __post_init__(self) -> None:
         for split in self.splits:  # a mapping has no hash
             object.__setattr__(self, split, tuple(sorted(dict(getattr(self, split)).items())))
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", sides(self.image_size))
+        object.__setattr__(self, "range", limits(self.range) or "auto")
         object.__setattr__(self, "mirrors", tuple(self.mirrors))
         # Absolute, so that equal sources stay equal when the working directory changes.
         object.__setattr__(self, "root", str(Path(self.root).expanduser().absolute()))
@@ -99,6 +118,10 @@ class TorchvisionSource:
         names = getattr(dataset, "classes", None) or range(int(images.labels.max()) + 1)
         # MNIST names its classes "0 - zero".
         _NAMES[self] = tuple(re.sub(r"^(\d+) - \w+$", r"\1", str(name)) for name in names)
+        if split != "val" and self.train == self.test:
+            parts = stratified_split(images.labels, self.test_fraction, seed=0)
+            chosen = parts[split == "test"]
+            return Images(images.pixels[chosen], images.labels[chosen])
         return images
 
     def _class(self) -> Any:
@@ -154,9 +177,10 @@ class TorchvisionSource:
         labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
         if not isinstance(data, np.ndarray | Tensor) or labels is None:
             return None
-        pixels, targets = torch.as_tensor(data), torch.as_tensor(labels, dtype=torch.int64)
-        if pixels.dtype != torch.uint8 or targets.ndim != 1:
+        targets = torch.as_tensor(labels, dtype=torch.int64)
+        if targets.ndim != 1:
             return None
+        pixels = torch.from_numpy(to_bytes(np.asarray(data), self.range))
         if pixels.ndim == 3:
             pixels = pixels.unsqueeze(-1)
         elif pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3):
@@ -170,14 +194,19 @@ class TorchvisionSource:
                 f"{self.dataset} is stored as picture files: set data.source.image_size to the "
                 "height and width that they are to have"
             )
-        size, channels = self.image_size, self.channels
-        decode.check_form(size, channels, "crop")
-        pixels = decode.allocate((len(dataset), size, size, channels))
+        form = Form.of(self.image_size, self.channels, self.fit, self.range)
+        pixels = decode.allocate((len(dataset), *form.shape))
         labels = torch.empty(len(dataset), dtype=torch.int64)
 
-        def load(index: int) -> decode.Pixels:
-            image, labels[index] = dataset[index]
-            return decode.to_pixels(image, size, channels)
+        def load(index: int) -> Pixels:
+            image, target = dataset[index]
+            if not isinstance(image, Image) or not isinstance(target, int | np.integer):
+                raise ByUser(
+                    f"a {type(image).__name__} and a {type(target).__name__} are no picture and "
+                    "class: this is no classification set, or needs other arguments"
+                )
+            labels[index] = int(target)
+            return decode.to_pixels(image, form)
 
         decode.decode_all(pixels, load, name=lambda index: f"number {index} of {self.dataset}")
         return Images(torch.from_numpy(pixels), labels)

@@ -35,9 +35,9 @@ def torchvision_rate(data: ImageDataModule, seconds: float, workers: int = 2) ->
     from torchvision import transforms
 
     images, indices = data.images("train")
-    size = images.pixels.shape[1]
+    size = images.pixels.shape[1:3]
     steps: list[object] = []
-    for change in data.augment:
+    for change in data.augment.values():
         if type(change).__name__ == "RandomCrop":
             steps.append(transforms.RandomCrop(size, padding=change.padding))  # type: ignore[attr-defined]
         elif type(change).__name__ == "RandomHorizontalFlip":
