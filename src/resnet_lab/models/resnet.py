@@ -28,8 +28,10 @@ does, whose weights load here).
     parameters, shortcut A, 10 classes
                           269,722  464,154  658,586  853,018  1,727,962  19,421,274
 
-Shortcuts where the shape changes: A pads with zeros, B projects; C projects everywhere. With
-`residual: false` they are plain networks: the same layers, no shortcuts. Images of any size.
+Shortcuts where the shape changes: A pads with zeros, half of the new channels before the old ones
+and half behind; B projects; C projects everywhere. The published weights of ResNet-20 to 110 of
+akamaster/pytorch_resnet_cifar10 load here. With `residual: false` they are plain networks: the same
+layers, no shortcuts. Images of any size.
 """
 
 from collections.abc import Callable, Sequence
