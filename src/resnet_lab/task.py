@@ -61,7 +61,8 @@ class ImageClassifier(LightningModule):
         freeze: "trunk" trains the classifier alone: all else keeps its weights, and its norms their
             statistics.
         trunk_lr: rate of everything but the classifier, as a factor on the optimizer's.
-        channels_last: memory format of the network; the fastest on CPUs and on GPUs' tensor cores.
+        channels_last: memory format of weights, images and activations: channels_last, the fastest
+            on CPUs and on GPUs' tensor cores, or contiguous.
         compile: compile the network with TorchInductor, in one of `COMPILE_MODES` if it is named;
             names in checkpoints stay the same.
         seed: of dropout and the like, drawn anew each epoch so that a resumed run goes on alike.
@@ -92,6 +93,7 @@ class ImageClassifier(LightningModule):
             raise ValueError(f"task.label_smoothing={label_smoothing}: use 0 up to below 1")
         prepare(net, freeze, trunk_lr)
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        self.channels_last = channels_last
         mode = compile_mode(compile)
         if compile:
             self.net.compile(mode=mode)
@@ -158,8 +160,19 @@ class ImageClassifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [B, num_classes] of normalised images, float32 [B, C, H, W]."""
-        logits: Tensor = self.net(images)
+        logits: Tensor = self.net(self.arrange(images))
         return logits
+
+    def arrange(self, images: Tensor) -> Tensor:
+        """Return images in the type and the memory format that the network computes in.
+
+        Activations follow the format of the images, whatever the format of the weights is.
+        """
+        images = images.to(self.dtype)
+        if self.channels_last:
+            return images.to(memory_format=torch.channels_last)
+        # Not `contiguous`: it keeps the strides of images of one channel, and torch goes by those.
+        return images.reshape(-1).view(images.shape)
 
     def on_train_epoch_start(self) -> None:
         """Seed what the network draws, by epoch and rank."""
