@@ -1,5 +1,6 @@
 """`task.channels_last` decides the memory format of everything that flows through the network."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,15 @@ def watch(net: nn.Module, seen: Strides) -> None:
             if isinstance(value, Tensor) and value.ndim == 4 and value.shape[2] > 1:
                 seen.setdefault(name, set()).add((*value.shape, *value.stride()))
 
+    def hook(name: str) -> Callable[..., None]:
+        def both(module: nn.Module, inputs: Any, output: Any) -> None:
+            note(f"{name or 'net'}.input", inputs)
+            note(f"{name or 'net'}.output", output)
+
+        return both
+
     for name, module in net.named_modules():
-        module.register_forward_hook(
-            lambda module, inputs, output, name=name: (
-                (
-                    note(f"{name or 'net'}.input", inputs),
-                    note(f"{name}.output", output),
-                )
-                and None
-            )
-        )
+        module.register_forward_hook(hook(name))
 
 
 def expected(shape: tuple[int, ...], channels_last: bool) -> tuple[int, ...]:
@@ -59,7 +59,8 @@ def test_all_activations_have_the_memory_format(
     cfg = tiny(
         "data.source._target_=resnet_lab.data.sources.RandomImages",
         *(f"+data.source.{name}={value}" for name, value in source.items()),
-        f"data.channels={channels}", f"data.mean={[0.5] * channels}", f"data.std={[0.5] * channels}",
+        f"data.channels={channels}",
+        f"data.mean={[0.5] * channels}", f"data.std={[0.5] * channels}",
         f"task.channels_last={channels_last}", "trainer.max_epochs=1", "augment=mixup",
         "callbacks.tensorboard=null",
     )  # fmt: skip

@@ -23,7 +23,7 @@ from torch import Tensor
 from resnet_lab.active_run import resolved
 from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
-from resnet_lab.device import check_accelerator
+from resnet_lab.device import check_accelerator, check_precision
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
 from resnet_lab.weights import begin_with
@@ -82,6 +82,8 @@ class Preflight:
         return self._checked[whole]
 
     def _check(self, run: Run) -> Estimate:
+        from lightning.pytorch.callbacks import WeightAveraging
+
         from resnet_lab.task import compile_mode
 
         compile_mode(run.config.task.compile)
@@ -91,10 +93,11 @@ class Preflight:
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
-        for group in ("callbacks", "logger"):
-            more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}
-            for name in run.config[group] or ():
-                build(run.config, f"{group}.{name}", **more)
+        callbacks = [build(run.config, f"callbacks.{name}") for name in run.config.callbacks or ()]
+        averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+        check_precision(run.config.trainer.accelerator, run.config.trainer.precision, averages)
+        for name in run.config.logger or ():
+            build(run.config, f"logger.{name}", save_dir=".")
         build(run.config, "trainer", logger=False, enable_checkpointing=False)
         data = self._read(run)
         with torch.device("meta"):

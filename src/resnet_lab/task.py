@@ -187,7 +187,8 @@ class ImageClassifier(LightningModule):
             seed = derive_seed(self.seed, self.current_epoch, batch_idx, self.global_rank)
             mixed = mix(self.mixers, images, seed)
             images = mixed.images
-        logits = self(images).float()
+        logits = self(images)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         loss = self._loss(logits, labels)
         if mixed is not None:
             other = self._loss(logits, labels[mixed.partner])

@@ -39,6 +39,7 @@ class ModelSummary(Callback):
         example = torch.zeros(
             1, facts["channels"], facts["image_size"], facts["image_size"], device=pl_module.device
         )
+        example = pl_module.arrange(example)  # type: ignore[operator]
         layers = trace(net, example)  # by every process: they may share the weights out
         if not trainer.is_global_zero:
             return
