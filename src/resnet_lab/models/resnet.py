@@ -41,6 +41,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_lab.models.pooling import MaxPool2d
 from resnet_lab.models.residual import (
     ResidualBlock,
     blocks_per_stage,
@@ -165,7 +166,7 @@ class ResNet(nn.Module):
 
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, stem_width, 7, stride=2, padding=3, bias=False)
-            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
+            self.maxpool: nn.Module = MaxPool2d(3, stride=2, padding=1)
         else:
             self.conv1 = conv3x3(in_channels, stem_width)
             self.maxpool = nn.Identity()
