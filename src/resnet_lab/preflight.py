@@ -86,7 +86,7 @@ class Preflight:
 
         from resnet_lab.task import compile_mode
 
-        compile_mode(run.config.task.compile)
+        compile_mode(run.config.task.compile, run.config.trainer.accumulate_grad_batches)
         run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
         if run.config.optimizer.get("fused"):
             run.config.optimizer.fused = False  # changes no shape, and is not for the meta device

@@ -20,14 +20,25 @@ from resnet_lab.metrics import TOP5_FROM, ClassificationSums
 from resnet_lab.mixing import LossSum, Mixer, mix
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # the modes that replay steps as CUDA graphs
 
 
-def compile_mode(compile: bool | str) -> str | None:
+def compile_mode(compile: bool | str, accumulate: int = 1) -> str | None:
     """Return the mode of torch.compile that `task.compile` names, if it names one.
 
+    Args:
+        compile: true, false or a mode.
+        accumulate: batches whose gradients are added up for a step. CUDA graphs write a gradient
+            over the one before (pytorch/pytorch#96693, #169545).
+
     Raises:
-        ValueError: there is no such mode.
+        ValueError: there is no such mode, or its gradients would be wrong.
     """
+    if compile in CUDA_GRAPHS and accumulate > 1:
+        raise ValueError(
+            f"task.compile={compile} gives wrong gradients with "
+            f"trainer.accumulate_grad_batches={accumulate}: use task.compile=true"
+        )
     if isinstance(compile, bool):
         return None
     if compile not in COMPILE_MODES:
@@ -94,6 +105,7 @@ class ImageClassifier(LightningModule):
         prepare(net, freeze, trunk_lr)
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.channels_last = channels_last
+        self.compiled = compile
         mode = compile_mode(compile)
         if compile:
             self.net.compile(mode=mode)
@@ -141,7 +153,8 @@ class ImageClassifier(LightningModule):
         shape = (facts["channels"], facts["image_size"], facts["image_size"])
         training = self.net.training
         try:
-            with torch.no_grad():
+            # Eagerly: what is compiled for one image first is compiled for any number afterwards.
+            with torch.no_grad(), torch.compiler.set_stance("force_eager"):
                 logits = self.net.eval()(torch.zeros(1, *shape))
         except (RuntimeError, ValueError) as error:
             text = " ".join(str(error).split())
@@ -176,6 +189,7 @@ class ImageClassifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed what the network draws, by epoch and rank."""
+        compile_mode(self.compiled, self.trainer.accumulate_grad_batches)  # it may change
         self.train_sums.reset()
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
 

@@ -70,6 +70,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, check_precision, describe
     from resnet_lab.distributed import further_processes
+    from resnet_lab.task import compile_mode
     from resnet_lab.weights import begin_with
 
     spare()
@@ -81,6 +82,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     check_precision(cfg.trainer.accelerator, cfg.trainer.precision, averages)
     run.update(device=describe(cfg.trainer.accelerator), precision=cfg.trainer.precision)
     seed_everything(cfg.seed, workers=True, verbose=False)
+    compile_mode(cfg.task.compile, cfg.trainer.accumulate_grad_batches)
     data = run.build_data()
     data.prepare_data()
     data.setup("fit")

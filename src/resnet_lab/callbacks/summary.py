@@ -88,7 +88,8 @@ def trace(net: nn.Module, example: Tensor) -> list[Layer]:
     handles = [handle for name in modules for handle in hook(name)]
     training = net.training
     try:
-        net.eval()(example)
+        with torch.compiler.set_stance("force_eager"):  # or it is compiled for one image
+            net.eval()(example)
     finally:
         net.train(training)
         for handle in handles:
