@@ -278,6 +278,23 @@ def test_what_is_logged_of_a_step_is_of_that_step(accumulate, tiny, tmp_path: Pa
         assert float(row["train/loss_step"]) == pytest.approx(losses.by_step[int(row["step"])])
 
 
+@pytest.mark.parametrize(
+    ("every", "batches", "steps"), [(50, 8, [1, 3, 5]), (1, 7, list(range(6))), (2, 8, [1, 3, 5])]
+)
+def test_steps_are_logged_as_often_with_accumulation_as_without(
+    every: int, batches: int, steps: list[int], tiny, tmp_path: Path
+) -> None:
+    """Every so many steps of the optimizer, two of which are an epoch here; at least once in it."""
+    cfg = tiny(
+        "trainer.max_epochs=3", f"trainer.limit_train_batches={batches}",
+        f"trainer.log_every_n_steps={every}", "trainer.accumulate_grad_batches=4",
+    )  # fmt: skip
+    train(cfg, tmp_path / "run")
+    for name in ("train/loss_step", "train/acc_step", "lr"):
+        logged = [int(row["step"]) for row in rows(tmp_path / "run") if row[name]]
+        assert logged == steps, name
+
+
 def test_without_checkpoints_the_last_weights_are_tested(tiny, tmp_path: Path) -> None:
     train(tiny("callbacks.checkpoint=null", "trainer.max_epochs=1"), tmp_path / "run")
     assert Run.load(tmp_path / "run").status["test"]["images"] == 360

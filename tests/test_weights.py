@@ -70,6 +70,43 @@ def test_the_usual_wrappings_and_prefixes_are_taken_off(wrapped, tmp_path: Path)
     assert same(subject, state)
 
 
+@pytest.mark.parametrize("name", ["linear", "head", "classifier", "fc"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_the_usual_names_of_a_classifier_are_known(name: str, prefix: str, tmp_path: Path) -> None:
+    state = published()
+    renamed = {
+        prefix + (f"{name}.{key[3:]}" if key.startswith("fc.") else key): value
+        for key, value in state.items()
+    }
+    torch.save({"state_dict": renamed}, tmp_path / "x.pth")
+    subject = net()
+    begin_with(subject, str(tmp_path / "x.pth"))
+    assert same(subject, state)
+
+    other = {key: value[:7] if f"{name}." in key else value for key, value in renamed.items()}
+    torch.save(other, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"fc.weight is 7 x 64 there .*set model.replace_class"):
+        begin_with(subject, str(tmp_path / "x.pth"))
+    begin_with(subject, str(tmp_path / "x.pth"), replace_classifier=True)
+
+
+def test_a_classifier_of_several_layers_can_be_replaced(tmp_path: Path) -> None:
+    state = published()
+    several = {key.replace("fc.", "classifier.1."): value for key, value in state.items()}
+    torch.save(several, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"; set model.replace_classifier=true"):
+        begin_with(net(), str(tmp_path / "x.pth"))
+    subject = net()
+    begin_with(subject, str(tmp_path / "x.pth"), replace_classifier=True)
+    assert torch.equal(subject.get_parameter("conv1.weight"), state["conv1.weight"])
+
+
+def test_a_layer_of_the_networks_own_keeps_its_name(tmp_path: Path) -> None:
+    subject = nn.ModuleDict({"head": nn.Linear(2, 2), "fc": nn.Linear(2, 2)})
+    torch.save(subject.state_dict(), tmp_path / "x.pth")
+    begin_with(subject, str(tmp_path / "x.pth"))
+
+
 def test_files_of_old_releases_of_torch_are_read(tmp_path: Path) -> None:
     state = published()
     old = {name: value for name, value in state.items() if "num_batches_tracked" not in name}

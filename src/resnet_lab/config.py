@@ -7,6 +7,7 @@ import difflib
 import errno
 import inspect
 import math
+import operator
 import types
 import typing
 import zlib
@@ -44,6 +45,7 @@ def register_resolvers() -> None:
         ("is_null", _is_null, False),
         ("job_dir", job_dir, False),
         ("mode_of", mode_of, False),
+        ("not", operator.not_, False),
         ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
         ("num_classes_in", _num_classes_in, False),
     ):

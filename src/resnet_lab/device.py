@@ -32,6 +32,32 @@ def check_accelerator(accelerator: str, devices: object) -> None:
         raise ValueError(f"trainer.devices={devices}: this machine has {gpus}")
 
 
+def check_precision(accelerator: str, precision: object, averages: bool = False) -> None:
+    """Refuse a precision that cannot train as it was asked to.
+
+    Args:
+        accelerator: of the trainer.
+        precision: of the trainer.
+        averages: whether a callback averages the weights.
+
+    Raises:
+        ValueError: with the precision to use.
+    """
+    on_gpu = accelerator != "cpu" and (
+        torch.cuda.is_available() or torch.backends.mps.is_available()
+    )
+    if str(precision) in ("16", "16-mixed") and not on_gpu:
+        raise ValueError(
+            f"trainer.precision={precision}: PyTorch scales no float16 losses on a CPU; use "
+            "bf16-mixed or 32-true"
+        )
+    if averages and str(precision) in ("bf16-true", "16-true"):
+        raise ValueError(
+            f"trainer.precision={precision} rounds away the small changes of an average of weights "
+            "(callbacks=ema, callbacks=swa); use bf16-mixed or 32-true"
+        )
+
+
 def best_precision(accelerator: str) -> str:
     """Return the fastest precision of Lightning's that trains as float32 does.
 

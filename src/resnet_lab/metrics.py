@@ -1,10 +1,11 @@
 """What is measured of a classifier, and how sure one may be of it."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
@@ -63,6 +64,11 @@ class ClassificationSums(Metric):
             self._uncounted.clear()
             self.seen.index_add_(0, labels, torch.ones_like(labels))
             self.correct.index_add_(0, labels, hits.long())
+
+    def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
+        """Move the sums, in float32: half precision cannot add up the losses of an epoch."""
+        moved: nn.Module = super()._apply(lambda t: fn(t).to(t.dtype), exclude_state)
+        return moved
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Count what is uncounted before the devices add up; called by `sync_context` too."""

@@ -5,11 +5,11 @@ its global state. Images stay on their device; only the draws travel.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 
@@ -97,6 +97,11 @@ class LossSum(Metric):
         self.batches: Tensor
         self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("batches", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
+        """Move the sums, in float32: half precision cannot add up the losses of an epoch."""
+        moved: nn.Module = super()._apply(lambda t: fn(t).to(t.dtype), exclude_state)
+        return moved
 
     def update(self, loss: Tensor) -> None:
         """Add the mean loss of a batch; training batches are all of one size."""

@@ -24,7 +24,7 @@ from resnet_lab.active_run import resolved
 from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
 from resnet_lab.data.pixels import sides
-from resnet_lab.device import check_accelerator
+from resnet_lab.device import check_accelerator, check_precision
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
 from resnet_lab.weights import begin_with
@@ -83,19 +83,22 @@ class Preflight:
         return self._checked[whole]
 
     def _check(self, run: Run) -> Estimate:
+        from lightning.pytorch.callbacks import WeightAveraging
+
         from resnet_lab.task import compile_mode
 
-        compile_mode(run.config.task.compile)
+        compile_mode(run.config.task.compile, run.config.trainer.accumulate_grad_batches)
         run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
         if run.config.optimizer.get("fused"):
             run.config.optimizer.fused = False  # changes no shape, and is not for the meta device
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
-        for group in ("callbacks", "logger"):
-            more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}
-            for name in run.config[group] or ():
-                build(run.config, f"{group}.{name}", **more)
+        callbacks = [build(run.config, f"callbacks.{name}") for name in run.config.callbacks or ()]
+        averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+        check_precision(run.config.trainer.accelerator, run.config.trainer.precision, averages)
+        for name in run.config.logger or ():
+            build(run.config, f"logger.{name}", save_dir=".")
         build(run.config, "trainer", logger=False, enable_checkpointing=False)
         data = self._read(run)
         with torch.device("meta"):

@@ -21,14 +21,25 @@ from resnet_lab.metrics import TOP5_FROM, ClassificationSums
 from resnet_lab.mixing import LossSum, Mixer, mix
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # the modes that replay steps as CUDA graphs
 
 
-def compile_mode(compile: bool | str) -> str | None:
+def compile_mode(compile: bool | str, accumulate: int = 1) -> str | None:
     """Return the mode of torch.compile that `task.compile` names, if it names one.
 
+    Args:
+        compile: true, false or a mode.
+        accumulate: batches whose gradients are added up for a step. CUDA graphs write a gradient
+            over the one before (pytorch/pytorch#96693, #169545).
+
     Raises:
-        ValueError: there is no such mode.
+        ValueError: there is no such mode, or its gradients would be wrong.
     """
+    if compile in CUDA_GRAPHS and accumulate > 1:
+        raise ValueError(
+            f"task.compile={compile} gives wrong gradients with "
+            f"trainer.accumulate_grad_batches={accumulate}: use task.compile=true"
+        )
     if isinstance(compile, bool):
         return None
     if compile not in COMPILE_MODES:
@@ -62,7 +73,8 @@ class ImageClassifier(LightningModule):
         freeze: "trunk" trains the classifier alone: all else keeps its weights, and its norms their
             statistics.
         trunk_lr: rate of everything but the classifier, as a factor on the optimizer's.
-        channels_last: memory format of the network; the fastest on CPUs and on GPUs' tensor cores.
+        channels_last: memory format of weights, images and activations: channels_last, the fastest
+            on CPUs and on GPUs' tensor cores, or contiguous.
         compile: compile the network with TorchInductor, in one of `COMPILE_MODES` if it is named;
             names in checkpoints stay the same.
         seed: of dropout and the like, drawn anew each epoch so that a resumed run goes on alike.
@@ -93,6 +105,8 @@ class ImageClassifier(LightningModule):
             raise ValueError(f"task.label_smoothing={label_smoothing}: use 0 up to below 1")
         prepare(net, freeze, trunk_lr)
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        self.channels_last = channels_last
+        self.compiled = compile
         mode = compile_mode(compile)
         if compile:
             self.net.compile(mode=mode)
@@ -140,7 +154,8 @@ class ImageClassifier(LightningModule):
         shape = (facts["channels"], *sides(facts["image_size"]))
         training = self.net.training
         try:
-            with torch.no_grad():
+            # Eagerly: what is compiled for one image first is compiled for any number afterwards.
+            with torch.no_grad(), torch.compiler.set_stance("force_eager"):
                 logits = self.net.eval()(torch.zeros(1, *shape))
         except (RuntimeError, ValueError) as error:
             text = " ".join(str(error).split())
@@ -159,11 +174,23 @@ class ImageClassifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [B, num_classes] of normalised images, float32 [B, C, H, W]."""
-        logits: Tensor = self.net(images)
+        logits: Tensor = self.net(self.arrange(images))
         return logits
+
+    def arrange(self, images: Tensor) -> Tensor:
+        """Return images in the type and the memory format that the network computes in.
+
+        Activations follow the format of the images, whatever the format of the weights is.
+        """
+        images = images.to(self.dtype)
+        if self.channels_last:
+            return images.to(memory_format=torch.channels_last)
+        # Not `contiguous`: it keeps the strides of images of one channel, and torch goes by those.
+        return images.reshape(-1).view(images.shape)
 
     def on_train_epoch_start(self) -> None:
         """Seed what the network draws, by epoch and rank."""
+        compile_mode(self.compiled, self.trainer.accumulate_grad_batches)  # it may change
         self.train_sums.reset()
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
 
@@ -175,7 +202,8 @@ class ImageClassifier(LightningModule):
             seed = derive_seed(self.seed, self.current_epoch, batch_idx, self.global_rank)
             mixed = mix(self.mixers, images, seed)
             images = mixed.images
-        logits = self(images).float()
+        logits = self(images)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         loss = self._loss(logits, labels)
         if mixed is not None:
             other = self._loss(logits, labels[mixed.partner])

@@ -62,22 +62,27 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
 def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     """Train, from the run's last checkpoint if there is one; test what `cfg.test` says, once."""
     from lightning import seed_everything
-    from lightning.pytorch.callbacks import ProgressBar
+    from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
 
     from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
     from resnet_lab.callbacks.hooks import leave_out_empty_hooks
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
-    from resnet_lab.device import check_accelerator, describe
+    from resnet_lab.device import check_accelerator, check_precision, describe
     from resnet_lab.distributed import further_processes
+    from resnet_lab.task import compile_mode
     from resnet_lab.weights import begin_with
 
     spare()
     quiet_lightning()
     cfg = run.config
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
+    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
+    averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+    check_precision(cfg.trainer.accelerator, cfg.trainer.precision, averages)
     run.update(device=describe(cfg.trainer.accelerator), precision=cfg.trainer.precision)
     seed_everything(cfg.seed, workers=True, verbose=False)
+    compile_mode(cfg.task.compile, cfg.trainer.accumulate_grad_batches)
     data = run.build_data()
     data.prepare_data()
     data.setup("fit")
@@ -86,7 +91,6 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     last = run.checkpoint("last") if run.has_checkpoint("last") else None
     if last is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
-    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
     loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
     pruning = None
     if (run.directory / TRIAL).exists():  # it is of a search
@@ -105,6 +109,8 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
     )
     leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
+    # Lightning does so after it has loaded a checkpoint, which would round weights of float64.
+    trainer.precision_plugin.convert_module(task)
     collect()
     with further_processes(run.directory):
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)

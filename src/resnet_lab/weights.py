@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 # LightningModules put before each name.
 WRAPPINGS = ("state_dict", "model_state_dict", "model_state", "model", "net")
 PREFIXES = ("module.", "_orig_mod.", "net.", "model.")
+CLASSIFIERS = ("fc", "linear", "head", "classifier")  # what people call the last layer
 
 
 def begin_with(net: nn.Module, weights: str, replace_classifier: bool = False) -> None:
@@ -28,8 +29,9 @@ def begin_with(net: nn.Module, weights: str, replace_classifier: bool = False) -
 
     Args:
         net: that receives them.
-        weights: a checkpoint (ours, or a state dict in the usual wrappings and with the usual
-            prefixes), or the name of torchvision's weights for this network.
+        weights: a checkpoint (ours, or a state dict in the usual wrappings, with the usual
+            prefixes and names of a classifier), or the name of torchvision's weights for this
+            network.
         replace_classifier: leave the classifier as it was drawn.
 
     Raises:
@@ -137,7 +139,7 @@ def _state_dict(net: nn.Module, content: Any, source: str) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for name, value in found:
         if isinstance(value, Tensor):
-            bare = _without_prefixes(name, own)
+            bare = _own_name(name, own)
             if bare in state:
                 raise ValueError(f"{source} holds two networks: {bare} is there twice")
             state[bare] = value
@@ -146,12 +148,16 @@ def _state_dict(net: nn.Module, content: Any, source: str) -> dict[str, Tensor]:
     return state
 
 
-def _without_prefixes(name: str, own: Iterable[str]) -> str:
+def _own_name(name: str, own: Iterable[str]) -> str:
+    """Return a name without prefixes, and a classifier's as it is called here."""
     while name not in own:
         prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
         if prefix is None:
             break
         name = name.removeprefix(prefix)
+    layer, _, rest = name.partition(".")
+    if layer in CLASSIFIERS and not any(known.startswith(f"{layer}.") for known in own):
+        return f"{CLASSIFIER}.{rest}"
     return name
 
 

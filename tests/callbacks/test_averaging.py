@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from resnet_lab.active_run import ActiveRun
+from resnet_lab.callbacks.averaging import EMA
 from resnet_lab.evaluate import evaluate
 from resnet_lab.run import Run
 from resnet_lab.task import ImageClassifier
-from resnet_lab.train import train
+from resnet_lab.train import fit_and_test, train
 from tests.conftest import TINY
 from tests.test_train import column
 
@@ -321,3 +325,37 @@ def test_two_averages_are_refused(averaged, tmp_path: Path) -> None:
 def test_senseless_arguments_are_refused(override: str, text: str, averaged, tmp_path) -> None:
     with pytest.raises(ValueError, match=text):
         train(averaged(override.split(".")[1], override), tmp_path / "run")
+
+
+class Calls(TorchDispatchMode):
+    """Note every operation by its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+def test_moving_and_swapping_the_average_take_a_few_kernels(averaged, tmp_path: Path) -> None:
+    """One for each tensor is what a GPU would wait for."""
+    names: dict[str, list[str]] = {}
+
+    class Watching(EMA):
+        def move(self, decay: float) -> None:
+            with Calls() as calls:
+                super().move(decay)
+            names["move"] = calls.names
+
+        def _swap_models(self, pl_module: LightningModule) -> None:
+            with Calls() as calls:
+                super()._swap_models(pl_module)
+            names["swap"] = calls.names
+
+    with ActiveRun.open(tmp_path / "run", averaged("ema", "callbacks.ema=null")) as run:
+        fit_and_test(run, Watching())
+    assert set(names["move"]) == {"aten::_foreach_lerp_.Scalar", "aten::_foreach_copy_"}
+    assert len(names["move"]) == 2
+    assert {name for name in names["swap"] if "empty" not in name} == {"aten::_foreach_copy_"}

@@ -16,12 +16,14 @@ def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_shortcut_a_subsamples_and_appends_zeros() -> None:
+@pytest.mark.parametrize(("channels", "before"), [(8, 2), (7, 2), (6, 1), (3, 0)])
+def test_shortcut_a_subsamples_and_pads_both_sides_with_zeros(channels: int, before: int) -> None:
     images = torch.randn(2, 3, 5, 7)
-    out = PaddedIdentity(3, 8, stride=2)(images)
-    assert out.shape == (2, 8, 3, 4)
-    assert torch.equal(out[:, :3], images[:, :, ::2, ::2])
-    assert not out[:, 3:].any()
+    out = PaddedIdentity(3, channels, stride=2)(images)
+    assert out.shape == (2, channels, 3, 4)
+    assert torch.equal(out[:, before : before + 3], images[:, :, ::2, ::2])
+    assert not out[:, :before].any()
+    assert not out[:, before + 3 :].any()
 
 
 def test_shortcut_a_keeps_channels_last() -> None:

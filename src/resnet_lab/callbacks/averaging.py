@@ -58,8 +58,18 @@ class Average(WeightAveraging):
         """Let `average = decay * average + (1 - decay) * weights`."""
         averages, weights = zip(*self._floats, strict=True)
         get_ema_multi_avg_fn(decay)(list(averages), list(weights), 0)  # type: ignore[no-untyped-call]
-        for average, count in self._counts:
-            average.copy_(count)
+        if self._counts:
+            averages, counts = zip(*self._counts, strict=True)
+            torch._foreach_copy_(averages, counts)
+
+    @torch.no_grad()
+    def _swap_models(self, pl_module: LightningModule) -> None:
+        """Exchange average and weights; upstream's takes three kernels for every tensor."""
+        averages, weights = list(_tensors(self.average)), list(_tensors(pl_module))
+        kept = [torch.empty_like(average) for average in averages]
+        torch._foreach_copy_(kept, averages)
+        torch._foreach_copy_(averages, weights)
+        torch._foreach_copy_(weights, kept)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -1,5 +1,6 @@
 """Keep `status.json` up to date while the run trains."""
 
+import math
 import statistics
 import time
 from typing import Any
@@ -39,6 +40,7 @@ class Status(Checkpoint):
             steps = data.size("train") // data.batch_size
             limit: int | float = trainer.limit_train_batches
             steps = min(steps, limit if isinstance(limit, int) else max(1, int(steps * limit)))
+            steps = math.ceil(steps / trainer.accumulate_grad_batches)  # of the optimizer
             trainer.log_every_n_steps = min(trainer.log_every_n_steps, steps)  # type: ignore[attr-defined]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -39,6 +39,7 @@ class ModelSummary(Callback):
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
         size = sides(facts["image_size"])
         example = torch.zeros(1, facts["channels"], *size, device=pl_module.device)
+        example = pl_module.arrange(example)  # type: ignore[operator]
         layers = trace(net, example)  # by every process: they may share the weights out
         if not trainer.is_global_zero:
             return
@@ -87,7 +88,8 @@ def trace(net: nn.Module, example: Tensor) -> list[Layer]:
     handles = [handle for name in modules for handle in hook(name)]
     training = net.training
     try:
-        net.eval()(example)
+        with torch.compiler.set_stance("force_eager"):  # or it is compiled for one image
+            net.eval()(example)
     finally:
         net.train(training)
         for handle in handles:

@@ -40,8 +40,7 @@ class Subject:
         cfg.task.compile = changed.get("compile", cfg.task.compile)
         classifier = Run(Path(), cfg, {}).build_task()
         net = classifier.net.to(self.device)
-        layout = torch.channels_last if cfg.task.channels_last else torch.contiguous_format
-        images = self.batch[0].contiguous(memory_format=layout)
+        images = classifier.arrange(self.batch[0])  # as training feeds them
         assert classifier.optimizer is not None
         optimizer = classifier.optimizer(net.parameters())
         precision = changed.get("precision", cfg.trainer.precision)

@@ -68,7 +68,11 @@ class ResidualBlock(nn.Module, ABC):
 
 
 class PaddedIdentity(nn.Module):
-    """Shortcut A: every stride-th pixel, and zeros for the channels that are new. No parameters."""
+    """Shortcut A: every stride-th pixel, between zeros for the channels that are new.
+
+    Half of them come before and half behind, as in the published CIFAR weights of
+    akamaster/pytorch_resnet_cifar10, which load here. No parameters.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -77,12 +81,13 @@ class PaddedIdentity(nn.Module):
                 f"shortcut A cannot narrow {in_channels} channels to {out_channels}: use B or C"
             )
         self.stride = stride
-        self.new_channels = out_channels - in_channels
+        new = out_channels - in_channels
+        self.before, self.behind = new // 2, new - new // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, out_channels, H / stride, W / stride], sizes rounded up."""
         x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, (0, 0, 0, 0, 0, self.new_channels))
+        return F.pad(x, (0, 0, 0, 0, self.before, self.behind))
 
 
 def make_shortcut(

@@ -28,8 +28,10 @@ does, whose weights load here).
     parameters, shortcut A, 10 classes
                           269,722  464,154  658,586  853,018  1,727,962  19,421,274
 
-Shortcuts where the shape changes: A pads with zeros, B projects; C projects everywhere. With
-`residual: false` they are plain networks: the same layers, no shortcuts. Images of any size.
+Shortcuts where the shape changes: A pads with zeros, half of the new channels before the old ones
+and half behind; B projects; C projects everywhere. The published weights of ResNet-20 to 110 of
+akamaster/pytorch_resnet_cifar10 load here. With `residual: false` they are plain networks: the same
+layers, no shortcuts. Images of any size.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,6 +41,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_lab.models.pooling import MaxPool2d
 from resnet_lab.models.residual import (
     ResidualBlock,
     blocks_per_stage,
@@ -163,7 +166,7 @@ class ResNet(nn.Module):
 
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, stem_width, 7, stride=2, padding=3, bias=False)
-            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
+            self.maxpool: nn.Module = MaxPool2d(3, stride=2, padding=1)
         else:
             self.conv1 = conv3x3(in_channels, stem_width)
             self.maxpool = nn.Identity()

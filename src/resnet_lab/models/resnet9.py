@@ -15,7 +15,8 @@ ResNet" (2018), whose entry led DAWNBench's CIFAR-10 table. Other sizes pass; 8x
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from resnet_lab.models.pooling import MaxPool2d, global_max
 
 SMALLEST = 8
 
@@ -56,6 +57,7 @@ class ResNet9(nn.Module):
         self.block1 = nn.Sequential(ConvUnit(2 * width, 2 * width), ConvUnit(2 * width, 2 * width))
         self.conv3 = ConvUnit(2 * width, 4 * width)
         self.conv4 = ConvUnit(4 * width, 8 * width)
+        self.pool = MaxPool2d(2)
         self.block2 = nn.Sequential(ConvUnit(8 * width, 8 * width), ConvUnit(8 * width, 8 * width))
         self.fc = nn.Linear(8 * width, num_classes, bias=False)
         for module in self.modules():
@@ -70,9 +72,9 @@ class ResNet9(nn.Module):
                 f"image {height}x{width} is too small for resnet9: "
                 f"use {SMALLEST}x{SMALLEST} or more, or model=resnet20"
             )
-        x = F.max_pool2d(self.conv2(self.conv1(x)), 2)
+        x = self.pool(self.conv2(self.conv1(x)))
         x = x + self.block1(x)
-        x = F.max_pool2d(self.conv4(F.max_pool2d(self.conv3(x), 2)), 2)
+        x = self.pool(self.conv4(self.pool(self.conv3(x))))
         x = x + self.block2(x)
-        logits: Tensor = self.fc(F.adaptive_max_pool2d(x, 1).flatten(1))
+        logits: Tensor = self.fc(global_max(x))
         return logits * self.scale

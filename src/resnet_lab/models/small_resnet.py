@@ -17,6 +17,8 @@ sizes are averaged to 4x4; the 5x5 convolutions have no padding, so 16x16 is the
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_lab.models.pooling import AdaptiveAvgPool2d, MaxPool2d
+
 SMALLEST = 16
 
 
@@ -56,8 +58,8 @@ class SmallResNet(nn.Module):
         self.block1 = SmallBlock(16)
         self.conv2 = nn.Conv2d(16, 32, 5)
         self.block2 = SmallBlock(32)
-        self.pool = nn.MaxPool2d(2)
-        self.avgpool = nn.AdaptiveAvgPool2d(4)
+        self.pool = MaxPool2d(2)
+        self.avgpool = AdaptiveAvgPool2d(4)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(32 * 4 * 4, num_classes)
 

@@ -1,0 +1,20 @@
+"""Log the learning rate."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
+
+
+class LearningRate(LearningRateMonitor):
+    """Lightning's LearningRateMonitor, once for a step of the optimizer.
+
+    Upstream logs at every batch that is accumulated for a step, under the number of that step.
+    """
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Log before the first batch of a step."""
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
