@@ -21,6 +21,7 @@ from rich.text import Text
 from torch import Tensor
 
 from resnet_lab.active_run import resolved
+from resnet_lab.checks import check_callback, check_measured
 from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
 from resnet_lab.device import check_accelerator
@@ -94,12 +95,14 @@ class Preflight:
         for group in ("callbacks", "logger"):
             more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}
             for name in run.config[group] or ():
-                build(run.config, f"{group}.{name}", **more)
+                built = build(run.config, f"{group}.{name}", **more)
+                if group == "callbacks":
+                    check_callback(name, built)
         build(run.config, "trainer", logger=False, enable_checkpointing=False)
         data = self._read(run)
         with torch.device("meta"):
             task = run.build_task()
-            task.check(data.facts(), validates=data.size("val") > 0)
+            check_measured(run.config, task, data)
         optimizer = _optimizer(run, task, data)
         if run.config.model.weights:  # they need a network to be put into
             begin_with(

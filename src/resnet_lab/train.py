@@ -20,7 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_lab.active_run import ActiveRun
-from resnet_lab.config import CONF, build, register_resolvers
+from resnet_lab.checks import check_callback, check_measured
+from resnet_lab.config import CONF, build, monitor_mode, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.run import TRIAL, Run
@@ -82,11 +83,16 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     data.prepare_data()
     data.setup("fit")
     task = run.build_task()
-    task.check(data.facts(), validates=data.size("val") > 0)
+    check_measured(cfg, task, data)
     last = run.checkpoint("last") if run.has_checkpoint("last") else None
     if last is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
-    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
+    callbacks = []
+    for name in cfg.callbacks or ():
+        callbacks.append(build(cfg, f"callbacks.{name}"))
+        check_callback(name, callbacks[-1])
+    if not any(isinstance(callback, Checkpoint) for callback in callbacks):
+        callbacks.append(Checkpoint(cfg.monitor, monitor_mode(cfg), write=False))
     loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
     pruning = None
     if (run.directory / TRIAL).exists():  # it is of a search
@@ -97,7 +103,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     trainer: Trainer = build(
         cfg,
         "trainer",
-        callbacks=[Interruption(), Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
+        callbacks=[Interruption(), Status(run), *watchers, *filter(None, callbacks)],
         logger=list(filter(None, loggers)),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=run.directory,
