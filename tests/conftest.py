@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from resnet_lab.config import CONF, register_resolvers
+from resnet_lab.config import CONF, DIRECTIONS, register_resolvers
 
 REPOSITORY = CONF.parent
 REAL_DATA = Path(os.environ.get("RESNET_LAB_DATA", REPOSITORY / "data")).absolute()
@@ -58,6 +58,12 @@ def one_thread() -> None:
     """Tiny tensors are faster on one thread, and sums come out the same everywhere."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+
+
+@pytest.fixture
+def worse_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the highest loss for the best, so that the best epoch is an early one."""
+    monkeypatch.setitem(DIRECTIONS, "loss", "max")
 
 
 @pytest.fixture

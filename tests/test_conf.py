@@ -65,7 +65,7 @@ def test_every_optimizer_goes_with_every_scheduler(optimizer: str, scheduler: st
     for _ in range(9):
         rates.append(opt.param_groups[0]["lr"])
         opt.step()
-        schedule.step()
+        schedule.step(*([0.5] if scheduler == "plateau" else []))
     assert max(rates) <= cfg.optimizer.lr * 1.0001
     assert isinstance(schedule, torch.optim.lr_scheduler.LRScheduler)
 

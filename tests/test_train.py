@@ -140,9 +140,10 @@ def test_the_same_seed_gives_the_same_losses_and_another_does_not(tiny, tmp_path
     assert losses["a"] != losses["c"]
 
 
-def test_the_last_checkpoint_is_of_the_last_epoch_whatever_the_best(tiny, tmp_path) -> None:
+def test_the_last_checkpoint_is_of_the_last_epoch_whatever_the_best(
+    worse_is_best, tiny, tmp_path
+) -> None:
     cfg = tiny("trainer.max_epochs=3", "optimizer.lr=0.5", "scheduler=none", "monitor=train/loss")
-    cfg.callbacks.checkpoint.mode = "max"  # the first epoch's loss is the highest
     train(cfg, tmp_path / "run")
     epochs = {
         which: torch.load(Run.load(tmp_path / "run").checkpoint(which), weights_only=True)["epoch"]
@@ -302,12 +303,13 @@ def test_without_checkpoints_the_last_weights_are_tested(tiny, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("which", ["last", "best"])
-def test_the_epoch_that_was_asked_for_is_tested(which: str, tiny, tmp_path: Path) -> None:
+def test_the_epoch_that_was_asked_for_is_tested(
+    which: str, worse_is_best, tiny, tmp_path: Path
+) -> None:
     cfg = tiny(
         "trainer.max_epochs=3", "optimizer.lr=0.5", "monitor=train/loss", f"test={which}",
         "callbacks.checkpoint.keep=all",
     )  # fmt: skip
-    cfg.callbacks.checkpoint.mode = "max"  # the first epoch's loss is the highest
     train(cfg, tmp_path / "run")
     run = Run.load(tmp_path / "run")
     measured = {name: evaluate(run, "test", name)["loss"] for name in ("last", "best")}

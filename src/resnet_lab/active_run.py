@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.config import flat, mode_of, one_line
+from resnet_lab.config import flat, one_line
 from resnet_lab.distributed import await_first, leads
+from resnet_lab.expected import verdict
 from resnet_lab.provenance import commit, now, versions
 from resnet_lab.run import TRIAL, Run, write
 from resnet_lab.sweep import note
@@ -190,9 +191,8 @@ class ActiveRun(Run):
         """Record that the run is done, with its test metrics where it was tested."""
         if sums is not None:
             self.status["test"] = sums.result()
-            expected = self.config.get("expected")
-            if expected:
-                self.status["expected"] = _verdict(expected, self.status)
+        if self.config.get("expected"):
+            self.status["expected"] = verdict(self.config, self.status)
         self.update(state="done")
 
 
@@ -243,17 +243,6 @@ def _check_same(config: DictConfig, earlier: DictConfig, path: Path) -> None:
             f"{path} holds a run of another configuration: {', '.join(differ[:3])}{more}; "
             "leave run_dir out to start a new run"
         )
-
-
-def _verdict(expected: DictConfig, status: Mapping[str, Any]) -> dict[str, Any]:
-    """Hold a run to what its experiment expects: at least as good as the value, to a tolerance."""
-    split, _, name = expected.metric.partition("/")
-    found = status["test"] if split == "test" else status["best"]["metrics"]
-    measured = found[name if split == "test" else expected.metric]
-    short = expected.value - measured if mode_of(name) == "max" else measured - expected.value
-    plain = OmegaConf.to_container(expected)
-    assert isinstance(plain, dict)
-    return {**plain, "measured": measured, "passed": bool(short <= expected.tolerance)}
 
 
 def _plain(value: Any) -> Any:

@@ -234,7 +234,7 @@ def _recorded(status: dict[str, Any]) -> dict[str, str]:
     said = {"state": str(status.get("state", "unknown"))}
     best, test = status.get("best"), status.get("test")
     if best:
-        said[f"best {best['monitor']}"] = f"{best['value']:.4f} (epoch {best['epoch'] + 1})"
+        said[f"best {best['monitor']}"] = f"{best['value']:.4f} (epoch {best['epoch']})"
     if test:
         interval = f"{100 * test['acc_low']:.2f} to {100 * test['acc_high']:.2f}"
         said["test accuracy (%)"] = f"{100 * test['acc']:.2f} (95 % interval {interval})"

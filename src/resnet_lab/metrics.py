@@ -45,9 +45,11 @@ class ClassificationSums(Metric):
 
         Args:
             logits: [B, num_classes], of any float type.
-            labels: int64 [B].
+            labels: int64 [B]; B may be 0.
             loss: mean cross-entropy of the batch, where it is known already.
         """
+        if not len(labels):  # another process has the last images; their mean loss would be NaN
+            return
         logits = logits.float()
         if loss is None:
             loss = F.cross_entropy(logits, labels)

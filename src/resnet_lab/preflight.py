@@ -21,6 +21,7 @@ from rich.text import Text
 from torch import Tensor
 
 from resnet_lab.active_run import resolved
+from resnet_lab.checks import check_callback, check_measured
 from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
 from resnet_lab.data.pixels import sides
@@ -95,6 +96,8 @@ class Preflight:
             run.config.trainer.update(ANY_MACHINE)
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
         callbacks = [build(run.config, f"callbacks.{name}") for name in run.config.callbacks or ()]
+        for name, callback in zip(run.config.callbacks or (), callbacks, strict=True):
+            check_callback(name, callback)
         averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
         check_precision(run.config.trainer.accelerator, run.config.trainer.precision, averages)
         for name in run.config.logger or ():
@@ -103,7 +106,7 @@ class Preflight:
         data = self._read(run)
         with torch.device("meta"):
             task = run.build_task()
-            task.check(data.facts(), validates=data.size("val") > 0)
+            check_measured(run.config, task, data)
         optimizer = _optimizer(run, task, data)
         if run.config.model.weights:  # they need a network to be put into
             begin_with(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.config import build
+from resnet_lab.config import build, monitor_mode
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from resnet_lab.data import ImageDataModule
@@ -103,6 +103,7 @@ class Run:
             interval=OmegaConf.select(config, "scheduler.interval") or "step",
             num_classes=config.data.num_classes,
             monitor=config.monitor,
+            monitor_mode=monitor_mode(config),
             seed=config.seed,
         )
         return task

@@ -17,7 +17,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.trial import TrialState
 
-from resnet_lab.config import is_finite_number
+from resnet_lab.config import is_finite_number, monitor_mode
 from resnet_lab.launch import Job, check, compose, finish, fix_directory
 from resnet_lab.run import OVER, Run
 from resnet_lab.search_space import Space
@@ -100,7 +100,8 @@ class Search:
         return returns
 
     def _study(self, directory: Path | None) -> Study:
-        return open_study(directory, str(self.config.monitor), self.space, self.options)
+        monitor, mode = str(self.config.monitor), monitor_mode(self.config)
+        return open_study(directory, monitor, mode, self.space, self.options)
 
     def _check(self) -> None:
         """Check the first trials and the ends of every range; show the trials of a preflight."""

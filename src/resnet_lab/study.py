@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from resnet_lab.config import build, closest, mode_of
+from resnet_lab.config import build, closest
 from resnet_lab.run import TRIAL, shown, write
 from resnet_lab.search_space import Space
 
@@ -97,12 +97,15 @@ class Study(optuna.Study):
         return len(self.get_trials(deepcopy=False, states=states or None))
 
 
-def open_study(directory: Path | None, monitor: str, space: Space, options: Options) -> Study:
+def open_study(
+    directory: Path | None, monitor: str, mode: str, space: Space, options: Options
+) -> Study:
     """Begin a study in a sweep directory, or go on with the one that is there.
 
     Args:
         directory: of the sweep; None keeps the study in memory.
         monitor: metric that is told.
+        mode: its direction, "min" or "max".
         space: that is searched.
         options: how.
 
@@ -111,8 +114,7 @@ def open_study(directory: Path | None, monitor: str, space: Space, options: Opti
             sampler or pruner.
     """
     storage = InMemoryStorage() if directory is None else _storage(directory / STORAGE)
-    lower = mode_of(monitor) == "min"
-    direction = StudyDirection.MINIMIZE if lower else StudyDirection.MAXIMIZE
+    direction = StudyDirection.MINIMIZE if mode == "min" else StudyDirection.MAXIMIZE
     optuna.create_study(storage=storage, study_name=NAME, direction=direction, load_if_exists=True)
     study = Study(storage, space, options)
     now = {"monitor": monitor, **space.described()}

@@ -41,9 +41,7 @@ def show_summary(run: ActiveRun) -> None:
         )
     if "best" in status:
         best = status["best"]
-        rows.append(
-            (f"best {best['monitor']}", f"{best['value']:.4f}  (epoch {best['epoch'] + 1})")
-        )
+        rows.append((f"best {best['monitor']}", f"{best['value']:.4f}  (epoch {best['epoch']})"))
     speed = f"{status.get('images_per_second', 0):,.0f} images/s"
     rows += [
         ("epochs", f"{status.get('epochs', 0)} in {status.get('seconds', 0):.1f} s, {speed}"),

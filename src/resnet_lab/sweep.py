@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
-from resnet_lab.config import mode_of
+from resnet_lab.config import monitor_mode
 from resnet_lab.provenance import now
 from resnet_lab.run import OVER, Run, shown, write
 
@@ -73,8 +73,8 @@ class Sweep:
             record.setdefault("started", now())
             record.setdefault("seconds", 0.0)
             record.setdefault("jobs", [])
-            monitor = str(config.monitor)
-            record.update(command=command, state="running", monitor=monitor, mode=mode_of(monitor))
+            monitor, mode = str(config.monitor), monitor_mode(config)
+            record.update(command=command, state="running", monitor=monitor, mode=mode)
 
         change(path, begin)
         return sweep

@@ -1,6 +1,7 @@
 """The one LightningModule around any image classifier."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
@@ -17,7 +19,7 @@ from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
 from resnet_lab.data.pixels import sides
 from resnet_lab.finetune import keep_statistics, parameter_groups, prepare
-from resnet_lab.metrics import TOP5_FROM, ClassificationSums
+from resnet_lab.metrics import ClassificationSums
 from resnet_lab.mixing import LossSum, Mixer, mix
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -65,7 +67,8 @@ class ImageClassifier(LightningModule):
             rate. Its arguments `total_steps`, `T_max` and `total_iters`, where it has them and they
             are not given, are filled with the length of the run.
         interval: what one step of the scheduler is, "step" or "epoch".
-        monitor: metric that a plateau scheduler watches.
+        monitor: metric that decides what is best, and that a plateau scheduler watches.
+        monitor_mode: its direction, "min" or "max".
         label_smoothing: of the training loss (Szegedy et al. 2016), 0 to 1.
         mix: mixers of training batches by name, see `resnet_lab.mixing`; of several, each batch
             draws one. One that is None is left out.
@@ -89,6 +92,7 @@ class ImageClassifier(LightningModule):
         scheduler: Callable[..., Any] | None = None,
         interval: str = "step",
         monitor: str | None = None,
+        monitor_mode: str | None = None,
         label_smoothing: float = 0.0,
         mix: Mapping[str, Mixer | None] | None = None,
         decay_norm_and_bias: bool = True,
@@ -114,6 +118,7 @@ class ImageClassifier(LightningModule):
         self.scheduler = scheduler
         self.interval = interval
         self.monitor = monitor
+        self.monitor_mode = monitor_mode
         self.label_smoothing = label_smoothing
         self.mixers = tuple(mixer for mixer in (mix or {}).values() if mixer is not None)
         self.decay_norm_and_bias = decay_norm_and_bias
@@ -144,11 +149,8 @@ class ImageClassifier(LightningModule):
             ValueError: the network does not take such images or does not give a logit per class, or
                 no metric is called `monitor`.
         """
-        kinds = ["loss", "acc"] + ["acc_top5"] * (len(facts["classes"]) >= TOP5_FROM)
         splits = ("val", "train") if validates else ("train",)
-        names = [f"{split}/{kind}" for split in splits for kind in kinds]
-        if self.mixers:
-            names = [name for name in names if not name.startswith("train/acc")]
+        names = [name for split in splits for name in self.metric_names(split)]
         if self.monitor not in names:
             raise ValueError(f"monitor={self.monitor}: no metric has that name; use {_list(names)}")
         shape = (facts["channels"], *sides(facts["image_size"]))
@@ -171,6 +173,13 @@ class ImageClassifier(LightningModule):
                 f"{len(facts['classes'])} classes of {facts['name']}: leave model.num_classes to "
                 "data.num_classes"
             )
+
+    def metric_names(self, split: str) -> list[str]:
+        """Return the names of the metrics of a split: "train", "val" or "test"."""
+        kinds = ["loss"]
+        if split != "train" or not self.mixers:
+            kinds += ["acc"] + ["acc_top5"] * self.val_sums.top5
+        return [f"{split}/{kind}" for kind in kinds]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [B, num_classes] of normalised images, float32 [B, C, H, W]."""
@@ -276,10 +285,11 @@ class ImageClassifier(LightningModule):
         values = {
             f"{split}/{name}": value for name, value in sums.compute().items() if value.ndim == 0
         }
-        if not torch.isfinite(values[f"{split}/loss"]):
+        loss = float(values[f"{split}/loss"])
+        if not math.isfinite(loss):
             raise ValueError(
-                f"{split}/loss is {float(values[f'{split}/loss'])} in epoch {self.current_epoch}: "
-                "the training diverged; lower optimizer.lr, lengthen scheduler.warmup, or set "
+                f"{split}/loss is {loss} in epoch {self.current_epoch + 1}: the training "
+                "diverged; lower optimizer.lr, lengthen scheduler.warmup, or set "
                 "trainer.gradient_clip_val"
             )
         for name, value in values.items():
@@ -309,6 +319,8 @@ class ImageClassifier(LightningModule):
         }
         if isinstance(given.get("max_lr"), int | float):  # of all groups alike, unless it is a list
             fill["max_lr"] = [given["max_lr"] * g["lr_scale"] for g in optimizer.param_groups]
+        if _target(self.scheduler) is ReduceLROnPlateau:
+            fill.update(self._plateau(given))
         config: dict[str, Any] = {
             "scheduler": self.scheduler(optimizer, **fill),
             "interval": self.interval,
@@ -316,7 +328,29 @@ class ImageClassifier(LightningModule):
         }
         if self.monitor is not None:
             config["monitor"] = self.monitor
+        config["reduce_on_plateau"] = False  # Lightning's is late: see `schedulers.step_plateaus`
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
+
+    def _plateau(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the `mode` of a ReduceLROnPlateau: the direction of `monitor`."""
+        if self.interval != "epoch":
+            raise ValueError(
+                f"scheduler.interval={self.interval}: ReduceLROnPlateau looks at {self.monitor} "
+                "once an epoch: use scheduler.interval=epoch"
+            )
+        if self.monitor_mode is None:
+            raise ValueError("ReduceLROnPlateau needs a monitor and its direction, monitor_mode")
+        if given.get("mode", self.monitor_mode) != self.monitor_mode:
+            raise ValueError(
+                f"scheduler.mode={given['mode']}, but the direction of monitor={self.monitor} is "
+                f"{self.monitor_mode}: leave scheduler.mode out"
+            )
+        return {"mode": self.monitor_mode}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """Step a scheduler; a ReduceLROnPlateau is stepped by `schedulers.step_plateaus`."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
 
     def configure_gradient_clipping(
         self,
@@ -338,6 +372,7 @@ class ImageClassifier(LightningModule):
             if self.global_rank == 0:  # the sums are those of all processes
                 for name, value in self._progress["sums"].items():
                     setattr(self.train_sums, name, value.to(self.device))
+            self.train_sums._update_count = 1  # or a compute() of them alone warns
             own = self.global_rank % len(self._progress["rng"])
             # torch crashes on a state that is part of a larger tensor.
             torch.set_rng_state(self._progress["rng"][own].clone().cpu())
@@ -367,6 +402,10 @@ class ImageClassifier(LightningModule):
         if self.trainer.world_size == 1:
             return state[None]
         return torch.stack(gather_all_tensors(state.to(self.device))).cpu()
+
+
+def _target(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function.func if isinstance(function, partial) else function
 
 
 def _list(items: Iterable[object], separator: str = ", ") -> str:

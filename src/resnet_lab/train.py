@@ -20,7 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_lab.active_run import ActiveRun
-from resnet_lab.config import CONF, build, register_resolvers
+from resnet_lab.checks import check_callback, check_measured
+from resnet_lab.config import CONF, build, monitor_mode, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.run import TRIAL, Run
@@ -77,7 +78,12 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     quiet_lightning()
     cfg = run.config
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
-    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
+    callbacks = []
+    for name in cfg.callbacks or ():
+        callbacks.append(build(cfg, f"callbacks.{name}"))
+        check_callback(name, callbacks[-1])
+    if not any(isinstance(callback, Checkpoint) for callback in callbacks):
+        callbacks.append(Checkpoint(cfg.monitor, monitor_mode(cfg), write=False))
     averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
     check_precision(cfg.trainer.accelerator, cfg.trainer.precision, averages)
     run.update(device=describe(cfg.trainer.accelerator), precision=cfg.trainer.precision)
@@ -87,7 +93,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     data.prepare_data()
     data.setup("fit")
     task = run.build_task()
-    task.check(data.facts(), validates=data.size("val") > 0)
+    check_measured(cfg, task, data)
     last = run.checkpoint("last") if run.has_checkpoint("last") else None
     if last is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
@@ -101,7 +107,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     trainer: Trainer = build(
         cfg,
         "trainer",
-        callbacks=[Interruption(), Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
+        callbacks=[Interruption(), Status(run), *watchers, *filter(None, callbacks)],
         logger=list(filter(None, loggers)),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=run.directory,

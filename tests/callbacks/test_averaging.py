@@ -88,14 +88,13 @@ def test_ema_is_the_moving_average_of_the_steps(
 @pytest.mark.parametrize("which", ["ema", "swa"])
 @pytest.mark.parametrize("tested", ["last", "best"])
 def test_the_average_is_validated_kept_and_tested(
-    which: str, tested: str, averaged, tmp_path: Path
+    which: str, tested: str, worse_is_best, averaged, tmp_path: Path
 ) -> None:
     cfg = averaged(
         which, f"test={tested}", "trainer.max_epochs=4", "monitor=train/loss",
         "callbacks.checkpoint.keep=all",
         *(("callbacks.swa.start=1",) if which == "swa" else ()),
     )  # fmt: skip
-    cfg.callbacks.checkpoint.mode = "max"  # an early epoch, so that best and last differ
     train(cfg, tmp_path / "run")
     run = Run.load(tmp_path / "run")
     for name in ("last", "best"):
@@ -248,9 +247,10 @@ def test_swa_has_the_weights_of_an_epoch_that_ended_early(averaged, tmp_path: Pa
         assert torch.equal(last["state_dict"][name], last["current_model_state"][name]), name
 
 
-def test_before_swa_starts_the_weights_are_their_own(averaged, tmp_path: Path) -> None:
+def test_before_swa_starts_the_weights_are_their_own(
+    worse_is_best, averaged, tmp_path: Path
+) -> None:
     cfg = averaged("swa", "callbacks.swa.start=3", "trainer.max_epochs=4", "monitor=train/loss")
-    cfg.callbacks.checkpoint.mode = "max"
     train(cfg, tmp_path / "run")
     best = checkpoint(tmp_path / "run", "best")
     assert best["epoch"] < 3

@@ -1,8 +1,7 @@
-"""Keep the best and the last state of a run, whatever moment it ends at."""
+"""Decide what is best; keep the best and the last state of a run, whatever moment it ends at."""
 
 import io
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,10 @@ from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
+from lightning.pytorch.trainer.states import TrainerFn
+
+from resnet_lab.callbacks.record import EpochCallback, Record
+from resnet_lab.schedulers import step_plateaus
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -40,53 +42,99 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoint(ModelCheckpoint):
-    """Write `checkpoints/best.ckpt` and, after every epoch, `checkpoints/last.ckpt` of the run.
+    """Decide which weights are the best, and write `best.ckpt` and `last.ckpt` below `checkpoints`.
 
-    Lightning's ModelCheckpoint, with two differences: the directory may move, where upstream
-    forgets the best score of a run whose directory was renamed; and the last epoch is always there
-    to go on from, where upstream's `save_last` renews it only with the best.
+    best.ckpt is written once `monitor` was measured and before the next step, also within an epoch,
+    so it holds the weights that the value is of; last.ckpt after every epoch, whose metrics every
+    `EpochCallback` has seen by then. To Lightning it is a ModelCheckpoint, for loggers that upload
+    checkpoints.
 
     Args:
         monitor: metric that decides what is best.
         mode: "min" or "max".
         keep: what stays when the run is done. "best": best.ckpt, and last.ckpt where that is what
             was tested; "all": every epoch's too, as `epoch=N.ckpt`; "none": nothing.
+        write: write checkpoints; False only decides what is best.
     """
 
-    def __init__(self, monitor: str, mode: str, keep: str = "best") -> None:
+    def __init__(self, monitor: str, mode: str, keep: str = "best", write: bool = True) -> None:
         if keep not in ("none", "best", "all"):
             raise ValueError(f"callbacks.checkpoint.keep={keep}: use none, best or all")
-        super().__init__(
-            monitor=monitor,
-            mode=mode,
-            filename="best",
-            save_top_k=1,
-            save_last=False,
-            save_on_train_epoch_end=True,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
+        super().__init__(monitor=monitor, mode=mode, filename="best", save_top_k=1, save_last=False)
         self.keep = keep
+        self.write = write
+        self.record = Record(monitor, mode)
+        self._improved = False  # and the best weights are still to be saved
+
+    @property
+    def state_key(self) -> str:
+        """The name of its state in a checkpoint."""
+        return type(self).__qualname__
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Place the checkpoints in the run directory."""
         self.dirpath = str(Path(trainer.default_root_dir).resolve() / "checkpoints")
-        with warnings.catch_warnings():  # a resumed run has checkpoints already: that is the point
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
-            super().setup(trainer, pl_module, stage)
 
     on_train_batch_end = Callback.on_train_batch_end  # upstream's looks whether to save: never
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the next epoch at its start, where the last one was saved whole.
+
+        With `max_steps`, Lightning takes every resumed epoch for one that was interrupted: it calls
+        no `on_train_epoch_start`, and runs the end of the epoch that was saved a second time.
+        """
+        loop = trainer.fit_loop
+        progress: Any = loop.epoch_progress
+        if loop.restarting and progress.current.processed == progress.current.ready:
+            for counts in (progress.current, progress.total):
+                counts.completed = counts.processed
+            loop.reset_restart_stage()
+            loop.epoch_loop.reset_restart_stage()
+            loop.epoch_loop.restarting = False
+            loop._restarting = False  # the public setter makes it True whenever there is max_steps
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the weights within an epoch if these values make them the best."""
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._note("val", trainer)
+            if self._improved and not trainer.is_last_batch:  # then the epoch is saved whole
+                self._save_best(trainer)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the best epoch, if this is it, and the last one."""
-        super().on_train_epoch_end(trainer, pl_module)
-        assert self.dirpath is not None
-        last = Path(self.dirpath) / "last.ckpt"
-        trainer.save_checkpoint(last)
+        """Have the epoch looked at, and save it."""
+        self._note("train", trainer)
+        step_plateaus(trainer, self.record)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, EpochCallback):
+                callback.on_epoch_measured(trainer, pl_module, self.record)
+        if self._improved:
+            self._save_best(trainer)
+        if not self.write:
+            return
+        last = self._path("last")
+        self.last_model_path = str(last)
+        self._save_checkpoint(trainer, self.last_model_path)
         if self.keep == "all" and trainer.is_global_zero:
-            every = last.with_name(f"epoch={trainer.current_epoch}.ckpt")
+            every = self._path(f"epoch={trainer.current_epoch + 1}")
             every.unlink(missing_ok=True)
             every.hardlink_to(last)  # shares the disk until the next epoch replaces last.ckpt
+
+    def _note(self, split: str, trainer: Trainer) -> None:
+        improved = self.record.note(split, trainer)
+        self._improved |= trainer.strategy.reduce_boolean_decision(improved)
+
+    def _save_best(self, trainer: Trainer) -> None:
+        self._improved = False
+        if self.write:
+            assert self.record.best is not None
+            self.best_model_path = str(self._path("best"))
+            self.best_model_score = self.current_score = torch.tensor(self.record.best["value"])
+            self.best_k_models = {self.best_model_path: self.best_model_score}
+            self._save_checkpoint(trainer, self.best_model_path)
+
+    def _path(self, name: str) -> Path:
+        assert self.dirpath is not None
+        return Path(self.dirpath) / f"{name}.ckpt"
 
     def settle(self, tested: str | None) -> None:
         """Delete what nobody needs once the run is done.
@@ -94,28 +142,33 @@ class Checkpoint(ModelCheckpoint):
         Args:
             tested: the checkpoint that was tested, "last" or "best"; None: there was no test.
         """
-        assert self.dirpath is not None
+        if not self.write:
+            return
         if self.keep == "none":
-            shutil.rmtree(self.dirpath)
+            shutil.rmtree(self._path("last").parent)
         elif self.keep == "best" and tested == "best":
-            (Path(self.dirpath) / "last.ckpt").unlink(missing_ok=True)
+            self._path("last").unlink(missing_ok=True)
 
-    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
-        """Take the later of two equal epochs: its learning rate was lower."""
-        tie = self.best_model_score is not None and current == self.best_model_score
-        return bool(tie) or super().check_monitor_top_k(trainer, current)
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep whether a callback has ended the training."""
+        checkpoint["stopped"] = trainer.should_stop
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """End a training that had ended, and only its test was missing."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            trainer.should_stop = checkpoint.get("stopped", False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was measured: nothing in it says where the run lies."""
+        return self.record.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore scores, with every path brought to where the run directory lies now."""
-        assert self.dirpath is not None
-
-        def here(path: str) -> str:
-            return str(Path(self.dirpath or "") / Path(path).name) if path else path
-
-        state = dict(state_dict, dirpath=self.dirpath)
-        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
-            state[key] = here(state.get(key, ""))
-        state["best_k_models"] = {
-            here(path): score for path, score in state.get("best_k_models", {}).items()
-        }
-        super().load_state_dict(state)
+        """Restore what was measured."""
+        self.record.load_state_dict(state_dict)
+        if self.record.best is not None:
+            self.best_model_path = str(self._path("best"))
+            self.best_model_score = torch.tensor(self.record.best["value"])

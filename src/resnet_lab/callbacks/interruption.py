@@ -48,6 +48,8 @@ class Interruption(Callback):
         step, rest = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
         if rest or trainer.is_last_batch:  # the epoch is about to be saved
             return
+        if _validates(trainer, batch_idx):  # a resumed run would leave that validation out
+            return
         if (trainer.world_size == 1 or step % AGREE == 0) and self._asked_any(trainer):
             trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
             raise KeyboardInterrupt
@@ -65,3 +67,14 @@ class Interruption(Callback):
     def _asked_any(self, trainer: Trainer) -> bool:
         """Whether this process, or another one of the run, was asked."""
         return trainer.strategy.reduce_boolean_decision(self._asked, all=False)
+
+
+def _validates(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a validation within the epoch follows this batch."""
+    if not trainer.enable_validation or trainer.val_check_batch is None:
+        return False
+    every = trainer.check_val_every_n_epoch
+    if every is None:
+        return (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
+    validated = (trainer.current_epoch + 1) % every == 0
+    return validated and (batch_idx + 1) % trainer.val_check_batch == 0

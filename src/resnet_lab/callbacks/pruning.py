@@ -1,18 +1,19 @@
 """Report a trial of a search while it trains, and end it where it is hopeless."""
 
+from typing import Any
+
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 
 from resnet_lab.active_run import ActiveRun
+from resnet_lab.callbacks.record import EpochCallback, Record
 from resnet_lab.study import handed_over
 
 
-class Pruning(Checkpoint):
+class Pruning(EpochCallback):
     """Report `monitor` to the study after every epoch; stop after an epoch that the pruner names.
 
-    It is a `Checkpoint` to Lightning, which calls those after the task has logged the epoch, and
-    stands before the one that saves: no epoch goes unreported, whenever the run is killed. The last
-    epoch is saved like any other.
+    That is before the epoch is saved: none goes unreported, whenever the run is killed. An epoch
+    without a value is not reported. The last epoch is saved like any other.
 
     Args:
         run: with a `trial.json`.
@@ -29,13 +30,22 @@ class Pruning(Checkpoint):
             self.told.update(self.trial.study.trials[self.trial.number].intermediate_values)
         self.pruned = False
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
         """Report the epoch, and ask."""
-        epoch, value = trainer.current_epoch + 1, trainer.callback_metrics.get(self.monitor)
+        epoch = trainer.current_epoch + 1
+        value = record.of_epoch(self.monitor, epoch)
         hopeless = False
         if self.trial is not None and value is not None:
             if epoch not in self.told:
-                self.trial.report(float(value), epoch)
+                self.trial.report(value, epoch)
             hopeless = epoch != trainer.max_epochs and self.trial.should_prune()
         self.pruned = trainer.strategy.broadcast(hopeless)  # all processes of the run stop together
         trainer.should_stop = trainer.should_stop or self.pruned
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return whether the run was ended, for a run that is killed before it records that."""
+        return {"pruned": self.pruned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore it."""
+        self.pruned = state_dict["pruned"]

@@ -7,26 +7,21 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 
 from resnet_lab.active_run import ActiveRun
-from resnet_lab.config import mode_of
+from resnet_lab.callbacks.record import EpochCallback, Record
 from resnet_lab.data import ImageDataModule
 
 
-class Status(Checkpoint):
+class Status(EpochCallback):
     """Record each epoch's metrics, the best of them, the speed and the time spent.
-
-    It is a `Checkpoint` to Lightning, which calls those after the task has logged the epoch.
 
     Args:
         run: whose status is kept.
-        monitor: metric that decides what is best.
     """
 
-    def __init__(self, run: ActiveRun, monitor: str) -> None:
+    def __init__(self, run: ActiveRun) -> None:
         self.run = run
-        self.monitor = monitor
         self._rates: list[float] = []  # images/s of each epoch, validation not counted
         self._spent = float(run.status.get("seconds", 0.0))  # by earlier tries of this run
         self._began = self._epoch_began = self._validation_began = 0.0
@@ -71,43 +66,26 @@ class Status(Checkpoint):
         _wait(pl_module.device)
         self._validating += time.perf_counter() - self._validation_began
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
         """Record the epoch and flush the loggers."""
-        _wait(pl_module.device)
+        _wait(task.device)
         now = time.perf_counter()
-        batches = trainer.num_training_batches - self._first
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed - self._first
         images = batches * trainer.datamodule.batch_size  # type: ignore[attr-defined]
         self._rates.append(images / (now - self._epoch_began - self._validating))
-        metrics = {
-            name: float(value)
-            for name, value in trainer.callback_metrics.items()
-            if not name.endswith("_step")
-        }
         fields: dict[str, Any] = {
             "epochs": trainer.current_epoch + 1,
             "steps": trainer.global_step,
             "seconds": round(self._spent + now - self._began, 3),
             "images_per_second": round(statistics.median(self._rates), 1),
-            "metrics": metrics,
+            "metrics": record.of_step(trainer.global_step),
         }
-        value = metrics.get(self.monitor)
-        if value is not None and self._improves(value):
-            fields["best"] = {
-                "monitor": self.monitor,
-                "value": value,
-                "epoch": trainer.current_epoch,
-                "metrics": metrics,
-            }
+        self.run.status.pop("best", None)  # of an epoch that a killed process did not save
+        if record.best is not None:
+            fields["best"] = {"monitor": record.monitor, "mode": record.mode, **record.best}
         self.run.update(**fields)
         for logger in trainer.loggers:
             logger.save()
-
-    def _improves(self, value: float) -> bool:
-        if "best" not in self.run.status:
-            return True
-        best: float = self.run.status["best"]["value"]
-        # Of equal epochs the later one, as Checkpoint chooses.
-        return value <= best if mode_of(self.monitor) == "min" else value >= best
 
 
 def _wait(device: torch.device) -> None:

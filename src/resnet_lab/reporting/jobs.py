@@ -45,7 +45,7 @@ class Job:
 
     @property
     def epoch(self) -> int | None:
-        """The epoch of that, counted from 0."""
+        """The epoch of that, counted from 1."""
         epoch = _part(self.status, "best").get("epoch")
         return epoch if isinstance(epoch, int) else None
 
