@@ -132,14 +132,58 @@ def test_bad_input_gets_one_line(name: str, command) -> None:
     assert err.startswith("error: ")
     assert err.count("\n") == 1, err
     assert "Traceback" not in err
+    assert not Path("x").exists()
+    assert runs() == []
 
 
 def test_the_traceback_of_a_failure_is_in_the_log(command) -> None:
-    assert command(*TINY, "data.batch_size=9999")[0] == 1
+    assert command(*TINY, "optimizer.lr=1e30", "scheduler=none")[0] == 1
     (run,) = runs()
     assert "Traceback" in (run / "train.log").read_text()
     assert Run.load(run).status["state"] == "failed"
-    assert "data.batch_size=9999" in Run.load(run).status["error"]
+    assert "lower optimizer.lr" in Run.load(run).status["error"]
+
+
+def test_a_refused_command_leaves_a_directory_as_it_was(command) -> None:
+    Path("empty").mkdir()
+    for wrong in ("data.batch_size=9999", "monitor=val/f1", "scheduler.warmup=2.5", "seed=abc"):
+        for directory in ("empty", "new"):
+            code, _, err = command(*TINY, wrong, f"run_dir={directory}")
+            assert (code, err.count("\n")) == (1, 1)
+            assert not Path("new").exists()
+            assert list(Path("empty").iterdir()) == []
+
+
+def test_a_preflight_leaves_a_directory_as_it_was(command) -> None:
+    Path("empty").mkdir()
+    Path("mine").mkdir()
+    Path("mine/config.yaml").write_text("model: {}")
+    for directory in ("empty", "new", "mine"):
+        code, out, err = command(*TINY, f"run_dir={directory}", "preflight=true")
+        assert (code, err) == (0, "")
+        assert "this run can start" in out
+    assert command(*TINY, "preflight=true")[0] == 0
+    assert list(Path("empty").iterdir()) == []
+    assert [path.name for path in Path("mine").iterdir()] == ["config.yaml"]
+    assert not Path("new").exists()
+    assert runs() == []
+
+
+def test_a_refusal_leaves_an_earlier_run_as_it_was(tiny, monkeypatch) -> None:
+    with ActiveRun.open("mine", tiny(), ["seed=0"]) as run:
+        run.begin()
+        run.update(state="interrupted")
+    before = {p.name: p.read_bytes() for p in Path("mine").iterdir() if p.name != "train.log"}
+
+    def none(*_: object) -> None:
+        raise ValueError("no such device")
+
+    monkeypatch.setattr("resnet_lab.device.check_accelerator", none)
+    with pytest.raises(ValueError, match="no such device"):
+        train.train(tiny("log_dir=other"), "mine", ["log_dir=other"])
+    assert before == {
+        p.name: p.read_bytes() for p in Path("mine").iterdir() if p.name != "train.log"
+    }
 
 
 def test_a_full_disk_is_named(command, monkeypatch) -> None:

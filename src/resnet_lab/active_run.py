@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.config import flat, one_line
+from resnet_lab.config import one_line, override_key
 from resnet_lab.distributed import await_first, leads
 from resnet_lab.expected import verdict
+from resnet_lab.found import Found
 from resnet_lab.provenance import commit, now, versions
-from resnet_lab.run import TRIAL, Run, write
+from resnet_lab.resuming import agree
+from resnet_lab.run import TRIAL, Run, leftovers, write
 from resnet_lab.sweep import note
 
 if TYPE_CHECKING:
     from resnet_lab.metrics import ClassificationSums
 
-# Where things lie, and what is asked of a launch, may differ when a run is gone on with.
-MAY_DIFFER = ("data_dir", "log_dir", "run_dir", "sweep_dir", "preflight")
+# Entries of the status that come from training, and are rewound with it.
+OF_TRAINING = ("epochs", "steps", "seconds", "images_per_second", "metrics", "best")
 
 
 class ActiveRun(Run):
@@ -34,14 +36,16 @@ class ActiveRun(Run):
 
     As a context manager around the training it records how that ended: `finish` makes it `done`, an
     exception `failed` with its traceback in `train.log`, Ctrl-C or a termination `interrupted`. A
-    run that is already done is left as it is. The further processes of a distributed run write
-    nothing.
+    run that is already done is left as it is. What a person got wrong and is told of before
+    training begins leaves the directory as it was: a new one is deleted. (A job of a sweep records
+    that, too.) The further processes of a distributed run write nothing.
     """
 
     def __init__(self, directory: Path, config: DictConfig, status: dict[str, Any]) -> None:
         super().__init__(directory, config, status)
         self._lock: FileLock | None = None
         self._log_file: logging.FileHandler | None = None
+        self._found: Found | None = None  # until training begins
 
     @classmethod
     def open(
@@ -61,7 +65,10 @@ class ActiveRun(Run):
         path = Path(directory).resolve()
         if not leads():
             await_first(path / "config.yaml")
-            return cls._of(Run.load(path))
+            run = cls._of(Run.load(path))
+            run._go_on(config, overrides)
+            return run
+        found = Found(path)
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock")
         try:
@@ -71,24 +78,43 @@ class ActiveRun(Run):
                 f"{directory} is in use: another process trains there; wait, or leave run_dir out"
             ) from None
         try:
+            unfinished = leftovers(path)
             if (path / "config.yaml").exists():
                 run = cls._of(Run.load(path))
-                _check_same(config, run.config, path)
+                run._go_on(config, overrides)
             else:
-                others = {entry.name for entry in path.iterdir()} - {".lock", "train.log", TRIAL}
+                ours = {".lock", "train.log", TRIAL, *(part.name for part in unfinished)}
+                others = {entry.name for entry in path.iterdir()} - ours
                 if others:
                     raise ValueError(
                         f"{directory} is no run directory, and not empty ({min(others)} is there): "
                         "name another run_dir"
                     )
-                run = cls(path, resolved(config), {})
-                write(path / "config.yaml", OmegaConf.to_yaml(run.config))
+                run = cls(path, resolved(config), {"overrides": list(overrides)})
+                write(path / "config.yaml", OmegaConf.to_yaml(run.config), sync=True)
         except BaseException:
+            found.restore()
             lock.release()
             raise
-        run._lock = lock
-        run.status["overrides"] = list(overrides) or run.status.get("overrides", [])
+        for part in unfinished:
+            part.unlink(missing_ok=True)
+        run._lock, run._found = lock, found
         return run
+
+    def _go_on(self, config: DictConfig, overrides: Sequence[str]) -> None:
+        """Take what a configuration may say anew; see `agree`."""
+        config = config.copy()
+        if OmegaConf.is_interpolation(config.trainer, "precision"):
+            config.trainer.precision = self.config.trainer.precision  # measured once per run
+        if config.seed is None:
+            config.seed = self.config.seed  # drawn once per run
+        if agree(resolved(config), self):
+            self.status.pop("test", None)
+            self.status.pop("expected", None)
+            self.status["state"] = "interrupted"
+        keys = {override_key(item) for item in overrides}
+        kept = [item for item in self.status.get("overrides", ()) if override_key(item) not in keys]
+        self.status["overrides"] = [*kept, *overrides]
 
     @classmethod
     def prepare(
@@ -137,7 +163,14 @@ class ActiveRun(Run):
             logging.getLogger().addHandler(self._log_file)
             self.status.pop("error", None)
             self.update(state="running", started=now(), versions=versions(), commit=commit())
+            text = OmegaConf.to_yaml(self.config)
+            if text != (self.directory / "config.yaml").read_text():
+                write(self.directory / "config.yaml", text, sync=True)
         return self
+
+    def begin(self) -> None:
+        """Say that training begins: from now on, an error is one of the run."""
+        self._found = None
 
     def __exit__(
         self,
@@ -148,7 +181,12 @@ class ActiveRun(Run):
         if not self.leads:
             return
         try:
-            if error is not None and not self.done:
+            refused = isinstance(error, ValueError | OSError) and self._found is not None
+            if refused and not (self.directory.parent / "sweep.json").exists():
+                self._close_log()
+                assert self._found is not None
+                self._found.restore()
+            elif error is not None and not self.done:
                 failed = isinstance(error, Exception)
                 if self._log_file is not None:  # the console gets one line, the log everything
                     text = "".join(traceback.format_exception(kind, error, trace))
@@ -161,7 +199,8 @@ class ActiveRun(Run):
                 )
                 if not failed:
                     command = f"python -m resnet_lab.train --resume {shlex.quote(str(self.shown))}"
-                    print(f"interrupted; to go on: {command}", file=sys.stderr)
+                    with contextlib.suppress(OSError):  # the terminal may be gone
+                        print(f"interrupted; to go on: {command}", file=sys.stderr)
         except OSError as problem:  # a full disk must not hide the error that it caused
             if not isinstance(error, OSError):
                 print(f"could not record the end of the run: {problem}", file=sys.stderr)
@@ -170,22 +209,36 @@ class ActiveRun(Run):
 
     def close(self) -> None:
         """Let go of the directory."""
+        self._close_log()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _close_log(self) -> None:
         if self._log_file is not None:
             logging.getLogger().removeHandler(self._log_file)
             with contextlib.suppress(OSError):  # what a full disk did not take was reported
                 self._log_file.close()
             self._log_file = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
     def update(self, **fields: Any) -> None:
         """Change entries of `status.json`, and the sweep's record when the state changes."""
         self.status.update(fields, updated=now())
         if self.leads:
-            write(self.directory / "status.json", json.dumps(_plain(self.status), indent=2) + "\n")
+            text = json.dumps(_plain(self.status), indent=2) + "\n"
+            write(self.directory / "status.json", text, sync="state" in fields)
             if "state" in fields:
                 note(self)
+
+    def of_training(self) -> dict[str, Any]:
+        """Return the entries of the status that come from training."""
+        return {name: self.status[name] for name in OF_TRAINING if name in self.status}
+
+    def rewind(self, recorded: Mapping[str, Any]) -> None:
+        """Set those entries to what they were at the checkpoint that training goes on from."""
+        for name in OF_TRAINING:
+            self.status.pop(name, None)
+        self.status.update(recorded)
 
     def finish(self, sums: "ClassificationSums | None") -> None:
         """Record that the run is done, with its test metrics where it was tested."""
@@ -223,26 +276,6 @@ def resolved(config: DictConfig) -> DictConfig:
     for key in ("run_dir", "sweep_dir", "preflight"):
         resolved.pop(key, None)
     return resolved
-
-
-def _check_same(config: DictConfig, earlier: DictConfig, path: Path) -> None:
-    if OmegaConf.is_interpolation(config.trainer, "precision"):
-        config.trainer.precision = earlier.trainer.precision  # measured once per run
-    if config.seed is None:
-        config.seed = earlier.seed  # drawn once per run
-    now, then = flat(config), flat(earlier)
-    keys = sorted(now.keys() | then.keys())
-    differ = [
-        f"{key}={now.get(key)} (was {then.get(key)})"
-        for key in keys
-        if key not in MAY_DIFFER and now.get(key) != then.get(key)
-    ]
-    if differ:
-        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        raise ValueError(
-            f"{path} holds a run of another configuration: {', '.join(differ[:3])}{more}; "
-            "leave run_dir out to start a new run"
-        )
 
 
 def _plain(value: Any) -> Any:

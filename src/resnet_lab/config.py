@@ -22,10 +22,14 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from resnet_lab.distributed import launched_together
 
-# Overrides of these say where things go and how they are shown; results do not depend on them.
+# These say where things go and how they are shown; results do not depend on them. Jobs that differ
+# in nothing else are one job, and a run that goes on may have other values of them than it had.
 NOT_OF_THE_RESULT = (
-    "callbacks.progress", "callbacks.summary", "callbacks.tensorboard", "logger", "name",
-    "optimizer.fused", "trainer.profiler", "data_dir", "log_dir", "run_dir", "sweep_dir",
+    "callbacks.progress", "callbacks.summary", "callbacks.tensorboard", "callbacks.lr",
+    "callbacks.checkpoint.keep", "logger", "name", "optimizer.fused", "trainer.profiler",
+    "trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary",
+    "trainer.log_every_n_steps", "trainer.threads", "data.workers", "data.source.cache",
+    "data.source.download", "data.source.mirrors", "data_dir", "log_dir", "run_dir", "sweep_dir",
     "preflight", "hydra",
 )  # fmt: skip
 
@@ -34,6 +38,8 @@ WAYS_OUT = {
     errno.EROFS: "; name another log_dir",
     errno.EACCES: "; name a place that you may write to, as log_dir or data_dir",
 }
+
+_made: set[Path] = set()  # directories that this process has made for a run or a sweep
 
 CONF = Path(__file__).resolve().parents[2] / "conf"  # absolute: works from any working directory
 
@@ -95,6 +101,8 @@ def new_dir(given: str | None, parent: str, name: str) -> str:
     finds the name taken and gets `name-2`.
     """
     if given is not None:
+        if not Path(given).exists():  # Hydra is about to make it
+            _made.add(Path(given).resolve())
         return str(given)
     if launched_together():
         raise ValueError("torchrun and srun start several processes of one run: say run_dir=...")
@@ -105,8 +113,14 @@ def new_dir(given: str | None, parent: str, name: str) -> str:
             path.mkdir()
         except FileExistsError:
             continue
+        _made.add(path.resolve())
         return str(path)
     raise ValueError(f"{parent} holds 10,000 directories called {name}: clear it")
+
+
+def made_here(directory: Path) -> bool:
+    """Whether this process made a directory for its run, rather than found it there."""
+    return directory.resolve() in _made
 
 
 def job_dir(overrides: Sequence[str]) -> str:

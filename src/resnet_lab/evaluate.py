@@ -44,7 +44,7 @@ def evaluate(
     collect()
     quiet_lightning()
     if data_dir is not None:
-        run.config.data_dir = data_dir
+        run.move_data(data_dir)
     checkpoint = checkpoint or run.config.test or "last"
     task, facts = run.load_task(checkpoint)
     data = run.build_data(facts)

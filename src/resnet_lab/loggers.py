@@ -1,21 +1,22 @@
-"""The loggers of a run: Lightning's own, writing straight into the run directory, resumable.
+"""The loggers of a run: they write straight into the run directory, and can be rewound.
 
-Lightning's CSV logger deletes an earlier `metrics.csv`, and both write a `hparams.yaml`; a run that
-goes on after an interruption must keep its curve, and `config.yaml` already tells the rest.
+A run that goes on after an interruption goes on from a checkpoint. What it had logged after that
+checkpoint is about to be logged again, so it is taken out first: the record holds each step once.
 """
 
-import csv
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch.loggers as lightning_loggers
-from lightning.fabric.loggers.csv_logs import _ExperimentWriter
-from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from torch.utils.tensorboard import SummaryWriter
+
+from resnet_lab.records import CSVFile, rewind_events
 
 FLUSH_SECONDS = 5  # after which a running TensorBoard shows what a long epoch has logged
+FLUSH_ROWS = 100  # of metrics.csv
 
 
 class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
@@ -40,59 +41,58 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Hide what an interrupted run logged from `step` on; it is about to be logged again."""
-        self.experiment.close()
-        # TensorBoard reads a run's files in the order of their names, which begin with the second.
-        names = [path.name for path in Path(self.log_dir).glob("events.out.tfevents.*")]
-        while any(int(name.split(".")[3]) >= int(time.time()) for name in names):
-            time.sleep(0.05)
-        self._experiment = SummaryWriter(
-            log_dir=self.log_dir, purge_step=step, flush_secs=FLUSH_SECONDS
-        )
+        """Take out what was logged from `step` on; call it before anything else is logged."""
+        rewind_events(Path(self.log_dir), step, before=int(time.time()))
 
 
-class CSVLogger(lightning_loggers.CSVLogger):
-    """Write `metrics.csv` to `save_dir` itself, after what is there."""
+class CSVLogger(Logger):
+    """Write `metrics.csv` to `save_dir`, after what is there.
+
+    Lightning's own deletes an earlier file, and a kill while it adds a column loses all rows.
+    """
 
     def __init__(self, save_dir: str | Path) -> None:
-        super().__init__(save_dir, name="", version="")
-        self._writer: _CSVWriter | None = None
+        super().__init__()
+        self._save_dir = str(save_dir)
+        self._file = CSVFile(Path(save_dir) / "metrics.csv")
 
     @property
-    @rank_zero_experiment
-    def experiment(self) -> "_CSVWriter":
-        """The writer."""
-        if self._writer is None:
-            self._writer = self._experiment = _CSVWriter(self.log_dir)
-        return self._writer
+    def name(self) -> str:
+        """Nothing: the run directory has a name."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Nothing: the run directory has one curve."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run directory."""
+        return self._save_dir
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Write nothing: `config.yaml` holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row; it is written together with others."""
+        self._file.add({**metrics, "step": step or 0})
+        if self._file.waiting >= FLUSH_ROWS:
+            self.save()
 
     @rank_zero_only
     def save(self) -> None:
         """Write what was logged since the last call."""
-        self.experiment.save()
+        self._file.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what was logged since the last call."""
+        self.save()
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Drop what an interrupted run logged from `step` on; it is about to be logged again."""
-        self.experiment.rewind(step)
-
-
-class _CSVWriter(_ExperimentWriter):
-    def _check_log_dir_exists(self) -> None:
-        path = Path(self.metrics_file_path)
-        if path.is_file():
-            with path.open(newline="") as file:
-                self.metrics_keys = list(csv.DictReader(file).fieldnames or ())
-
-    def rewind(self, step: int) -> None:
-        path = Path(self.metrics_file_path)
-        if not path.is_file():
-            return
-        with path.open(newline="") as file:
-            kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
-        part = path.with_suffix(".part")
-        with part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=self.metrics_keys)
-            writer.writeheader()
-            writer.writerows(kept)
-        part.replace(path)
+        """Take out what was logged from `step` on."""
+        self._file.rewind(step)

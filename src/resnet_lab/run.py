@@ -10,8 +10,11 @@
 The directory may be moved and renamed: nothing in it says where it lies.
 """
 
+import contextlib
 import json
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +92,26 @@ class Run:
         data: ImageDataModule = build(self.config, "data", without=("root",), seed=self.config.seed)
         return data
 
+    def move_data(self, data_dir: str | Path) -> None:
+        """Look for the data in another directory than the run was trained with.
+
+        Args:
+            data_dir: where what lay in the recorded `data_dir` lies now; of a data set with a
+                directory of its own (`data.root`), where that one lies now.
+
+        Raises:
+            ValueError: there is no such directory, or the data is no files.
+        """
+        if not Path(data_dir).is_dir():
+            raise ValueError(f"data_dir={data_dir}: no such directory")
+        if not reroot(self.config, str(data_dir)):
+            own = self.config.data.get("root")
+            if own is None:
+                raise ValueError(
+                    f"data_dir={data_dir}: the data of {self.shown} is no files; leave it out"
+                )
+            reroot(self.config, str(data_dir), str(own))
+
     def build_task(self) -> "ImageClassifier":
         """Build the network of the configuration, untrained, in its task."""
         from resnet_lab.task import ImageClassifier
@@ -150,11 +173,68 @@ class Run:
         return path
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a file: readers see the old text or the new one, never half."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    part.replace(path)
+def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
+    """Bring every path of the data that lies below one directory to below another.
+
+    Args:
+        config: of a run, resolved; changed in place.
+        now: where the directory lies now.
+        before: where it lay; None: the recorded `data_dir`, which becomes `now`.
+
+    Returns:
+        Whether there was such a path.
+    """
+    old = str(config.data_dir) if before is None else before
+    found = False
+
+    def moved(value: Any) -> Any:
+        nonlocal found
+        if isinstance(value, dict):  # `name` is a word, even if a directory is called so
+            return {key: entry if key == "name" else moved(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [moved(entry) for entry in value]
+        if isinstance(value, str) and f"{value}/".startswith(f"{old.rstrip('/')}/"):
+            found = True
+            return now + value[len(old.rstrip("/")) :]
+        return value
+
+    config.data = moved(OmegaConf.to_container(config.data, resolve=True))
+    if before is None:
+        config.data_dir = now
+    return found
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """Replace a file: the caller writes the path it is given, and readers never see half of it.
+
+    Args:
+        path: of the file.
+        sync: wait until the content is on the disk, so that a power cut cannot lose both the old
+            file and the new one. It takes some milliseconds.
+    """
+    name = path.name.replace("tfevents", "events")  # TensorBoard reads whatever is called so
+    part = path.with_name(f".{name}.{os.getpid()}.part")
+    try:
+        yield part
+        if sync:
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def leftovers(directory: Path) -> list[Path]:
+    """Return the files that processes of ours were killed over while they wrote them."""
+    found = [*directory.glob(".*.part"), *directory.glob("checkpoints/.*.part")]
+    return [path for path in found if re.fullmatch(r"\..+\.(ckpt|\d+)\.part", path.name)]
+
+
+def write(path: Path, text: str, *, sync: bool = False) -> None:
+    """Replace a text file; see `replacing`."""
+    with replacing(path, sync=sync) as part:
+        part.write_text(text)
 
 
 def shown(path: Path) -> Path:

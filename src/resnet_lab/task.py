@@ -227,7 +227,7 @@ class ImageClassifier(LightningModule):
                 values = {"train/loss_step": loss}
                 if mixed is None:
                     values["train/acc_step"] = (logits.argmax(1) == labels).float().mean()
-                self._log_step(values)
+                self._write(values, self.global_step)
         return loss
 
     def _logs(self, batch_idx: int) -> bool:
@@ -238,17 +238,17 @@ class ImageClassifier(LightningModule):
             return False
         return not (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.is_last_batch
 
-    def _log_step(self, values: Mapping[str, Tensor]) -> None:
-        """Hand values of this step to the loggers.
+    def _write(self, values: Mapping[str, Tensor], step: int) -> None:
+        """Hand values to the loggers, now.
 
-        What `self.log` is given, Lightning reads again at every later step of the epoch, for which
-        it waits until the GPU has nothing left to do; and writes down when it is its turn, with the
-        number of that step.
+        What `self.log` is given, Lightning hands on when it is its turn. Of a step: with the number
+        of a later one, and after it has waited at each step until the GPU has nothing left to do.
+        Of an epoch: after the checkpoint, so that a kill between the two would lose the values.
         """
-        if self.trainer.is_global_zero:
+        if self.trainer.is_global_zero and not self.trainer.sanity_checking:
             numbers = {name: float(value) for name, value in values.items()}
             for logger in self.loggers:
-                logger.log_metrics({**numbers, "epoch": self.current_epoch}, self.global_step)
+                logger.log_metrics({**numbers, "epoch": self.current_epoch}, step)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
@@ -294,7 +294,9 @@ class ImageClassifier(LightningModule):
             )
         for name, value in values.items():
             # compute() has added the devices up; sync_dist tells Lightning that they agree.
-            self.log(name, value, prog_bar=name == "val/acc", sync_dist=True)
+            self.log(name, value, prog_bar=name == "val/acc", sync_dist=True, logger=False)
+        # Steps count from 0: the last one's row is of the weights that it left.
+        self._write(values, self.global_step - (split != "test"))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizer and scheduler, with the length of the run filled in."""

@@ -21,9 +21,10 @@ from omegaconf import DictConfig
 
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.checks import check_callback, check_measured
-from resnet_lab.config import CONF, build, monitor_mode, register_resolvers
+from resnet_lab.config import CONF, build, made_here, monitor_mode, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.pool import PARENT, outlive_not
+from resnet_lab.resuming import find_start, follow_data
 from resnet_lab.run import TRIAL, Run
 from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
 from resnet_lab.summary import show_summary
@@ -94,8 +95,10 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     data.setup("fit")
     task = run.build_task()
     check_measured(cfg, task, data)
-    last = run.checkpoint("last") if run.has_checkpoint("last") else None
-    if last is None and cfg.model.get("weights"):
+    start = find_start(run)
+    if start.checkpoint is None:
+        run.rewind({})
+    if start.checkpoint is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
     loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
     pruning = None
@@ -114,12 +117,17 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
     )
+    if run.leads:  # what was logged after the checkpoint is about to be logged again
+        for logger in trainer.loggers:
+            if hasattr(logger, "rewind"):
+                logger.rewind(start.step)
     leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     # Lightning does so after it has loaded a checkpoint, which would round weights of float64.
     trainer.precision_plugin.convert_module(task)
     collect()
     with further_processes(run.directory):
-        trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
+        trainer.fit(task, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
+        run.begin()
         if pruning is not None and pruning.pruned:
             run.update(state="pruned")
             return
@@ -138,15 +146,16 @@ def job(cfg: DictConfig) -> float | None:
     context = HydraConfig.get()
     sweeping = context.mode == RunMode.MULTIRUN
     with errors_in_one_line(end=not sweeping):  # in a sweep, the others run
+        directory = Path(context.runtime.output_dir)
         key, other = ("run_dir", "sweep_dir") if sweeping else ("sweep_dir", "run_dir")
+        if (cfg[key] is not None or cfg.preflight) and made_here(directory):
+            directory.rmdir()  # nothing is to start there
         if cfg[key] is not None:
             kind = "a sweep" if sweeping else "one run"
             raise ValueError(f"{key}={cfg[key]} is not for {kind}: name its directory by {other}")
-        directory = Path(context.runtime.output_dir)
         if cfg.preflight:
             from resnet_lab.preflight import preflight
 
-            directory.rmdir()  # Hydra made it, and nothing is to start
             preflight(cfg)
             return None
         if sweeping:
@@ -164,6 +173,7 @@ def main() -> None:
             if parent := os.environ.pop(PARENT, None):
                 outlive_not(parent)
             earlier = Run.load(sys.argv[2])
+            follow_data(earlier)
             train(earlier.config, earlier.directory)
         else:
             job()

@@ -1,6 +1,7 @@
 """End a run in good order when it is asked to end."""
 
 import logging
+import os
 import signal
 from pathlib import Path
 from types import FrameType
@@ -14,25 +15,32 @@ AGREE = 10  # steps between two questions of the processes of a run to each othe
 
 
 class Interruption(Callback):
-    """On Ctrl-C, a termination or SLURM's warning finish the step, save it as `last.ckpt`, and end.
+    """Finish the step, save it as `last.ckpt`, and end: when a person or a machine asks for it.
 
-    The run then goes on in the middle of the epoch and ends with the numbers that it would have
-    had. A second Ctrl-C ends at once; what is lost then is the epoch. Several processes of a run
-    end after the same step, whichever of them was asked.
+    That is on Ctrl-C, a termination, the loss of the terminal or SLURM's warning. The run then goes
+    on in the middle of the epoch and ends with the numbers that it would have had. A second Ctrl-C
+    ends at once; what is lost then is the epoch. Several processes of a run end after the same
+    step, whichever of them was asked.
     """
 
     def __init__(self) -> None:
         self._asked = False
+        self._terminals: list[int] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen; the trainer restores all signals when it ends."""
-        for name in ("SIGINT", "SIGTERM", "SIGUSR2"):
-            if hasattr(signal, name):  # Windows has no SIGUSR2
-                signal.signal(getattr(signal, name), self._ask)
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"):
+            number = getattr(signal, name, None)  # Windows lacks some
+            if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+                continue  # nohup: to go on without a terminal is what was asked for
+            signal.signal(number, self._ask)
+        self._terminals = [fd for fd in (1, 2) if os.isatty(fd)]
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        for fd in self._terminals:
+            leave_lost_terminal(fd)
         again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
         log.info("stopping after this step%s", again)
 
@@ -78,3 +86,11 @@ def _validates(trainer: Trainer, batch_idx: int) -> bool:
         return (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
     validated = (trainer.current_epoch + 1) % every == 0
     return validated and (batch_idx + 1) % trainer.val_check_batch == 0
+
+
+def leave_lost_terminal(fd: int) -> None:
+    """Send output that went to a terminal nowhere, if the terminal is gone: writing would fail."""
+    if not os.isatty(fd):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, fd)
+        os.close(nowhere)

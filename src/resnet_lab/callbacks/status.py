@@ -43,14 +43,10 @@ class Status(EpochCallback):
         self._began = time.perf_counter()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """On a resumed run, take back what was logged after the checkpoint."""
+        """Time the epoch, also one that the run goes on within."""
+        self.run.begin()
         self._epoch_began = time.perf_counter()
         self._first = trainer.fit_loop.epoch_loop.batch_progress.current.completed
-        if trainer.global_step > 0:
-            for logger in trainer.loggers:
-                rewind = getattr(logger, "rewind", None)
-                if rewind is not None:
-                    rewind(trainer.global_step)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Time the epoch."""
@@ -86,6 +82,23 @@ class Status(EpochCallback):
         self.run.update(**fields)
         for logger in trainer.loggers:
             logger.save()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Flush the loggers: what was logged until a checkpoint is on the disk before it is."""
+        for logger in trainer.loggers:
+            logger.save()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is recorded so far: a run that goes on from here must not know more."""
+        seconds = round(self._spent + time.perf_counter() - self._began, 3)
+        return {**self.run.of_training(), "seconds": seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what was recorded."""
+        self.run.rewind(state_dict)
+        self._spent = state_dict["seconds"]
 
 
 def _wait(device: torch.device) -> None:

@@ -89,7 +89,7 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
 
     quiet_lightning()
     if data_dir is not None:
-        run.config.data_dir = data_dir
+        run.move_data(data_dir)
     task, facts = run.load_task(checkpoint)
     data = run.build_data(facts)
     data.prepare_data()
