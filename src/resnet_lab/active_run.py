@@ -113,8 +113,7 @@ class ActiveRun(Run):
         try:
             with (run.directory / "train.log").open("a") as log:
                 log.write(f"{printed}\n{error}\n")
-            last = printed.strip().splitlines()[-1:]
-            run.update(state="failed", error=": ".join([error, *last]))
+            run.update(state="failed", error=error)
         finally:
             run.close()
 
@@ -184,7 +183,7 @@ class ActiveRun(Run):
         if self.leads:
             write(self.directory / "status.json", json.dumps(_plain(self.status), indent=2) + "\n")
             if "state" in fields:
-                note(self)
+                note(self.directory, self.status)
 
     def finish(self, sums: "ClassificationSums | None") -> None:
         """Record that the run is done, with its test metrics where it was tested."""

@@ -18,7 +18,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet_lab.active_run import resolved
 from resnet_lab.config import build
@@ -62,6 +62,8 @@ class Preflight:
         quiet_lightning()
         self._elsewhere = elsewhere
         self._data: dict[str, ImageDataModule] = {}
+        self._net: tuple[str, nn.Module] | None = None  # the last one, and what describes it
+        self._seen: set[str] = set()  # parts that are as they must be
         self._checked: dict[str, Estimate] = {}  # by the whole configuration
         self._estimates: dict[str, Estimate] = {}  # by what decides the size
 
@@ -94,22 +96,44 @@ class Preflight:
         for group in ("callbacks", "logger"):
             more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}
             for name in run.config[group] or ():
-                build(run.config, f"{group}.{name}", **more)
-        build(run.config, "trainer", logger=False, enable_checkpointing=False)
+                self._build(run.config, f"{group}.{name}", **more)
+        self._build(run.config, "trainer", logger=False, enable_checkpointing=False)
         data = self._read(run)
+        config, facts = run.config, data.facts()
+        size = _key(config.data, config.model, _without_amounts(config.task))
         with torch.device("meta"):
-            task = run.build_task()
-            task.check(data.facts(), validates=data.size("val") > 0)
+            task = run.build_task(self._network(run))
+            if self._is_new("network", size, config.monitor):
+                task.check(facts, validates=data.size("val") > 0)
         optimizer = _optimizer(run, task, data)
-        if run.config.model.weights:  # they need a network to be put into
-            begin_with(
-                run.build_task().net, run.config.model.weights, run.config.model.replace_classifier
-            )
-        parts = ("data", "model", "task", "optimizer")
-        key = _key(run.config.trainer.precision, *(run.config[part] for part in parts))
+        weights = config.model.weights
+        if weights and self._is_new("weights", _key(config.data, config.model)):
+            # They need a network to be put into.
+            begin_with(run.build_net(), weights, config.model.replace_classifier)
+        key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
         if key not in self._estimates:
             self._estimates[key] = _estimate(task, optimizer, data, narrow=_narrow(run))
         return self._estimates[key]
+
+    def _build(self, config: DictConfig, key: str, **more: Any) -> None:
+        """Build a part to see whether it can be, once for all jobs that have it."""
+        if self._is_new(key, _key(OmegaConf.select(config, key))):
+            build(config, key, **more)
+
+    def _is_new(self, *what: str) -> bool:
+        """Whether this was not asked before; what is wrong ends the check, so it is asked once."""
+        key = _key(*what)
+        new = key not in self._seen
+        self._seen.add(key)
+        return new
+
+    def _network(self, run: Run) -> nn.Module:
+        """Build the network, or return the last job's if it is the same."""
+        task = run.config.task
+        key = _key(run.config.model, run.config.data, task.get("freeze"), task.get("trunk_lr"))
+        if self._net is None or self._net[0] != key:
+            self._net = key, run.build_net()
+        return self._net[1]
 
     def _read(self, run: Run) -> "ImageDataModule":
         key = _key(run.config.data)
@@ -160,7 +184,7 @@ def show_table(jobs: "Sequence[Job]", estimates: Sequence[Estimate]) -> None:
     for number, (name, size) in enumerate(zip(names, estimates, strict=True), 1):
         table.add_row(
             str(number),
-            name,
+            Text(name),  # brackets in it are no markup
             f"{size.parameters:,}",
             f"{size.memory / MIB:,.0f} MiB",
             f"{size.checkpoints / MIB:,.0f} MiB",
@@ -173,6 +197,16 @@ def show_table(jobs: "Sequence[Job]", estimates: Sequence[Estimate]) -> None:
 def _key(*parts: Any) -> str:
     plain = [OmegaConf.to_container(p) if OmegaConf.is_config(p) else p for p in parts]
     return json.dumps(plain, default=str)
+
+
+def _without_amounts(part: DictConfig) -> Any:
+    """Return a part of the configuration, of its amounts only whether they are 0.
+
+    What takes memory follows from whether there is a momentum, not from how much.
+    """
+    plain = OmegaConf.to_container(part)
+    assert isinstance(plain, dict)
+    return {k: bool(v) if isinstance(v, float) else v for k, v in plain.items()}
 
 
 def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:
