@@ -15,9 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from resnet_lab.config import job_dir
-from resnet_lab.launch import Job
 from resnet_lab.preflight import Estimate
-from resnet_lab.run import Run
 from resnet_lab.search import Search
 from resnet_lab.search_space import Space
 from resnet_lab.study import STORAGE, Options
@@ -62,6 +60,7 @@ class Searcher:
         config = OmegaConf.create(
             {
                 "name": "cheap", "monitor": monitor, "log_dir": ".", "sweep_dir": directory,
+                "run_dir": None,
                 "preflight": False,
                 "hydra": {"sweep": {"dir": directory}, "overrides": {"hydra": []}},
             }
@@ -87,19 +86,15 @@ class Searcher:
         except TimeoutError:
             return JobReturn(status=JobStatus.FAILED)
         (place / "status.json").write_text(json.dumps(status))
-        note(Run.load(place))
+        note(place, status)
         failed = status["state"] == "failed"
         return JobReturn(status=JobStatus.FAILED if failed else JobStatus.COMPLETED)
 
 
 @pytest.fixture
 def search(monkeypatch: pytest.MonkeyPatch) -> Searcher:
-    def compose(config: DictConfig, context: None, overrides: Sequence[str]) -> Job:
-        return Job(job_dir(overrides), list(overrides), config)
-
     one = Estimate(parameters=1, memory=1, checkpoints=1)
-    monkeypatch.setattr("resnet_lab.search.compose", compose)
-    monkeypatch.setattr("resnet_lab.search.check", lambda jobs: [one] * len(jobs))
+    monkeypatch.setattr("resnet_lab.search.check", lambda config, context, jobs: [one] * len(jobs))
     monkeypatch.setattr("resnet_lab.search.finish", lambda sweep, returns: returns)
     return Searcher()
 

@@ -140,8 +140,7 @@ class ActiveRun(Run):
         try:
             with (run.directory / "train.log").open("a") as log:
                 log.write(f"{printed}\n{error}\n")
-            last = printed.strip().splitlines()[-1:]
-            run.update(state="failed", error=": ".join([error, *last]))
+            run.update(state="failed", error=error)
         finally:
             run.close()
 
@@ -228,7 +227,7 @@ class ActiveRun(Run):
             text = json.dumps(_plain(self.status), indent=2) + "\n"
             write(self.directory / "status.json", text, sync="state" in fields)
             if "state" in fields:
-                note(self)
+                note(self.directory, self.status)
 
     def of_training(self) -> dict[str, Any]:
         """Return the entries of the status that come from training."""

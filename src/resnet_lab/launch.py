@@ -1,105 +1,111 @@
-"""The jobs of a sweep: composed, checked before the first one starts, and handed to a launcher."""
+"""The jobs of a sweep: found, checked before the first one starts, and handed to a launcher."""
 
 import logging
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
-from resnet_lab.config import one_line
+from resnet_lab.config import job_dir, one_line, override_key, result_overrides
 from resnet_lab.distributed import launched_together
+from resnet_lab.job_config import Composer
 from resnet_lab.run import OVER
 from resnet_lab.sweep import Sweep, distinct
+from resnet_lab.sweep_record import read_status
 
 if TYPE_CHECKING:
     from resnet_lab.preflight import Estimate
 
 log = logging.getLogger(__name__)
 
+PROGRESS = 5.0  # seconds between two lines that say how far a long check is
+
 
 class Job(NamedTuple):
-    """One job of a sweep, composed."""
+    """One job of a sweep."""
 
     directory: str  # below the sweep's
     overrides: list[str]
-    config: DictConfig  # with Hydra's own node
 
 
-def compose(config: DictConfig, context: HydraContext, overrides: Sequence[str]) -> Job:
-    """Compose one job of a sweep, and find its directory.
+def find_job(config: DictConfig, overrides: Sequence[str]) -> Job:
+    """Find the directory of a job, from its overrides alone."""
+    return Job(job_dir(overrides, config.sweep_dir), list(overrides))
 
-    Raises:
-        ValueError: it does not compose; the job is named.
+
+def find_jobs(config: DictConfig, overrides: Iterable[Sequence[str]]) -> list[Job]:
+    """Find the directory of each job; jobs with the same result are one, and that is said.
+
+    Args:
+        config: what the jobs have in common.
+        overrides: of each job.
     """
-    try:
-        job = context.config_loader.load_sweep_config(config, list(overrides))
-        outer = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(job)  # the directory is named after `hydra.overrides`
-        try:
-            directory = str(OmegaConf.select(job, "hydra.sweep.subdir"))
-        finally:
-            HydraConfig.instance().cfg = outer
-    except Exception as error:
-        raise ValueError(f"job {' '.join(overrides)}: {one_line(error)}") from error
-    return Job(directory, list(overrides), job)
-
-
-def task_config(job: Job) -> DictConfig:
-    """Return the configuration of a job without Hydra's own node."""
-    config = job.config.copy()
-    with read_write(config), open_dict(config):
-        config.pop("hydra")
-    return config
+    given = [find_job(config, each) for each in overrides]
+    jobs: dict[str, Job] = {}
+    differ: set[str] = set()  # keys by which jobs of one result differ
+    for job in given:
+        first = jobs.setdefault(job.directory, job)
+        assert result_overrides(first.overrides) == result_overrides(job.overrides)
+        differ |= set(map(override_key, set(first.overrides) ^ set(job.overrides)))
+    if len(jobs) < len(given):
+        keys = " and ".join(sorted(differ))
+        why = f"differ only in {keys}, which no result depends on" if differ else "are the same"
+        log.warning("%d of %d jobs are run: the others %s", len(jobs), len(given), why)
+    return list(jobs.values())
 
 
 def returned(job: Job, value: float | Exception | None) -> JobReturn:
     """Tell Hydra what a job that ran in another process came to."""
     failed = isinstance(value, Exception)
     result = JobReturn(
-        overrides=job.overrides,
-        cfg=task_config(job),
-        status=JobStatus.FAILED if failed else JobStatus.COMPLETED,
+        overrides=job.overrides, status=JobStatus.FAILED if failed else JobStatus.COMPLETED
     )
     result.return_value = value
     return result
 
 
-def check(jobs: Sequence[Job]) -> "list[Estimate]":
+def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
     """Check every job before the first one starts; see `resnet_lab.preflight`.
+
+    Args:
+        config: what the jobs have in common, with Hydra's own node.
+        context: of Hydra.
+        jobs: to check.
 
     Raises:
         ValueError: of the first job that cannot run, naming it.
     """
     from resnet_lab.preflight import Preflight, check_disk
 
-    launcher = str(jobs[0].config.hydra.launcher._target_)
+    compose = Composer(config, context)
+    launcher = str(config.hydra.launcher._target_)
     preflight = Preflight(elsewhere=launcher.endswith(".Slurm"))
     estimates = []
     names = distinct([job.overrides for job in jobs])
+    told = time.monotonic()
     for number, (job, name) in enumerate(zip(jobs, names, strict=True), 1):
         try:
-            estimates.append(preflight.check(task_config(job)))
+            estimates.append(preflight.check(compose(job.overrides)))
         except Exception as error:
             which = f"job {number} of {len(jobs)} ({name})"
             raise ValueError(f"{which}: {one_line(error)}; nothing was started") from error
+        if time.monotonic() > told + PROGRESS:
+            told = time.monotonic()
+            log.info("%d of %d jobs are checked", number, len(jobs))
     needed = sum(estimate.checkpoints for estimate in estimates)
-    check_disk(jobs[0].config.sweep_dir or jobs[0].config.log_dir, needed)
+    check_disk(config.sweep_dir or config.log_dir, needed)
     return estimates
 
 
 def fix_directory(config: DictConfig) -> Path:
     """Settle where the sweep goes, for every job and every process that composes it again."""
-    if launched_together():
-        raise ValueError(
-            "a sweep starts the processes of its jobs itself: leave torchrun or srun out, and use "
-            "trainer=ddp trainer.devices=..."
-        )
     directory = Path(str(config.hydra.sweep.dir)).resolve()
     quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
     with read_write(config), open_dict(config):
@@ -108,13 +114,35 @@ def fix_directory(config: DictConfig) -> Path:
     return directory
 
 
+def refuse_misuse(config: DictConfig) -> None:
+    """Raise a ValueError if this is no command of a sweep."""
+    if config.run_dir is not None:
+        raise ValueError(
+            f"run_dir={config.run_dir} is not for a sweep: name its directory by sweep_dir"
+        )
+    if launched_together():
+        raise ValueError(
+            "a sweep starts the processes of its jobs itself: leave torchrun or srun out, and use "
+            "trainer=ddp trainer.devices=..."
+        )
+
+
+def refuse_swept_sweeps(overrides: Iterable[Override]) -> None:
+    """Raise a ValueError where the sets of values themselves are swept: only one can be read."""
+    for override in overrides:
+        if override.key_or_group == "sweep" and override.is_sweep_override():
+            raise ValueError(
+                f"{override.input_line}: one set of values at a time; run them one after the other"
+            )
+
+
 def run_jobs(
     config: DictConfig,
     context: HydraContext,
     launcher: Launcher,
-    overrides: Sequence[Sequence[str]],
+    overrides: Iterable[Sequence[str]],
 ) -> list[JobReturn]:
-    """Check all jobs of a sweep, then run those that are not done yet.
+    """Check the jobs of a sweep that are not done yet, then run them.
 
     Args:
         config: what the jobs have in common, with Hydra's own node.
@@ -125,22 +153,45 @@ def run_jobs(
     Raises:
         ValueError: a job cannot run, or some failed.
     """
-    composed = [compose(config, context, job) for job in overrides]
-    jobs = list({job.directory: job for job in composed}.values())  # the same twice is one job
-    estimates = check(jobs)
+    refuse_misuse(config)
+    jobs = find_jobs(config, overrides)
+    due = [job for job in jobs if not _is_over(config.sweep_dir, job)]
+    if len(due) < len(jobs):
+        log.info("%d of %d jobs are done already", len(jobs) - len(due), len(jobs))
+    estimates = check(config, context, due) if due else []
     if config.preflight:
         from resnet_lab.preflight import show_table
 
-        show_table(jobs, estimates)
+        show_table(due, estimates)
         return []
     with Sweep.open(fix_directory(config), config) as sweep:
-        sweep.add((job.directory, job.overrides) for job in jobs)
-        states = sweep.states()
-        due = [job for job in jobs if states[job.directory] not in OVER]
-        if len(due) < len(jobs):
-            log.info("%d of %d jobs are done already", len(jobs) - len(due), len(jobs))
-        returns = launcher.launch([job.overrides for job in due], 0) if due else []
+        sweep.add(jobs)
+        returns = launch(sweep, launcher, due, 0)
     return finish(sweep, returns)
+
+
+def launch(
+    sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int
+) -> Sequence[JobReturn]:
+    """Run jobs of a sweep, and record those that failed.
+
+    Args:
+        sweep: that they are entered in.
+        launcher: that runs them.
+        jobs: to run.
+        first: number of the first one.
+    """
+    if not jobs:
+        return []
+    returns = launcher.launch([job.overrides for job in jobs], first)
+    errors = {
+        job.directory: one_line(result._return_value)
+        for job, result in zip(jobs, returns, strict=True)
+        if result.status is JobStatus.FAILED and isinstance(result._return_value, Exception)
+    }
+    if errors:
+        sweep.mark_failed(errors)
+    return returns
 
 
 def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
@@ -157,3 +208,9 @@ def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
         again = f"the same command with sweep_dir={shlex.quote(str(sweep.shown))} tries them again"
         raise ValueError(f"{failed} of {len(sweep.states())} jobs failed; {again}")
     return list(returns)
+
+
+def _is_over(sweep_dir: str | None, job: Job) -> bool:
+    if sweep_dir is None:
+        return False
+    return (read_status(Path(sweep_dir, job.directory)) or {}).get("state") in OVER

@@ -14,32 +14,37 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
 from rich.live import Live
 from rich.text import Text
 
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.config import one_line
 from resnet_lab.console import console
-from resnet_lab.launch import Job, returned, task_config
-from resnet_lab.run import Run
+from resnet_lab.job_config import Composer
+from resnet_lab.launch import Job, returned
+from resnet_lab.run import OVER
 from resnet_lab.sweep import distinct
+from resnet_lab.sweep_record import best_value, read_status
 
 log = logging.getLogger(__name__)
 
 PARENT = "RESNET_LAB_PARENT"  # process that a job must not outlive
 POLL = 0.1  # seconds between two looks at the processes
 REFRESH = 1.0  # seconds between two looks at the jobs' records
+FRAME = " \t" + "".join(map(chr, range(0x2500, 0x2580)))  # what a table is drawn with
 
 
 class Slotted(NamedTuple):
     """A job that runs in a slot."""
 
     number: int
+    config: DictConfig
     process: "subprocess.Popen[bytes]"
     output: IO[bytes]
     began: float
@@ -70,14 +75,15 @@ class Pool:
             mine["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return {**os.environ, **mine, PARENT: str(os.getpid())}
 
-    def run(self, directory: str, jobs: Sequence[Job]) -> list[JobReturn]:
+    def run(self, directory: str, jobs: Sequence[Job], compose: Composer) -> list[JobReturn]:
         """Run jobs, in order, as slots come free.
 
         Ctrl-C lets every job that runs save and end; a second one ends them at once.
 
         Args:
             directory: of the sweep.
-            jobs: composed.
+            jobs: to run.
+            compose: gives their configurations.
 
         Returns:
             For each job its best value of `monitor`, or the error that ended it.
@@ -92,7 +98,7 @@ class Pool:
                     free = [slot for slot in range(self.workers) if slot not in self._running]
                     for slot in free[: len(waiting)]:
                         number = waiting.pop()
-                        self._start(slot, number, places[number], jobs[number])
+                        self._start(slot, number, places[number], jobs[number], compose)
                     time.sleep(POLL)
                     self._collect(places, jobs)
                     refresh(waiting)
@@ -101,11 +107,11 @@ class Pool:
                 raise
         return [self._results[number] for number in range(len(jobs))]
 
-    def _start(self, slot: int, number: int, place: Path, job: Job) -> None:
-        overrides = list(job.config.hydra.overrides.task)
+    def _start(self, slot: int, number: int, place: Path, job: Job, compose: Composer) -> None:
         try:
-            ActiveRun.prepare(place, task_config(job), overrides)
-        except (ValueError, OSError) as error:
+            config = compose(job.overrides)
+            ActiveRun.prepare(place, config, job.overrides)
+        except Exception as error:  # of this job; the others run
             self._fail(number, job, one_line(error))
             return
         output = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the job has ended
@@ -117,35 +123,39 @@ class Pool:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is passed on by this process, once
         )
-        self._running[slot] = Slotted(number, process, output, time.monotonic())
+        self._running[slot] = Slotted(number, config, process, output, time.monotonic())
         log.info("started  %s", self._names[number])
 
     def _collect(self, places: Sequence[Path], jobs: Sequence[Job]) -> None:
-        for slot, (number, process, output, began) in list(self._running.items()):
-            code = process.poll()
+        for slot, slotted in list(self._running.items()):
+            code = slotted.process.poll()
             if code is None:
                 continue
             del self._running[slot]
-            output.seek(0)
-            printed = output.read().decode(errors="replace")
-            output.close()
-            run, job = Run.load(places[number]), jobs[number]
-            if code == 0:
-                value = run.status.get("best", {}).get("value")
-                self._results[number] = returned(job, value)
-                seconds = time.monotonic() - began
-                shown = "" if value is None else f"  {job.config.monitor} {value:.4f}"
-                log.info(
-                    "%-8s %s%s  (%.0f s)", run.status["state"], self._names[number], shown, seconds
-                )
-                continue
-            if run.status.get("state") not in ("failed", "interrupted"):
-                why = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                if code == -signal.SIGKILL:
-                    why += ": the machine may be out of memory"
-                ActiveRun.bury(places[number], why, printed)
-                run = Run.load(places[number])
-            self._fail(number, job, str(run.status.get("error")))
+            slotted.output.seek(0)
+            printed = slotted.output.read().decode(errors="replace")
+            slotted.output.close()
+            self._conclude(slotted, places[slotted.number], jobs[slotted.number], code, printed)
+
+    def _conclude(self, slotted: Slotted, place: Path, job: Job, code: int, printed: str) -> None:
+        """Find out what became of a job whose process has ended."""
+        number, name = slotted.number, self._names[slotted.number]
+        status = read_status(place) or {}
+        state, value = status.get("state"), best_value(status)
+        if state in OVER:  # all is written, whatever the process did afterwards
+            self._results[number] = returned(job, value)
+            shown = "" if value is None else f"  {slotted.config.monitor} {value:.4f}"
+            seconds = time.monotonic() - slotted.began
+            log.info("%-8s %s%s  (%.0f s)", state, name, shown, seconds)
+            return
+        error = status.get("error")
+        if state not in ("failed", "interrupted"):
+            error = _why(code, printed)
+            try:
+                ActiveRun.bury(place, error, printed)
+            except Exception as problem:  # of this job; the others run
+                error += f"; {one_line(problem)}"
+        self._fail(number, job, str(error))
 
     def _fail(self, number: int, job: Job, error: str) -> None:
         print(f"error: job {self._names[number]}: {error}", file=sys.stderr, flush=True)
@@ -181,7 +191,7 @@ class Pool:
                 return
             due = time.monotonic() + REFRESH
             lines = [
-                _line(self._names[job.number], Run.load(places[job.number]), job.began)
+                _line(self._names[job.number], read_status(places[job.number]) or {}, job)
                 for job in self._running.values()
             ]
             done = len(self._results)
@@ -213,15 +223,24 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _line(name: str, run: Run, began: float) -> str:
-    status, epochs = run.status, run.config.trainer.max_epochs
-    value = status.get("metrics", {}).get(run.config.monitor)
+def _why(code: int, printed: str) -> str:
+    """Say why a process ended, with the last line of text that it printed."""
+    why = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    if code == -signal.SIGKILL:
+        why += ": the machine may be out of memory"
+    lines = [line.strip(FRAME) for line in printed.splitlines()]
+    return ": ".join([why, *[line for line in lines if any(map(str.isalnum, line))][-1:]])
+
+
+def _line(name: str, status: Mapping[str, Any], job: Slotted) -> str:
+    monitor, metrics = job.config.monitor, status.get("metrics")
+    value = metrics.get(monitor) if isinstance(metrics, dict) else None
     parts = [
         name,
-        f"epoch {status.get('epochs', 0)} of {epochs}",
-        "" if value is None else f"{run.config.monitor} {value:.4f}",
+        f"epoch {status.get('epochs', 0)} of {job.config.trainer.max_epochs}",
+        "" if value is None else f"{monitor} {value:.4f}",
         f"{status['images_per_second']:,.0f} images/s" if "images_per_second" in status else "",
-        f"{time.monotonic() - began:.0f} s",
+        f"{time.monotonic() - job.began:.0f} s",
     ]
     return "  ".join(part for part in parts if part)
 

@@ -18,7 +18,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet_lab.active_run import resolved
 from resnet_lab.checks import check_callback, check_measured
@@ -64,6 +64,8 @@ class Preflight:
         quiet_lightning()
         self._elsewhere = elsewhere
         self._data: dict[str, ImageDataModule] = {}
+        self._net: tuple[str, nn.Module] | None = None  # the last one, and what describes it
+        self._seen: set[str] = set()  # parts that are as they must be
         self._checked: dict[str, Estimate] = {}  # by the whole configuration
         self._estimates: dict[str, Estimate] = {}  # by what decides the size
 
@@ -84,8 +86,6 @@ class Preflight:
         return self._checked[whole]
 
     def _check(self, run: Run) -> Estimate:
-        from lightning.pytorch.callbacks import WeightAveraging
-
         from resnet_lab.task import compile_mode
 
         compile_mode(run.config.task.compile, run.config.trainer.accumulate_grad_batches)
@@ -95,28 +95,60 @@ class Preflight:
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
-        callbacks = [build(run.config, f"callbacks.{name}") for name in run.config.callbacks or ()]
-        for name, callback in zip(run.config.callbacks or (), callbacks, strict=True):
-            check_callback(name, callback)
-        averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
-        check_precision(run.config.trainer.accelerator, run.config.trainer.precision, averages)
-        for name in run.config.logger or ():
-            build(run.config, f"logger.{name}", save_dir=".")
-        build(run.config, "trainer", logger=False, enable_checkpointing=False)
+        config = run.config
+        self._check_callbacks(config)
+        for name in config.logger or ():
+            self._build(config, f"logger.{name}", save_dir=".")
+        self._build(config, "trainer", logger=False, enable_checkpointing=False)
         data = self._read(run)
+        size = _key(config.data, config.model, _without_amounts(config.task))
         with torch.device("meta"):
-            task = run.build_task()
-            check_measured(run.config, task, data)
+            task = run.build_task(self._network(run))
+            judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
+            if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
+                check_measured(config, task, data)
         optimizer = _optimizer(run, task, data)
-        if run.config.model.weights:  # they need a network to be put into
-            begin_with(
-                run.build_task().net, run.config.model.weights, run.config.model.replace_classifier
-            )
-        parts = ("data", "model", "task", "optimizer")
-        key = _key(run.config.trainer.precision, *(run.config[part] for part in parts))
+        weights = config.model.weights
+        if weights and self._is_new("weights", _key(config.data, config.model)):
+            # They need a network to be put into.
+            begin_with(run.build_net(), weights, config.model.replace_classifier)
+        key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
         if key not in self._estimates:
             self._estimates[key] = _estimate(task, optimizer, data, narrow=_narrow(run))
         return self._estimates[key]
+
+    def _check_callbacks(self, config: DictConfig) -> None:
+        from lightning.pytorch.callbacks import WeightAveraging
+
+        accelerator, precision = config.trainer.accelerator, config.trainer.precision
+        if self._is_new("callbacks", _key(config.callbacks, accelerator, precision)):
+            callbacks = {
+                name: build(config, f"callbacks.{name}") for name in config.callbacks or ()
+            }
+            for name, callback in callbacks.items():
+                check_callback(name, callback)
+            averages = any(isinstance(callback, WeightAveraging) for callback in callbacks.values())
+            check_precision(accelerator, precision, averages)
+
+    def _build(self, config: DictConfig, key: str, **more: Any) -> None:
+        """Build a part to see whether it can be, once for all jobs that have it."""
+        if self._is_new(key, _key(OmegaConf.select(config, key))):
+            build(config, key, **more)
+
+    def _is_new(self, *what: str) -> bool:
+        """Whether this was not asked before; what is wrong ends the check, so it is asked once."""
+        key = _key(*what)
+        new = key not in self._seen
+        self._seen.add(key)
+        return new
+
+    def _network(self, run: Run) -> nn.Module:
+        """Build the network, or return the last job's if it is the same."""
+        task = run.config.task
+        key = _key(run.config.model, run.config.data, task.get("freeze"), task.get("trunk_lr"))
+        if self._net is None or self._net[0] != key:
+            self._net = key, run.build_net()
+        return self._net[1]
 
     def _read(self, run: Run) -> "ImageDataModule":
         key = _key(run.config.data)
@@ -167,7 +199,7 @@ def show_table(jobs: "Sequence[Job]", estimates: Sequence[Estimate]) -> None:
     for number, (name, size) in enumerate(zip(names, estimates, strict=True), 1):
         table.add_row(
             str(number),
-            name,
+            Text(name),  # brackets in it are no markup
             f"{size.parameters:,}",
             f"{size.memory / MIB:,.0f} MiB",
             f"{size.checkpoints / MIB:,.0f} MiB",
@@ -180,6 +212,16 @@ def show_table(jobs: "Sequence[Job]", estimates: Sequence[Estimate]) -> None:
 def _key(*parts: Any) -> str:
     plain = [OmegaConf.to_container(p) if OmegaConf.is_config(p) else p for p in parts]
     return json.dumps(plain, default=str)
+
+
+def _without_amounts(part: DictConfig) -> Any:
+    """Return a part of the configuration, of its amounts only whether they are 0.
+
+    What takes memory follows from whether there is a momentum, not from how much.
+    """
+    plain = OmegaConf.to_container(part)
+    assert isinstance(plain, dict)
+    return {k: bool(v) if isinstance(v, float) else v for k, v in plain.items()}
 
 
 def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:

@@ -23,6 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_lab.config import build, monitor_mode
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
+    from torch import nn
+
     from resnet_lab.data import ImageDataModule
     from resnet_lab.data.module import Facts
     from resnet_lab.task import ImageClassifier
@@ -66,8 +68,10 @@ class Run:
             status = json.loads((path / "status.json").read_text())
         except FileNotFoundError:
             status = {}
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise ValueError(f"{path / 'status.json'} is damaged: {error}") from error
+        if not isinstance(status, dict):
+            raise ValueError(f"{path / 'status.json'} is damaged: it is not the status of a run")
         return cls(path, config, status)
 
     @property
@@ -112,15 +116,20 @@ class Run:
                 )
             reroot(self.config, str(data_dir), str(own))
 
-    def build_task(self) -> "ImageClassifier":
-        """Build the network of the configuration, untrained, in its task."""
+    def build_net(self) -> "nn.Module":
+        """Build the network of the configuration, untrained."""
+        net: nn.Module = build(self.config, "model", without=NOT_OF_THE_NETWORK)
+        return net
+
+    def build_task(self, net: "nn.Module | None" = None) -> "ImageClassifier":
+        """Build the task of the configuration, around its network or one that is built already."""
         from resnet_lab.task import ImageClassifier
 
         config = self.config
         task: ImageClassifier = build(
             config,
             "task",
-            net=build(config, "model", without=NOT_OF_THE_NETWORK),
+            net=self.build_net() if net is None else net,
             optimizer=build(config, "optimizer", _partial_=True),
             scheduler=build(config, "scheduler", without=("interval",), _partial_=True),
             interval=OmegaConf.select(config, "scheduler.interval") or "step",

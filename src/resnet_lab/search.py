@@ -18,11 +18,12 @@ from omegaconf import DictConfig
 from optuna.trial import TrialState
 
 from resnet_lab.config import is_finite_number, monitor_mode
-from resnet_lab.launch import Job, check, compose, finish, fix_directory
-from resnet_lab.run import OVER, Run
+from resnet_lab.launch import Job, check, find_job, finish, fix_directory, launch, refuse_misuse
+from resnet_lab.run import OVER
 from resnet_lab.search_space import Space
-from resnet_lab.study import STORAGE, Options, Study, hand_over, open_study
-from resnet_lab.sweep import Sweep, change, load
+from resnet_lab.study import STORAGE, Options, Study, hand_over, open_study, refuse_lost_study
+from resnet_lab.sweep import Sweep
+from resnet_lab.sweep_record import best_value, change, load, read_status
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,11 @@ class Search:
             ValueError: the trials cannot run, the directory holds another search, or no trial came
                 to its end.
         """
-        if self.config.sweep_dir and (Path(self.config.sweep_dir) / STORAGE).exists():
-            self._study(Path(self.config.sweep_dir))  # before anything is changed there
+        refuse_misuse(self.config)
+        if self.config.sweep_dir and Path(self.config.sweep_dir).is_dir():
+            refuse_lost_study(Path(self.config.sweep_dir))
+            if (Path(self.config.sweep_dir) / STORAGE).exists():
+                self._study(Path(self.config.sweep_dir))  # before anything is changed there
         self._check()
         if self.config.preflight:
             return []
@@ -113,11 +117,9 @@ class Search:
             trial = study.choose()
             samples.append(trial.params)
             study.tell(trial, 0.0)  # some samplers do their work only then
-        jobs = [
-            compose(self.config, self.context, self.space.overrides(values))
-            for values in (*samples, *self.space.extremes())
-        ]
-        estimates = check(jobs)
+        tried = [*samples, *self.space.extremes()]
+        jobs = [find_job(self.config, self.space.overrides(values)) for values in tried]
+        estimates = check(self.config, self.context, jobs)
         largest = max(estimate.checkpoints for estimate in estimates)
         check_disk(self.config.sweep_dir or self.config.log_dir, largest * self.trials)
         if self.config.preflight:
@@ -136,11 +138,8 @@ class Search:
         self, sweep: Sweep, study: Study, batch: Sequence[optuna.Trial]
     ) -> Sequence[JobReturn]:
         """Run the trials of a batch that are not done yet, and tell the results of all."""
-        jobs = [
-            compose(self.config, self.context, self.space.overrides(trial.params))
-            for trial in batch
-        ]
-        sweep.add((job.directory, job.overrides) for job in jobs)
+        jobs = [find_job(self.config, self.space.overrides(trial.params)) for trial in batch]
+        sweep.add(jobs)
         states = sweep.states()
         due: dict[str, Job] = {}
         for trial, job in zip(batch, jobs, strict=True):
@@ -148,8 +147,7 @@ class Search:
                 due[job.directory] = job
                 if self.options.pruner is not None:
                     hand_over(sweep.directory / job.directory, trial, self.options.pruner)
-        overrides = [job.overrides for job in due.values()]
-        returns = self.launcher.launch(overrides, batch[0].number) if due else []
+        returns = launch(sweep, self.launcher, list(due.values()), batch[0].number)
         for trial, job in zip(batch, jobs, strict=True):
             _tell(study, trial, sweep.directory / job.directory)
         return returns
@@ -166,8 +164,8 @@ class Search:
 
 def _tell(study: Study, trial: optuna.Trial, directory: Path) -> None:
     """Tell what became of a trial; one that did not come to an end goes on when the search does."""
-    status = Run.load(directory).status if (directory / "status.json").exists() else {}
-    state, value = status.get("state"), status.get("best", {}).get("value")
+    status = read_status(directory) or {}
+    state, value = status.get("state"), best_value(status)
     if state == "pruned":
         study.tell(trial, state=TrialState.PRUNED)
     elif state == "done" and is_finite_number(value):

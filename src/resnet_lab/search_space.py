@@ -49,6 +49,9 @@ class Space(NamedTuple):
                 "there is no range to search: give one, as in "
                 "'optimizer.lr=tag(log,interval(1e-3,1))'"
             )
+        for key in swept:
+            if not bears_on_result(override_key(key)):
+                raise ValueError(f"{key} cannot be searched: no result depends on it")
         return cls(
             ranges={key: _range(override) for key, override in swept.items()},
             fixed={

@@ -26,9 +26,10 @@ from submitit.core.utils import FailedJobError, JobPaths
 
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.console import TRACEBACKS, set_up_logging
-from resnet_lab.launch import Job, compose, returned
-from resnet_lab.run import OVER, Run, write
-from resnet_lab.sweep import change, distinct, load, note
+from resnet_lab.launch import Job, find_job, returned
+from resnet_lab.run import OVER, write
+from resnet_lab.sweep import distinct, note
+from resnet_lab.sweep_record import change, load, new_entry, read_status
 
 log = logging.getLogger(__name__)
 
@@ -94,16 +95,16 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
             raise ValueError(
                 "hydra/launcher=slurm: squeue does not answer; is this a SLURM cluster?"
             )
-        jobs = [compose(self.config, self.hydra_context, job) for job in job_overrides]
+        jobs = [find_job(self.config, job) for job in job_overrides]
         directory = Path(self.config.hydra.sweep.dir)
         record = directory / ".submitit" / QUEUED
         known: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
         new = [job for job in jobs if known.get(job.directory) not in queue]
         if earlier := [directory / job.directory for job in jobs if job not in new]:
             log.info("%d jobs are in the queue already", len(earlier))
-            for path in earlier:
-                if (path / "status.json").exists():
-                    note(Run.load(path))  # what the sweep's beginning took for a job of the past
+            for path in earlier:  # what the sweep's beginning took for jobs of the past
+                if (status := read_status(path)) is not None:
+                    note(path, status)
         if new:
             ids = self._submit(new, initial_job_idx)
             known.update({job.directory: number for job, number in zip(new, ids, strict=True)})
@@ -163,7 +164,13 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         assert self.config is not None
         partition = self.params["partition"]
         named = ["-p", str(partition)] if partition else []
-        present = "gpu" in " ".join(_told("sinfo", "-h", "-o", "%G", *named) or ())
+        told = _told("sinfo", "-h", "-o", "%P %G", *named) or []
+        # With no partition named, a job goes into the default one, which is marked by a star.
+        present = any(
+            "gpu" in devices
+            for name, devices in zip(told[::2], told[1::2], strict=True)
+            if partition or name.endswith("*")
+        )
         tasks: int = self.params["tasks_per_node"]
         return tasks if present and self.config.trainer.accelerator != "cpu" else None
 
@@ -185,7 +192,9 @@ class Watch:
         self.jobs = jobs
         self.ids = ids
         self.folder = folder
-        entries = load(directory)["jobs"]
+        record = load(directory)
+        self.monitor = record.get("monitor")
+        entries = record["jobs"]
         names = distinct([entry["overrides"] for entry in entries])
         self._names = {e["directory"]: name for e, name in zip(entries, names, strict=True)}
         self._shown: dict[int, str] = {}  # states, by number of the job
@@ -200,7 +209,8 @@ class Watch:
             entries = {entry["directory"]: entry for entry in load(self.directory)["jobs"]}
             for number, job in enumerate(self.jobs):
                 if number not in self._results:
-                    self._follow(number, job, entries[job.directory])
+                    entry = entries.get(job.directory, new_entry(job.directory, job.overrides))
+                    self._follow(number, job, entry)
             if len(self._results) == len(self.jobs):
                 return [self._results[number] for number in range(len(self.jobs))]
             time.sleep(POLL)
@@ -220,10 +230,10 @@ class Watch:
         gone = self._missed[number] >= LOOKS
         if gone and state not in (*OVER, "failed", "interrupted"):
             state, error = "failed", self._bury(job)
-        told = self._names[job.directory]
+        told = self._names.get(job.directory, " ".join(job.overrides))
         if state in OVER:
             self._results[number] = returned(job, value)
-            told += "" if value is None else f"  {job.config.monitor} {value:.4f}"
+            told += "" if value is None else f"  {self.monitor} {value:.4f}"
         elif state == "failed" or gone:
             self._results[number] = returned(job, ValueError(error))
             print(f"error: job {told}: {error}", file=sys.stderr, flush=True)
@@ -259,7 +269,7 @@ def _queue() -> set[str] | None:
 
 
 def _told(*command: str) -> list[str] | None:
-    """Return what a command of SLURM's prints, by lines; None if it fails."""
+    """Return what a command of SLURM's prints, by words; None if it fails."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -27,8 +27,10 @@ from sqlalchemy.pool import NullPool
 from resnet_lab.config import build, closest
 from resnet_lab.run import TRIAL, shown, write
 from resnet_lab.search_space import Space
+from resnet_lab.sweep_record import load
 
 STORAGE = "search.db"
+SAMPLER = "hydra.sweeper.sampler"
 NAME = "search"  # of the one study in there
 FRESH = ("tpe", "random")  # samplers that are made anew for each trial, see `make_sampler`
 BUSY = 60  # seconds that a process waits for another one's write
@@ -117,8 +119,9 @@ def open_study(
     direction = StudyDirection.MINIMIZE if mode == "min" else StudyDirection.MAXIMIZE
     optuna.create_study(storage=storage, study_name=NAME, direction=direction, load_if_exists=True)
     study = Study(storage, space, options)
-    now = {"monitor": monitor, **space.described()}
-    then: Mapping[str, str] = study.user_attrs.get("search", now)
+    now = {"monitor": monitor, SAMPLER: _described(options.sampler), **space.described()}
+    then: dict[str, str] = study.user_attrs.get("search", now)
+    then.setdefault(SAMPLER, now[SAMPLER])  # older studies do not tell
     differ = [
         f"{key} is {now.get(key, 'not given')} (was {then.get(key, 'not given')})"
         for key in dict.fromkeys([*now, *then])
@@ -132,6 +135,21 @@ def open_study(
         )
     study.set_user_attr("search", now)
     return study
+
+
+def refuse_lost_study(directory: Path) -> None:
+    """Raise a ValueError if a sweep directory holds jobs, but no study that knows of them."""
+    path = directory / STORAGE
+    if load(directory)["jobs"] and not (path.is_file() and path.stat().st_size):
+        raise ValueError(
+            f"{shown(directory)} holds jobs, but the study that chose them is gone ({STORAGE} is "
+            "missing or empty): leave sweep_dir out to begin a new search"
+        )
+
+
+def _described(choice: Choice) -> str:
+    plain = OmegaConf.to_container(choice) if isinstance(choice, DictConfig) else choice
+    return plain if isinstance(plain, str) else json.dumps(plain, sort_keys=True)
 
 
 def _storage(path: Path) -> RDBStorage:
@@ -188,6 +206,9 @@ def make_pruner(choice: Choice) -> BasePruner:
         return MedianPruner()
     if choice == "halving":
         return SuccessiveHalvingPruner()
+    plain = OmegaConf.to_container(choice) if isinstance(choice, DictConfig) else choice
+    if not _is_optunas(plain):
+        raise ValueError(f"hydra.sweeper.pruner={plain}: must be one of optuna.pruners")
     pruner = _made("pruner", choice, ["median", "halving", "null"], BasePruner)
     assert isinstance(pruner, BasePruner)
     return pruner
@@ -210,23 +231,40 @@ def hand_over(directory: Path, trial: optuna.Trial, pruner: Choice) -> None:
     """Tell a run, before it starts, which trial it is and what may prune it."""
     directory.mkdir(exist_ok=True)
     plain: Any = OmegaConf.to_container(pruner) if isinstance(pruner, DictConfig) else pruner
-    told = {"storage": f"../{STORAGE}", "study": NAME, "trial": trial.number, "pruner": plain}
+    told = {"trial": trial.number, "pruner": plain}
     write(directory / TRIAL, json.dumps(told, indent=2) + "\n")
 
 
 def handed_over(directory: Path) -> optuna.Trial | None:
-    """Return the trial that a run is; None where its study is not there, or has done with it."""
+    """Return the trial that a run is; None where its study is not there, or has done with it.
+
+    Raises:
+        ValueError: what was handed over is no trial and pruner of Optuna's.
+    """
     told = json.loads((directory / TRIAL).read_text())
-    path = (directory / told["storage"]).resolve()
-    if not path.exists():  # the run directory was moved away from its sweep
+    path = directory.parent / STORAGE
+    if not path.is_file():  # the run directory was moved away from its sweep
         return None
+    if not isinstance(told, dict) or not _is_optunas(told.get("pruner")):
+        raise ValueError(f"{shown(directory / TRIAL)} names a pruner that is none of Optuna's")
     storage = _storage(path)
-    pruner = make_pruner(told["pruner"])
-    study = optuna.load_study(study_name=told["study"], storage=storage, pruner=pruner)
+    study = optuna.load_study(
+        study_name=NAME, storage=storage, pruner=make_pruner(told.get("pruner"))
+    )
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    if told["trial"] not in [trial.number for trial in running]:
+    if told.get("trial") not in [trial.number for trial in running]:
         return None
     return _trial(study, storage, told["trial"])
+
+
+def _is_optunas(pruner: Any) -> bool:
+    """Whether all that a pruner is made of are pruners of Optuna's: a file may name anything."""
+    if isinstance(pruner, list):
+        return all(map(_is_optunas, pruner))
+    if not isinstance(pruner, dict):
+        return True
+    known = [f"optuna.pruners.{name}" for name in optuna.pruners.__all__]
+    return pruner.get("_target_", known[0]) in known and all(map(_is_optunas, pruner.values()))
 
 
 def _trial(study: optuna.Study, storage: BaseStorage, number: int) -> optuna.Trial:

@@ -1,16 +1,14 @@
 """A sweep directory: many runs, and one record of them.
 
-`sweep.json` says what was asked for and how far each job is. It is replaced atomically, under a
-lock, whenever a job starts or ends, by the process that runs that job: whichever launcher started
-it, on whichever machine. The truth about a job stays in the job's own run directory.
+`sweep.json` is replaced atomically, under a lock, whenever a job starts or ends, by the process
+that runs that job: whichever launcher started it, on whichever machine.
 """
 
-import json
 import logging
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +18,16 @@ from omegaconf import DictConfig
 
 from resnet_lab.config import monitor_mode
 from resnet_lab.provenance import now
-from resnet_lab.run import OVER, Run, shown, write
+from resnet_lab.run import OVER, shown
+from resnet_lab.sweep_record import (
+    FILE,
+    change,
+    is_sweep,
+    load,
+    new_entry,
+    refresh,
+    take_over,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +45,7 @@ class Sweep:
         self.directory = directory
         self._lock = FileLock(directory / ".sweeping.lock")
         self._began = time.monotonic()
+        self._jobs: dict[str, Sequence[str]] = {}  # overrides by directory
 
     @classmethod
     def open(cls, directory: str | Path, config: DictConfig) -> "Sweep":
@@ -52,7 +60,7 @@ class Sweep:
         """
         path = Path(directory).resolve()
         path.mkdir(parents=True, exist_ok=True)
-        if not (path / "sweep.json").exists():
+        if not (path / FILE).exists():
             others = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
             if others and not any((entry / "config.yaml").exists() for entry in others):
                 raise ValueError(
@@ -85,25 +93,51 @@ class Sweep:
         return shown(self.directory)
 
     def add(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> None:
-        """Enter jobs, each a directory below this one and its overrides; earlier ones stay."""
+        """Enter jobs, each a directory below this one and its overrides; earlier ones stay.
+
+        Raises:
+            ValueError: a directory leads out of this one.
+        """
+        added = dict(jobs)
+        for name in added:
+            if (self.directory / name).is_symlink():
+                raise ValueError(
+                    f"{self.shown / name} is a link: a job lies in its sweep's directory"
+                )
+        self._jobs |= added
 
         def enter(record: dict[str, Any]) -> None:
-            known = {entry["directory"]: entry for entry in record["jobs"]}
-            for directory, overrides in jobs:
-                earlier = known.get(directory)
-                if earlier is None:
-                    earlier = known[directory] = _entry(directory, overrides)
-                    record["jobs"].append(earlier)
-                if (self.directory / directory / "status.json").exists():
-                    _take_over(earlier, Run.load(self.directory / directory).status)
-                if earlier["state"] not in OVER:
-                    earlier.update(state="pending", error=None)
+            self._refresh(record)
+            for entry in record["jobs"]:
+                if entry["directory"] in added and entry["state"] not in OVER:
+                    entry.update(state="pending", error=None)
 
         change(self.directory, enter)
 
     def states(self) -> dict[str, str]:
         """Return the state of every job by its directory."""
-        return {entry["directory"]: entry["state"] for entry in load(self.directory)["jobs"]}
+        record = load(self.directory)
+        self._refresh(record)
+        return {entry["directory"]: entry["state"] for entry in record["jobs"]}
+
+    def mark_failed(self, errors: dict[str, str]) -> None:
+        """Record jobs, by directory, whose own records do not tell that they failed."""
+
+        def enter(record: dict[str, Any]) -> None:
+            self._refresh(record)
+            for entry in record["jobs"]:
+                if entry["directory"] in errors and entry["state"] not in (*OVER, "failed"):
+                    entry.update(state="failed", error=errors[entry["directory"]])
+
+        change(self.directory, enter)
+
+    def _refresh(self, record: dict[str, Any]) -> None:
+        """Bring a record up to the run directories, also one that has lost jobs of this sweep."""
+        known = {entry["directory"] for entry in record["jobs"]}
+        missing = self._jobs.keys() - known
+        record["jobs"] += [new_entry(job, self._jobs[job]) for job in self._jobs if job in missing]
+        for entry in record["jobs"]:
+            refresh(self.directory, entry)
 
     def __enter__(self) -> "Sweep":
         return self
@@ -114,59 +148,40 @@ class Sweep:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        stopped = kind is not None and not issubclass(kind, Exception)
+
         def end(record: dict[str, Any]) -> None:
-            record["state"] = (
-                "done" if kind is None or issubclass(kind, Exception) else "interrupted"
-            )
-            record["seconds"] = round(record["seconds"] + time.monotonic() - self._began, 3)
+            self._refresh(record)
+            states = {entry["state"] for entry in record["jobs"]}
+            if stopped or not states <= {*OVER, "failed"}:
+                record["state"] = "interrupted"
+            else:  # a search counts with trials that fail
+                failed = "failed" in states and not record.get("search")
+                record["state"] = "failed" if failed else "done"
+            seconds = record.get("seconds", 0.0) + time.monotonic() - self._began
+            record["seconds"] = round(seconds, 3)
 
         change(self.directory, end)
         self._lock.release()
-        if kind is not None and not issubclass(kind, Exception):
+        if stopped:
             again = f"the same command with sweep_dir={shlex.quote(str(self.shown))}"
             print(f"interrupted; to go on: {again}", file=sys.stderr)
 
 
-def load(directory: Path) -> dict[str, Any]:
-    """Read `sweep.json`.
-
-    Raises:
-        ValueError: it is missing or damaged.
-    """
-    path = directory / "sweep.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{directory} is no sweep directory: it holds no sweep.json") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    return record
-
-
-def change(directory: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Change `sweep.json`: one process at a time, and readers see the old file or the new one."""
-    with FileLock(directory / ".sweep.lock"):
-        path = directory / "sweep.json"
-        record = load(directory) if path.exists() else {}
-        edit(record)
-        record["updated"] = now()
-        write(path, json.dumps(record, indent=2) + "\n")
-
-
-def note(run: Run) -> None:
-    """Enter the state of a job into the record of its sweep; a run outside a sweep has none."""
-    if not (run.directory.parent / "sweep.json").exists():
+def note(run: Path, status: dict[str, Any]) -> None:
+    """Enter the status of a job into the record of its sweep; a run outside a sweep has none."""
+    if not is_sweep(run.parent):
         return
 
     def enter(record: dict[str, Any]) -> None:
         known = {entry["directory"]: entry for entry in record["jobs"]}
-        entry = known.get(run.directory.name)
+        entry = known.get(run.name)
         if entry is None:
-            entry = _entry(run.directory.name, run.status.get("overrides", []))
+            entry = new_entry(run.name, status.get("overrides", []))
             record["jobs"].append(entry)
-        _take_over(entry, run.status)
+        take_over(entry, status)
 
-    change(run.directory.parent, enter)
+    change(run.parent, enter)
 
 
 def announce(directory: Path) -> None:
@@ -184,25 +199,3 @@ def distinct(jobs: Sequence[Sequence[str]]) -> list[str]:
     """Name each job by those of its overrides that not all jobs have."""
     shared = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
     return [" ".join(item for item in job if item not in shared) or "default" for job in jobs]
-
-
-def _entry(directory: str, overrides: Sequence[str]) -> dict[str, Any]:
-    return {
-        "directory": directory,
-        "overrides": list(overrides),
-        "state": "pending",
-        "metric": None,
-        "test": None,
-        "seconds": None,
-        "error": None,
-    }
-
-
-def _take_over(entry: dict[str, Any], status: dict[str, Any]) -> None:
-    entry.update(
-        state=status.get("state", "pending"),
-        metric=status.get("best", {}).get("value"),
-        test=status.get("test", {}).get("acc"),
-        seconds=status.get("seconds"),
-        error=status.get("error"),
-    )

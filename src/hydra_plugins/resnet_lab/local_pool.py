@@ -18,8 +18,8 @@ class LocalPool(Launcher):
 
     def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
         for name, value in (("workers", workers), ("jobs_per_gpu", jobs_per_gpu)):
-            if value is not None and value < 1:
-                raise ValueError(f"hydra.launcher.{name}={value}: needs a whole number from 1")
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"hydra.launcher.{name}={value}: must be an integer >= 1")
         self.workers = workers
         self.jobs_per_gpu = jobs_per_gpu
         self.config: DictConfig | None = None
@@ -42,10 +42,12 @@ class LocalPool(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs, and return when all have ended."""
-        from resnet_lab.launch import compose
+        from resnet_lab.job_config import Composer
+        from resnet_lab.launch import find_job
         from resnet_lab.pool import Pool
 
         assert self.config is not None
         assert self.context is not None
-        jobs = [compose(self.config, self.context, overrides) for overrides in job_overrides]
-        return Pool(self.workers, self.jobs_per_gpu).run(self.config.hydra.sweep.dir, jobs)
+        jobs = [find_job(self.config, overrides) for overrides in job_overrides]
+        compose = Composer(self.config, self.context)
+        return Pool(self.workers, self.jobs_per_gpu).run(self.config.hydra.sweep.dir, jobs, compose)

@@ -53,6 +53,7 @@ class Search(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the search until there are `n_trials`."""
         import resnet_lab.search
+        from resnet_lab.launch import refuse_swept_sweeps
         from resnet_lab.search_space import Space
         from resnet_lab.study import Options
 
@@ -62,11 +63,15 @@ class Search(Sweeper):
         at_once: int = getattr(self.launcher, "slots", 1) if self.n_jobs is None else self.n_jobs
         given: dict[str, Any] = {"n_trials": self.n_trials, "n_jobs": at_once}
         for name, value in given.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"hydra.sweeper.{name}={value}: needs a whole number from 1")
+            if type(value) is not int or value < 1:
+                raise ValueError(f"hydra.sweeper.{name}={value}: must be an integer >= 1")
+        if self.seed is not None and type(self.seed) is not int:
+            raise ValueError(f"hydra.sweeper.seed={self.seed}: must be an integer, or null")
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         params = [f"{key}={value}" for key, value in self.params.items()]
-        space = Space.read(parser.parse_overrides([*params, *arguments]))
+        overrides = parser.parse_overrides([*params, *arguments])
+        refuse_swept_sweeps(overrides)
+        space = Space.read(overrides)
         options = Options(self.sampler, self.pruner, self.seed)
         search = resnet_lab.search.Search(
             self.config, self.context, self.launcher, space, options, self.n_trials, at_once
