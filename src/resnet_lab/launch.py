@@ -149,11 +149,24 @@ def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
     Raises:
         ValueError: some jobs failed.
     """
-    from resnet_lab.report import report, show_report
-
-    show_report(report([sweep.directory]))
+    _report(sweep)
     failed = sum(job.status is JobStatus.FAILED for job in returns)
     if failed:
         again = f"the same command with sweep_dir={shlex.quote(str(sweep.shown))} tries them again"
         raise ValueError(f"{failed} of {len(sweep.states())} jobs failed; {again}")
     return list(returns)
+
+
+def _report(sweep: Sweep) -> None:
+    """Print and write the report; what goes wrong with it is no failure of the sweep."""
+    from resnet_lab.report import report, show_files, show_report, write_report
+
+    try:
+        found = report([sweep.directory], write=False)
+        show_report(found)
+        show_files(write_report(found))
+    except Exception as error:
+        again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"
+        log.warning(
+            "the jobs are over, but not their report: %s; again: %s", one_line(error), again
+        )

@@ -3,8 +3,8 @@
 from matplotlib.lines import Line2D
 
 from resnet_lab.plots import SPLITS, finish_curves, look, new_figure, read_curves
+from resnet_lab.reporting.board import Group, Leaderboard
 from resnet_lab.reporting.drawing import Plot, ordered, shortened
-from resnet_lab.reporting.leaderboard import Group, Leaderboard
 
 PANELS = 3  # the most that fit beside each other
 LINES = 7  # that one panel can hold apart

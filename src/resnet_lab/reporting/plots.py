@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from resnet_lab.plots import finish_curves, look, new_figure, read_curves, tidy
+from resnet_lab.reporting.board import Group, Leaderboard, Metric
 from resnet_lab.reporting.drawing import (
     REST,
     WIDTH,
@@ -20,7 +21,6 @@ from resnet_lab.reporting.drawing import (
     sentence,
     split_name,
 )
-from resnet_lab.reporting.leaderboard import Group, Leaderboard, Metric
 from resnet_lab.reporting.panels import side_by_side
 from resnet_lab.reporting.search import importance, parallel_coordinates
 from resnet_lab.reporting.swept import against_category, against_number, heat_map, landscape
@@ -86,8 +86,8 @@ def learning_curves(board: Leaderboard) -> Plot | None:
             low, high = ([bound(by_epoch[epoch]) for epoch in epochs] for bound in (min, max))
             axes.fill_between(epochs, low, high, color=style["color"], alpha=0.14, linewidth=0)
         axes.plot(epochs, means, markevery=max(1, len(epochs) // 10), linewidth=1.7, **style)
-    what = f"{split_name(metric)} {'error' if metric.is_accuracy else 'cross-entropy'}"
-    finish_curves(axes, f"{what} ({metric.unit})")
+    what = f"{split_name(metric)} error" if metric.is_accuracy else full_name(metric)
+    finish_curves(axes, metric.with_unit(what))
     handles = [Line2D([], [], label=label, **look(i)) for i, label in enumerate(labels)]
     if len(labels) > 1:
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)

@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from resnet_lab.plots import look, new_figure, tidy
+from resnet_lab.reporting.board import Leaderboard, short, short_names
 from resnet_lab.reporting.drawing import (
     GRID,
     WIDTH,
@@ -19,7 +20,6 @@ from resnet_lab.reporting.drawing import (
     shortened,
     values_of,
 )
-from resnet_lab.reporting.leaderboard import Leaderboard, short, short_names
 
 FEWEST = 10  # jobs from which a search can be judged
 MARKS = 6  # values of a number that are named themselves

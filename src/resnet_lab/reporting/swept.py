@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from resnet_lab.plots import look, new_figure, tidy
+from resnet_lab.reporting.board import Leaderboard
 from resnet_lab.reporting.drawing import (
     GRID,
     INK,
@@ -21,7 +22,6 @@ from resnet_lab.reporting.drawing import (
     shortened,
     values_of,
 )
-from resnet_lab.reporting.leaderboard import Leaderboard
 
 CELLS = 12  # values along one side of a heat map
 LINES = 7  # of one plot against a number
