@@ -8,6 +8,8 @@ from resnet_lab.reporting.comparable import Basis
 from resnet_lab.reporting.jobs import Job, as_number
 from resnet_lab.reporting.statistics import Difference, Spread
 
+LARGE = 1e5  # from which a loss is no number to read digit by digit
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -39,7 +41,9 @@ class Metric:
 
     def shown(self, value: float) -> str:
         """Format a value: percent for a share."""
-        return f"{100 * value:.2f}" if self.is_accuracy else f"{value:.4f}"
+        if self.is_accuracy:
+            return f"{100 * value:.2f}"
+        return f"{value:.4f}" if abs(value) < LARGE else f"{value:.4g}"
 
     def deviation(self, value: float, digits: int | None = None) -> str:
         """Format a standard deviation; one that is not 0 never looks like it."""

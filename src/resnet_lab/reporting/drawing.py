@@ -76,6 +76,12 @@ def numbers_of(groups: Sequence[Group], key: str) -> list[float]:
     return [float(group.settings[key]) for group in groups]
 
 
+def lost_jobs(groups: Sequence[Group]) -> str:
+    """Return what a caption says of settings that are marked by a star; empty without any."""
+    marked = any(not group.sound for group in groups)
+    return " *: jobs diverged or were pruned; it is the mean of the others." if marked else ""
+
+
 def sentence(text: str) -> str:
     """Return a text that begins with a capital."""
     return text[:1].upper() + text[1:]

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from resnet_lab.config import one_line
 from resnet_lab.foreign_text import csv_cell, markdown_code
 from resnet_lab.foreign_text import markdown as markdown_text
 from resnet_lab.provenance import now
@@ -24,8 +26,7 @@ from resnet_lab.reporting.wording import (
 )
 from resnet_lab.run import write
 
-if TYPE_CHECKING:  # matplotlib is imported for the plots alone
-    from resnet_lab.reporting.drawing import Plot
+log = logging.getLogger(__name__)
 
 
 def write_pages(
@@ -36,13 +37,18 @@ def write_pages(
     Returns:
         Their paths.
     """
-    drawn: list[Plot] = []
+    figures = ""
     if plots:
-        from resnet_lab.reporting.plots import chosen_plots
+        from resnet_lab.reporting.plots import chosen_plots  # imports matplotlib
 
-        drawn = chosen_plots(board, search=results.search)
+        try:
+            drawn = chosen_plots(board, search=results.search)
+            if drawn:
+                figures = html.figures([(plot.title, plot.caption, plot.figure) for plot in drawn])
+        except Exception as error:  # a picture is no reason to lose the tables
+            log.warning("the report has no plots: %s", one_line(error))
     pages = {
-        "report.html": page(results, board, drawn),
+        "report.html": page(results, board, figures),
         "report.md": markdown(results, board),
         "report.csv": groups_csv(board),
         "runs.csv": jobs_csv(results, board),
@@ -53,8 +59,8 @@ def write_pages(
     return tuple(out / name for name in pages)
 
 
-def page(results: Results, board: Leaderboard, plots: "Sequence[Plot]" = ()) -> str:
-    """Return the report as one HTML file."""
+def page(results: Results, board: Leaderboard, figures: str = "") -> str:
+    """Return the report as one HTML file; the figures are HTML already."""
     columns, rows = leaderboard_table(board)
     best = [number for number, row in enumerate(rows) if row[0] == "1"]
     parts = [
@@ -75,9 +81,8 @@ def page(results: Results, board: Leaderboard, plots: "Sequence[Plot]" = ()) -> 
     failed = failures(board)
     if failed:
         parts += [html.heading("Failed jobs"), html.definitions(failed, kind="errors")]
-    if plots:
-        parts.append(html.heading("Plots"))
-        parts.append(html.figures([(plot.title, plot.caption, plot.figure) for plot in plots]))
+    if figures:
+        parts += [html.heading("Plots"), figures]
     return html.document(f"{results.name}: report", results.name, parts, f"As of {now()}.")
 
 
