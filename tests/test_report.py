@@ -69,7 +69,7 @@ def test_a_sweep_that_still_runs_shows_what_is_there(command, tmp_path: Path) ->
         code, out, _ = command("sweep")
     assert code == 0
     assert "4: 2 done, 1 running, 1 pending" in out
-    assert re.search(r"^\N{EN DASH} +b +0 .*1 running, 1 pending$", out, re.MULTILINE)
+    assert re.search(r"^\N{EN DASH} +b +0 .*1 of 2 running, 1 of 2 pending$", out, re.MULTILINE)
     assert "1 pending" in Path("sweep/report.html").read_text()
 
 

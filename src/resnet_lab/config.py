@@ -284,8 +284,14 @@ def _admits(hint: Any, value: Any) -> bool:
     return True
 
 
-def flat(cfg: DictConfig) -> dict[str, Any]:
-    """Return every leaf of a configuration by its dotted key, resolved, as plain types."""
+def flat(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+    """Return every leaf of a configuration by its dotted key, as plain types.
+
+    Args:
+        cfg: the configuration.
+        resolve: whether interpolations are followed; never in a file from elsewhere, which may
+            name a secret of the environment.
+    """
     leaves: dict[str, Any] = {}
 
     def walk(prefix: str, node: Any) -> None:
@@ -295,7 +301,7 @@ def flat(cfg: DictConfig) -> dict[str, Any]:
         else:
             leaves[prefix] = node
 
-    walk("", OmegaConf.to_container(cfg, resolve=True))
+    walk("", OmegaConf.to_container(cfg, resolve=resolve))
     return leaves
 
 

@@ -200,9 +200,7 @@ def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
     Raises:
         ValueError: some jobs failed.
     """
-    from resnet_lab.report import report, show_report
-
-    show_report(report([sweep.directory]))
+    _report(sweep)
     failed = sum(job.status is JobStatus.FAILED for job in returns)
     if failed:
         again = f"the same command with sweep_dir={shlex.quote(str(sweep.shown))} tries them again"
@@ -214,3 +212,18 @@ def _is_over(sweep_dir: str | None, job: Job) -> bool:
     if sweep_dir is None:
         return False
     return (read_status(Path(sweep_dir, job.directory)) or {}).get("state") in OVER
+
+
+def _report(sweep: Sweep) -> None:
+    """Print and write the report; what goes wrong with it is no failure of the sweep."""
+    from resnet_lab.report import report, show_files, show_report, write_report
+
+    try:
+        found = report([sweep.directory], write=False)
+        show_report(found)
+        show_files(write_report(found))
+    except Exception as error:
+        again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"
+        log.warning(
+            "the jobs are over, but not their report: %s; again: %s", one_line(error), again
+        )

@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
+
+from resnet_lab.foreign_text import printable
 
 # Okabe and Ito (2008), told apart by colour-blind people; without the yellow, which is too light,
 # and in an order that keeps neighbours apart in grey.
@@ -49,7 +54,11 @@ def read_curves(path: str | Path) -> dict[str, Curve]:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); name a metrics.csv") from None
     whole = text[: text.rfind("\n") + 1]  # the writer may be in the middle of the last line
     curves: dict[str, Curve] = {}
-    for row in csv.DictReader(whole.splitlines()):
+    try:
+        rows = list(csv.DictReader(whole.splitlines()))
+    except csv.Error as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    for row in rows:
         for name, value in row.items():
             curve = name and name.startswith(("train/", "val/")) and not name.endswith("_step")
             if curve and value and row.get("epoch"):
@@ -82,8 +91,8 @@ def learning_curves(runs: Mapping[str, str | Path]) -> Figure:
         Line2D([], [], label=label, **(own[split] if alone else {"color": "0.3"}) | SPLITS[split])
         for split, label in (("train", "training"), ("val", "validation"))
     ]
-    labels = [textwrap.fill(name, 100) for name in runs]
-    names = [Line2D([], [], label=label, **look(i)) for i, label in enumerate(labels)]
+    labels = [textwrap.fill(printable(name), 100) for name in runs]
+    names = [Line2D([], [], label=in_legend(label), **look(i)) for i, label in enumerate(labels)]
     columns = max(1, min(len(runs), 110 // (max(map(len, runs)) + 8)))  # of the legend
     lines = sum(1 + label.count("\n") for label in labels)
     rows = 0 if alone else -(-lines // columns)
@@ -122,7 +131,7 @@ def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -
     totals = counts.sum(axis=1, keepdims=True)
     percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
 
-    names = [textwrap.shorten(name, 24, placeholder="…") for name in classes]
+    names = [textwrap.shorten(printable(name), 24, placeholder="…") for name in classes]
     longest = max(map(len, names))
     upright = longest > 3
     cells, text = min(1.5 + 0.36 * number, 9.0), 0.09 * longest  # inches
@@ -165,7 +174,7 @@ def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 
     assert len(titles) == len(images)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    lines = [textwrap.fill(title, 18) for title in titles]
+    lines = [textwrap.fill(printable(title), 18) for title in titles]
     height = 1.25 + 0.17 * (1 + max(text.count("\n") for text in lines))
     figure = new_figure(1.4 * columns, height * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -178,11 +187,28 @@ def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 
     return figure
 
 
+class _Figure(Figure):
+    """A figure that shows its texts as they stand: a dollar sign begins no formula."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw it, with the texts that exist already and those that drawing makes."""
+        for text in self.findobj(Text):
+            assert isinstance(text, Text)
+            text.set_parse_math(False)
+        with rc_context({"text.parse_math": False}):
+            super().draw(renderer)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of some inches; pyplot, which would keep it alive, has no part."""
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = _Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def in_legend(name: str) -> str:
+    """Return a name that matplotlib does not leave out of a legend, as it does `_name`."""
+    return f" {name}" if name.startswith("_") or not name else name
 
 
 def look(number: int) -> dict[str, Any]:
@@ -210,9 +236,7 @@ def finish_curves(axes: Axes, label: str) -> None:
     axes.set_xlim(0.5, last + 0.5)
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if any(
-        np.max(line.get_ydata()) > 0 for line in axes.lines
-    ):  # a logarithm has something to show
+    if any((np.asarray(line.get_ydata()) > 0).any() for line in axes.lines):  # for a logarithm
         axes.set_yscale("log", nonpositive="clip")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -10,11 +10,13 @@ row a setting) and runs.csv (one row a job) into the sweep's directory.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_lab.console import console, errors_in_one_line
-from resnet_lab.reporting.leaderboard import Leaderboard, rank
+from resnet_lab.foreign_text import printable
+from resnet_lab.reporting.board import Leaderboard
+from resnet_lab.reporting.leaderboard import rank
 from resnet_lab.reporting.pages import write_pages
 from resnet_lab.reporting.reading import Results, read_results
 from resnet_lab.reporting.terminal import print_report
@@ -51,20 +53,47 @@ def report(
         ValueError: a directory is missing, or no run is there.
     """
     results = read_results(directories)
-    board = rank(results, monitor)
-    if out is None and len(results.directories) == 1:
-        out = results.directories[0]
-    if out is None or not write:
-        return Report(results, board)
-    return Report(results, board, write_pages(results, board, Path(out), plots=plots))
+    found = Report(results, rank(results, monitor))
+    return write_report(found, out, plots=plots) if write else found
+
+
+def write_report(found: Report, out: str | Path | None = None, *, plots: bool = True) -> Report:
+    """Write the pages of a report.
+
+    Args:
+        found: the report.
+        out: where they go; None: into its directory, if it is one, else nowhere.
+        plots: whether they have plots, which take most of the time.
+
+    Raises:
+        ValueError: they cannot be written there.
+    """
+    if out is None and len(found.results.directories) == 1:
+        out = found.results.directories[0]
+    if out is None:
+        return found
+    try:
+        files = write_pages(found.results, found.leaderboard, Path(out), plots=plots)
+    except OSError as error:
+        raise ValueError(
+            f"{out}: the report cannot be written there ({error.strerror or error}); name another "
+            "directory with --out, or leave the pages out with --no-pages"
+        ) from error
+    return replace(found, files=files)
 
 
 def show_report(result: Report) -> None:
     """Print a report."""
     print_report(result.results, result.leaderboard)
+    show_files(result)
+
+
+def show_files(result: Report) -> None:
+    """Print where the page of a report is."""
     for path in result.files:
         if path.name == "report.html":
-            console().print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+            written = f"written: {printable(path)}"
+            console().print(written, markup=False, highlight=False, soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -78,14 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-pages", action="store_true", help="print only, write nothing")
     options = parser.parse_args(arguments)
     with collection_put_off(), errors_in_one_line():
-        result = report(
-            options.sweep,
-            options.out,
-            monitor=options.monitor,
-            write=not options.no_pages,
-            plots=not options.no_plots,
-        )
+        result = report(options.sweep, monitor=options.monitor, write=False)
         show_report(result)
+        if not options.no_pages:
+            show_files(write_report(result, options.out, plots=not options.no_plots))
         if not result.leaderboard.ranked:
             states = ", ".join(f"{count} {state}" for state, count in result.results.states.items())
             raise ValueError(f"no job has finished with a result yet ({states}): nothing to rank")

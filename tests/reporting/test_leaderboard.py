@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.reporting.leaderboard import Leaderboard, rank, short, short_names
+from resnet_lab.reporting.board import Leaderboard, short, short_names
+from resnet_lab.reporting.headline import answer
+from resnet_lab.reporting.leaderboard import rank
 from resnet_lab.reporting.reading import read_results
 from resnet_lab.reporting.statistics import PAIRED, WELCH
 from tests.reporting.fakes import fake_job, fake_sweep
@@ -77,7 +79,7 @@ def test_a_group_that_lost_a_seed_is_tested_by_welch(tmp_path: Path) -> None:
     fake_job(tmp_path, "model=b", "seed=2", state="failed", value=None, error="out of memory")
     other = board(tmp_path).groups[1]
     assert other.against_best is not None
-    assert (other.against_best.test, other.unfinished) == (WELCH, "1 failed")
+    assert (other.against_best.test, other.unfinished) == (WELCH, "1 of 3 failed")
 
 
 def test_one_seed_cannot_tell(tmp_path: Path) -> None:
@@ -104,9 +106,9 @@ def test_groups_without_a_result_come_last_with_their_failures(tmp_path: Path) -
     found = board(tmp_path)
     assert [(group.label, group.unfinished) for group in found.groups] == [
         ("model=b", ""),
-        ("model=a", "2 failed"),
-        ("model=c", "1 without a value"),
-        ("model=d", "1 interrupted"),
+        ("model=a", "2 of 2 failed"),
+        ("model=c", "1 of 1 without a value"),
+        ("model=d", "1 of 1 interrupted"),
     ]
     assert [group.label for group in found.ranked] == ["model=b"]
     assert found.groups[1].verdict == "no result"
@@ -154,6 +156,7 @@ def test_jobs_with_another_monitor_are_left_out_until_asked_for(tmp_path: Path) 
     fake_job(tmp_path, "model=b", "seed=0", value=0.3, monitor="val/loss")
     found = board(tmp_path)
     assert (found.metric.name, len(found.groups), len(found.others)) == ("val/acc", 1, 1)
+    assert found.others[0].description == "1 job judged by val/loss"
     asked = board(tmp_path, "val/loss")
     assert [job.value for group in asked.groups for job in group.jobs] == [0.3]
     with pytest.raises(ValueError, match=r"--monitor val/x: .* there are val/acc, val/loss"):
@@ -181,3 +184,53 @@ def test_names_and_values_are_short_where_that_is_clear() -> None:
         "resnet_20",
         "1e+06",
     ]
+
+
+DIVERGED = "val/loss is nan in epoch 3: the training diverged; lower optimizer.lr"
+
+
+def test_a_lucky_survivor_does_not_win(tmp_path: Path) -> None:
+    values = {("optimizer.lr=0.1",): [0.90, 0.91, 0.92, 0.91, 0.90]}
+    values[("optimizer.lr=0.01",)] = [0.80, 0.81, 0.82, 0.81, 0.80]
+    fake_sweep(tmp_path, values)
+    fake_job(tmp_path, "optimizer.lr=0.8", "seed=0", value=0.99)
+    for seed in range(1, 5):
+        lost = {"state": "failed", "value": None, "error": DIVERGED}
+        fake_job(tmp_path, "optimizer.lr=0.8", f"seed={seed}", **lost)
+    found = board(tmp_path)
+    assert [(group.label, group.verdict) for group in found.groups] == [
+        ("lr=0.1", "best"),
+        ("lr=0.01", "worse"),
+        ("lr=0.8", "lost jobs: not compared"),
+    ]
+    assert found.groups[-1].unfinished == "4 of 5 diverged"
+    assert answer(found) == (
+        "Best: lr=0.1, with val/acc 90.80 % (95 % interval 89.76 to 91.84, 5 seeds) and test "
+        "accuracy 88.00 ± 0.00 %. Of the other 2 settings: 1 worse beyond noise, 1 ranked below "
+        "for jobs it lost. lr=0.8 has a better mean (99.00 %), but 4 of 5 diverged: it is ranked "
+        "below. 4 of 15 jobs have no result: 4 diverged."
+    )
+
+
+def test_a_crash_is_incomplete_and_is_compared_all_the_same(tmp_path: Path) -> None:
+    fake_sweep(tmp_path, {("model=a",): [0.8, 0.81, 0.82], ("model=b",): [0.90, 0.91]})
+    fake_job(tmp_path, "model=b", "seed=2", state="failed", value=None, error="no memory")
+    found = board(tmp_path)
+    assert groups(tmp_path)[0][0] == "model=a"
+    assert found.groups[1].against_best is not None
+    assert "model=b has a better mean (90.50 %), but 1 of 3 failed" in answer(found)
+
+
+def test_a_job_that_came_through_at_another_try_has_not_failed(tmp_path: Path) -> None:
+    fake_job(tmp_path / "x", "seed=0", state="failed", value=None, error=DIVERGED, updated="1")
+    fake_job(tmp_path / "y", "seed=0", updated="2")
+    (group,) = board(tmp_path).groups
+    assert (group.sound, group.unfinished) == (True, "")
+
+
+def test_where_all_settings_lost_jobs_the_headline_says_so(tmp_path: Path) -> None:
+    fake_job(tmp_path, "model=a", "seed=0")
+    fake_job(tmp_path, "model=a", "seed=1", state="failed", value=None, error=DIVERGED)
+    found = board(tmp_path)
+    assert found.groups[0].verdict == "first, but lost jobs"
+    assert "(1 seed; 1 of 2 diverged)" in answer(found)

@@ -100,7 +100,7 @@ def test_the_csv_has_plain_numbers_and_a_row_for_each_group(sweep: Path) -> None
     assert (other["verdict"], other["test"]) == ("worse", "paired t-test by seed")
     assert 0 < float(other["p"]) < 0.05
     assert (none["rank"], none["val/acc_n"], none["val/acc_mean"]) == ("", "0", "")
-    assert none["not_finished"] == "1 failed"
+    assert none["not_finished"] == "1 of 1 failed"
 
 
 def test_the_other_csv_has_a_row_for_each_job(sweep: Path) -> None:
@@ -115,5 +115,5 @@ def test_the_other_csv_has_a_row_for_each_job(sweep: Path) -> None:
 def test_a_sweep_without_a_result_has_pages_too(tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0", state="failed", value=None, error="no memory")
     pages = write(tmp_path)
-    assert "No job has finished with a result yet." in Checked(pages["report.html"]).shown
+    assert "No job has finished with a result yet: 1 failed." in Checked(pages["report.html"]).shown
     assert "no memory" in pages["report.md"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from resnet_lab.reporting.clipping import robust_limits
 from resnet_lab.reporting.drawing import Plot, is_logarithmic
 from resnet_lab.reporting.leaderboard import rank
 from resnet_lab.reporting.plots import chosen_plots
@@ -63,10 +64,9 @@ def test_the_best_curves_have_a_colour_and_the_rest_is_grey(tmp_path: Path) -> N
         fake_job(tmp_path, f"model=m{number}", "seed=0", value=number / 20, curve=CURVE)
     plot = drawn(tmp_path)["Learning curves"]
     colours = [line.get_color() for line in plot.figure.axes[0].lines]
-    assert colours.count("#bfbfbf") == 3
-    assert "The best 8 have a colour, 3 more are grey." in plot.caption
-    looks = {(line.get_color(), line.get_marker()) for line in plot.figure.axes[0].lines}
-    assert len(looks) == 9
+    assert colours.count("#bfbfbf") == 4
+    assert "The best 7 have a colour, 4 more are grey." in plot.caption
+    assert len(set(colours)) == 8
 
 
 def test_a_job_without_curves_does_not_break_the_others(tmp_path: Path) -> None:
@@ -281,3 +281,81 @@ def test_two_values_of_a_category_stand_side_by_side(tmp_path: Path) -> None:
     assert [axes.get_title() for axes in figure.axes] == ["residual = false", "residual = true"]
     for axes in figure.axes:
         assert sum(len(line.get_xdata()) == 3 for line in axes.lines) >= 3
+
+
+def test_every_point_of_the_front_is_named_and_no_name_covers_another(tmp_path: Path) -> None:
+    values = {8: 0.85, 14: 0.88, 20: 0.881, 26: 0.9, 32: 0.905, 44: 0.906, 56: 0.9062}
+    for depth, value in values.items():
+        fake_job(tmp_path, f"model.depth={depth}", "seed=0", value=value, seconds=60 + depth)
+    figure = drawn(tmp_path)["Time against validation accuracy"].figure
+    texts = figure.axes[0].texts
+    assert {text.get_text() for text in texts} == {f"depth={depth}" for depth in values}
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_setting_that_lost_jobs_is_in_no_front(tmp_path: Path) -> None:
+    for depth, seconds, value in ((8, 60, 0.8), (14, 100, 0.85), (20, 200, 0.9), (26, 300, 0.99)):
+        fake_job(tmp_path, f"model.depth={depth}", "seed=0", value=value, seconds=seconds)
+    lost = "val/loss is nan: the training diverged"
+    fake_job(tmp_path, "model.depth=26", "seed=1", state="failed", value=None, error=lost)
+    plots = drawn(tmp_path)
+    texts = plots["Time against validation accuracy"].figure.axes[0].texts
+    assert sorted(text.get_text() for text in texts) == ["depth=14", "depth=20", "depth=8"]
+    assert "*: jobs diverged" in plots["Validation accuracy against model.depth"].caption
+
+
+def test_one_diverged_value_squeezes_no_plot(tmp_path: Path) -> None:
+    values = {0.001: 0.88, 0.003: 0.9, 0.01: 0.91, 0.03: 0.92, 0.1: 0.93, 0.3: 0.1}
+    for lr, value in values.items():
+        fake_job(tmp_path, f"optimizer.lr={lr}", "seed=0", value=value, seconds=60 + 100 * lr)
+    plots = drawn(tmp_path)
+    for title in ("Validation accuracy against optimizer.lr", "Time against validation accuracy"):
+        axes = plots[title].figure.axes[0]
+        low, high = axes.get_ylim()
+        assert 80 < low < 88 < 93 < high
+        assert "A triangle at the edge is a value beyond it." in plots[title].caption
+        assert "10" in [text.get_text() for text in axes.texts]
+        assert any(line.get_marker() == "v" and line.get_ydata()[0] == low for line in axes.lines)
+
+
+def test_a_category_and_colours_are_not_squeezed_either(tmp_path: Path) -> None:
+    for place, model in enumerate("abcde"):
+        value = 0.1 if model == "e" else 0.9 + place / 100
+        fake_job(tmp_path / "words", f"model={model}", "seed=0", value=value)
+        for lr in (0.1, 0.01):
+            fake_job(tmp_path / "map", f"model={model}", f"optimizer.lr={lr}", "seed=0",
+                     value=value if lr == 0.1 else 0.9 + place / 100)  # fmt: skip
+    low, _ = drawn(tmp_path / "words")["Validation accuracy by model"].figure.axes[0].get_xlim()
+    assert 85 < low < 90
+    plot = drawn(tmp_path / "map")["Validation accuracy by optimizer.lr and model"]
+    assert plot.figure.axes[0].collections[0].get_clim()[0] == pytest.approx(90)
+    assert "Values beyond the ends of the colours" in plot.caption
+
+
+def test_a_loss_that_exploded_leaves_the_other_curves_readable(tmp_path: Path) -> None:
+    for place in range(5):
+        curve = [2.3 * 0.9**epoch for epoch in range(10)]
+        if place == 0:
+            curve = [2.3 * 10.0**epoch for epoch in range(10)]
+        fake_job(
+            tmp_path, f"model=m{place}", "seed=0", value=curve[-1], monitor="val/loss", curve=curve
+        )
+    plot = drawn(tmp_path)["Learning curves"]
+    assert plot.figure.axes[0].get_ylim()[1] < 1000
+    assert "Curves that leave the picture reach 2.3e+09." in plot.caption
+
+
+def test_values_that_spread_are_not_clipped() -> None:
+    assert robust_limits([10, 40, 70, 85, 90, 91, 92]) is None
+    assert robust_limits([1, 2]) is robust_limits([]) is robust_limits([3, 3, 3, 9]) is None
+    assert robust_limits([91, 90, 92, 10]) == (90, 92)
+
+
+def test_a_deviation_is_not_rounded_to_nothing(tmp_path: Path) -> None:
+    jobs = grid("model=a,b", "model.shortcut=A,B")
+    fake_sweep(tmp_path, {jobs[0]: [0.9, 0.9003], jobs[1]: [0.8], jobs[2]: [0.7, 0.7]})
+    plot = drawn(tmp_path)["Validation accuracy by model and model.shortcut"]
+    texts = [text.get_text() for text in plot.figure.axes[0].texts]
+    assert texts == ["90.0\n± 0.02", "80.0", "70.0\n± 0"]
+    assert "(none: one seed)" in plot.caption

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.reporting.leaderboard import Leaderboard, rank
+from resnet_lab.reporting.board import Leaderboard
+from resnet_lab.reporting.headline import answer
+from resnet_lab.reporting.leaderboard import rank
 from resnet_lab.reporting.reading import Results, read_results
 from resnet_lab.reporting.wording import (
     NONE,
-    answer,
     duration,
     facts,
     failures,
@@ -58,9 +59,9 @@ def test_one_seed_has_a_dash_and_no_zero(tmp_path: Path) -> None:
 
 def test_columns_that_say_nothing_are_left_out(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.9], ("model=b",): [0.7]}, test=None)
-    results, board = read(tmp_path)
+    _, board = read(tmp_path)
     assert leaderboard_table(board).columns == ["", "model", "n", "val/acc (%)", "time"]
-    assert any("One seed: cannot tell" in line for line in notes(results, board))
+    assert any("One seed: cannot tell" in line for line in notes(board))
 
 
 def test_groups_without_a_result_have_no_place(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_groups_without_a_result_have_no_place(tmp_path: Path) -> None:
     fake_job(tmp_path, "model=b", "seed=0", state="failed", value=None)
     _, board = read(tmp_path)
     assert column(board, "") == ["1", NONE]
-    assert column(board, "not finished") == [NONE, "1 failed"]
+    assert column(board, "not finished") == [NONE, "1 of 1 failed"]
 
 
 def test_the_answer_names_the_best_and_how_sure_that_is(tmp_path: Path) -> None:
@@ -89,14 +90,14 @@ def test_the_answer_names_the_best_and_how_sure_that_is(tmp_path: Path) -> None:
 def test_the_answer_before_the_first_result(tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0", state="running", value=None)
     results, board = read(tmp_path)
-    assert answer(board) == "No job has finished with a result yet."
-    assert notes(results, board) == []
+    assert answer(board) == "No job has finished with a result yet: 1 interrupted."
+    assert notes(board) == []
     assert dict(facts(results, board))["jobs"] == "1: 1 interrupted"
 
 
 def test_notes_tell_how_it_was_ranked_and_tested(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.9, 0.92, 0.91], ("model=b",): [0.7, 0.73, 0.71]})
-    text = " ".join(notes(*read(tmp_path)))
+    text = " ".join(notes(read(tmp_path)[1]))
     assert "Ranked by each job's best val/acc, averaged over seeds; never by the test split" in text
     assert "paired t-test by seed" in text
     assert "1 comparison (Holm)" in text
@@ -108,9 +109,9 @@ def test_notes_tell_what_may_mislead(tmp_path: Path) -> None:
     fake_job(tmp_path / "a", "seed=0", device="one", commit="a" * 40)
     fake_job(tmp_path / "b", "seed=0", device="two", commit="b" * 40 + "+")
     fake_job(tmp_path, "seed=0", value=0.1, monitor="val/loss", precision="32-true")
-    text = " ".join(notes(*read(tmp_path)))
+    text = " ".join(notes(read(tmp_path)[1]))
     assert "1 job left out: a later one has the same settings and seed." in text
-    assert "1 job left out: judged by val/loss, not val/acc; --monitor ranks those." in text
+    assert "--monitor val/loss ranks the jobs judged by that first." in text
     assert "different commits: aaaaaaaaa, bbbbbbbbb+." in text
     assert "different devices: one, two." in text
     assert "precisions" not in text
@@ -120,7 +121,7 @@ def test_failures_are_gathered_by_their_error(tmp_path: Path) -> None:
     for seed in range(7):
         fake_job(tmp_path, "model=a", f"seed={seed}", state="failed", value=None, error="no memory")
     fake_job(tmp_path, "model=b", "seed=0", state="failed", value=None)
-    assert failures(*read(tmp_path)) == [
+    assert failures(read(tmp_path)[1]) == [
         ("no memory", "; ".join(f"model=a, seed={seed}" for seed in range(5)) + " and 2 more"),
         ("no error was recorded", "model=b, seed=0"),
     ]

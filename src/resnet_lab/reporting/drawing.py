@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from resnet_lab.reporting.board import Group, Leaderboard, Metric, short
 from resnet_lab.reporting.jobs import Job
-from resnet_lab.reporting.leaderboard import Group, Leaderboard, Metric, short
 
 WIDTH = 6.6  # inches
 INK = "#000000"
@@ -53,7 +53,7 @@ def full_name(metric: Metric) -> str:
 
 def metric_label(metric: Metric) -> str:
     """Return the label of an axis that shows each job's best value of the metric."""
-    return f"best {full_name(metric)} ({metric.unit})"
+    return metric.with_unit(f"best {full_name(metric)}")
 
 
 def scaled(value: float, metric: Metric) -> float:
@@ -74,6 +74,12 @@ def means_of(groups: Sequence[Group], metric: Metric) -> list[float]:
 def numbers_of(groups: Sequence[Group], key: str) -> list[float]:
     """Return each group's value of a swept number."""
     return [float(group.settings[key]) for group in groups]
+
+
+def lost_jobs(groups: Sequence[Group]) -> str:
+    """Return what a caption says of settings that are marked by a star; empty without any."""
+    marked = any(not group.sound for group in groups)
+    return " *: jobs diverged or were pruned; it is the mean of the others." if marked else ""
 
 
 def sentence(text: str) -> str:

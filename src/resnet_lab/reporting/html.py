@@ -170,7 +170,9 @@ def svg(figure: "Figure", title: str) -> str:
     drawing = re.sub(r'<g id="[^"]*">', "<g>", drawing)  # several figures would repeat them
     width = figure.get_figwidth() * 96
     name = f'role="img" aria-label="{html.escape(title)}" style="max-width:{width:.0f}px"'
-    return re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', rf"<svg {name} \1>", drawing, count=1)
+    head = re.compile(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>')
+    # A function: in a replacement text, a backslash of the title would be an instruction.
+    return head.sub(lambda found: f"<svg {name} {found[1]}>", drawing, count=1)
 
 
 def photographs(title: str, caption: str, figure: "Figure") -> str:

@@ -1,113 +1,19 @@
-"""The leaderboard: jobs grouped by what was swept but the seed, ranked, compared with the best."""
+"""The leaderboard: jobs grouped by what was swept but the seed, ranked, compared with the best.
+
+Only jobs that compare are ranked together; see `resnet_lab.reporting.comparable`. A setting that
+lost jobs to divergence is ranked below those that came through: its mean is of the lucky seeds.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from resnet_lab.config import mode_of
-from resnet_lab.reporting.jobs import Job, as_number
+from resnet_lab.reporting.board import Group, Leaderboard, Metric
+from resnet_lab.reporting.comparable import Basis, comparable, described
+from resnet_lab.reporting.jobs import Job
 from resnet_lab.reporting.reading import Results
-from resnet_lab.reporting.statistics import LEVEL, Difference, Spread, difference, holm, spread
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What ranks the groups."""
-
-    name: str  # such as val/acc
-
-    @property
-    def is_accuracy(self) -> bool:
-        """Whether it is a share, shown in percent."""
-        return not self.name.split("/")[-1].startswith("loss")
-
-    @property
-    def sign(self) -> int:
-        """1 where more is better, -1 where less is."""
-        return 1 if mode_of(self.name) == "max" else -1
-
-    @property
-    def unit(self) -> str:
-        """The unit of the values that are shown."""
-        return "%" if self.is_accuracy else "nats"
-
-    def shown(self, value: float) -> str:
-        """Format a value: percent for a share."""
-        return f"{100 * value:.2f}" if self.is_accuracy else f"{value:.4f}"
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """The jobs that differ in their seed alone.
-
-    Attributes:
-        settings: value of each swept key.
-        jobs: all of them, whatever their state.
-        ranked: those that are done and have a value of the metric, one for each seed.
-        metric: of those; None where there are none.
-        test: accuracy on the test split, of those.
-        seconds: mean time of training, of those.
-        best: the job with the best value.
-        against_best: the test against the best group, p corrected for their number; None for the
-            best group and where no test is possible.
-        verdict: what that says, in words.
-    """
-
-    settings: Mapping[str, str]
-    jobs: tuple[Job, ...]
-    ranked: tuple[Job, ...]
-    metric: Spread | None
-    test: Spread | None
-    seconds: float | None
-    best: Job | None
-    against_best: Difference | None = None
-    verdict: str = ""
-
-    @property
-    def label(self) -> str:
-        """What tells the group from the others, short: `lr=0.1, depth=20`."""
-        names = short_names(list(self.settings))
-        values = (f"{names[key]}={short(value)}" for key, value in self.settings.items())
-        return ", ".join(values) or "all"
-
-    @property
-    def unfinished(self) -> str:
-        """The jobs that are not done, counted by state."""
-        counts = Counter(job.state for job in self.jobs if job not in self.ranked)
-        counts["without a value"] = counts.pop("done", 0)
-        return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """Groups from best to worst; those without a result come last.
-
-    Attributes:
-        metric: that ranks them.
-        keys: the swept keys but the seed.
-        shared: overrides that all jobs have in common.
-        groups: ranked.
-        repeated: jobs left out since a later one has the same settings and seed.
-        others: jobs left out since another metric chose their best epoch.
-    """
-
-    metric: Metric
-    keys: tuple[str, ...]
-    shared: Mapping[str, str]
-    groups: tuple[Group, ...]
-    repeated: tuple[Job, ...]
-    others: tuple[Job, ...]
-
-    @property
-    def ranked(self) -> tuple[Group, ...]:
-        """The groups that have a result."""
-        return tuple(group for group in self.groups if group.metric)
-
-    def numbers(self, key: str) -> list[float] | None:
-        """Return the different values of a key in order, or None if they are not all numbers."""
-        values = {as_number(group.settings[key]) for group in self.groups}
-        numbers = sorted(value for value in values if value is not None)
-        return numbers if len(numbers) == len(values) else None
+from resnet_lab.reporting.statistics import LEVEL, Difference, difference, holm, spread
 
 
 def rank(results: Results, monitor: str | None = None) -> Leaderboard:
@@ -117,18 +23,44 @@ def rank(results: Results, monitor: str | None = None) -> Leaderboard:
         results: to rank.
         monitor: the metric that ranks; None: the one of most jobs.
 
+    Returns:
+        The leaderboard of the most jobs that compare, with those of the others.
+
     Raises:
         ValueError: no job has that monitor.
     """
     known = Counter(job.monitor for job in results.jobs if job.monitor)
-    told = [str(about["monitor"]) for about in results.about if about.get("monitor")]
     if monitor is not None and monitor not in known:
         there = ", ".join(known) or "none yet"
         raise ValueError(f"--monitor {monitor}: no job was judged by it; there are {there}")
-    names = [monitor, *(name for name, _ in known.most_common(1)), *told, "result"]
-    metric = Metric(next(name for name in names if name))
-    others = [job for job in results.jobs if job.monitor not in (None, metric.name)]
-    jobs = [job for job in results.jobs if job not in others]
+    boards = [_board(basis, jobs, results) for basis, jobs in comparable(results.jobs).items()]
+    boards.sort(
+        key=lambda board: (
+            monitor not in (None, board.metric.name),
+            -sum(len(group.ranked) for group in board.groups),
+            -len(board.jobs),
+            len(board.basis.limits),
+        )
+    )
+    first, *others = boards
+    seen = [board.basis for board in boards]
+    return replace(
+        first,
+        description=described(len(first.jobs), first.basis, seen),
+        others=tuple(
+            replace(board, description=described(len(board.jobs), board.basis, seen))
+            for board in others
+        ),
+    )
+
+
+def _board(basis: Basis, jobs: Sequence[Job], results: Results) -> Leaderboard:
+    told = [about for about in results.about if isinstance(about.get("monitor"), str)]
+    name = basis.monitor or next((about["monitor"] for about in told), "result")
+    modes = [about.get("mode") for about in told if about["monitor"] == name]
+    modes += [job.mode for job in jobs]
+    mode = next((mode for mode in modes if mode in ("min", "max")), None)
+    metric = Metric(name, mode or mode_of(name))
     swept, shared = _swept(jobs)
     grouped: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:
@@ -140,21 +72,8 @@ def rank(results: Results, monitor: str | None = None) -> Leaderboard:
         left = tuple(job for job in members if job not in rest)
         groups.append(_group(dict(zip(swept, values, strict=True)), left, ranked, metric))
     groups.sort(key=lambda group: _order(group, metric))
-    return Leaderboard(
-        metric, tuple(swept), shared, tuple(_judged(groups)), tuple(repeated), tuple(others)
-    )
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last part of each dotted key, or the whole where that is not unique."""
-    last = Counter(key.split(".")[-1] for key in keys)
-    return {key: key.split(".")[-1] if last[key.split(".")[-1]] == 1 else key for key in keys}
-
-
-def short(value: str) -> str:
-    """Return a value with at most four digits that count."""
-    number = as_number(value)
-    return value if number is None or len(value) <= 6 else f"{number:.4g}"
+    judged = tuple(_judged(groups))
+    return Leaderboard(basis, metric, tuple(swept), shared, judged, tuple(repeated))
 
 
 def _swept(jobs: Sequence[Job]) -> tuple[list[str], dict[str, str]]:
@@ -168,14 +87,17 @@ def _swept(jobs: Sequence[Job]) -> tuple[list[str], dict[str, str]]:
 def _one_a_seed(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
     """Return the jobs with a result, the latest of each seed, and what is left out for that.
 
-    The same seed twice is no second sample: the spread would come out too small.
+    The same seed twice is no second sample: the spread would come out too small. A job that was
+    tried again elsewhere and came through there has not failed.
     """
     latest: dict[object, Job] = {}
-    repeated = []
+    repeated: list[Job] = []
+    earlier: dict[object, list[Job]] = {}
     for job in sorted(jobs, key=lambda job: str(job.status.get("updated", ""))):
+        earlier.setdefault(job.sample, []).append(job)
         if job.state == "done" and job.value is not None:
-            if job.sample in latest:
-                repeated.append(latest[job.sample])
+            repeated += earlier.pop(job.sample)[:-1]
+            earlier[job.sample] = [job]
             latest[job.sample] = job
     return [job for job in jobs if job in latest.values()], repeated
 
@@ -198,19 +120,23 @@ def _group(
     )
 
 
-def _order(group: Group, metric: Metric) -> tuple[bool, float]:
-    return group.metric is None, -metric.sign * group.metric.mean if group.metric else 0.0
+def _order(group: Group, metric: Metric) -> tuple[bool, bool, float, float]:
+    if group.metric is None:
+        return True, False, 0.0, 0.0
+    return False, not group.sound, -group.share, -metric.sign * group.metric.mean
 
 
 def _judged(groups: Sequence[Group]) -> list[Group]:
-    """Hold every group to the first, by their values of each seed."""
+    """Hold every sound group to the first, by their values of each seed."""
     if not groups or groups[0].metric is None:
         return list(groups)
     best, *others = groups
-    tests = [difference(_by_seed(best), _by_seed(group)) for group in others]
+    tests = [
+        difference(_by_seed(best), _by_seed(group)) if group.sound else None for group in others
+    ]
     made = [test for test in tests if test is not None]
     corrected = iter(holm([test.p for test in made]))
-    judged = [replace(best, verdict="best")]
+    judged = [replace(best, verdict="best" if best.sound else "first, but lost jobs")]
     for group, test in zip(others, tests, strict=True):
         if test is not None:
             p = next(corrected)
@@ -218,6 +144,8 @@ def _judged(groups: Sequence[Group]) -> list[Group]:
             judged.append(replace(group, against_best=Difference(test.test, p), verdict=verdict))
         elif group.metric is None:
             judged.append(replace(group, verdict="no result"))
+        elif not group.sound:
+            judged.append(replace(group, verdict="lost jobs: not compared"))
         elif 1 in (len(best.ranked), len(group.ranked)):
             judged.append(replace(group, verdict="one seed: cannot tell"))
         else:

@@ -2,18 +2,22 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from resnet_lab.config import one_line
+from resnet_lab.foreign_text import csv_cell, markdown_code
+from resnet_lab.foreign_text import markdown as markdown_text
 from resnet_lab.provenance import now
 from resnet_lab.reporting import html
+from resnet_lab.reporting.board import Leaderboard
+from resnet_lab.reporting.headline import SHOWN_OTHERS, answer
 from resnet_lab.reporting.jobs import Job
-from resnet_lab.reporting.leaderboard import Leaderboard
 from resnet_lab.reporting.reading import Results
 from resnet_lab.reporting.statistics import Spread
 from resnet_lab.reporting.wording import (
-    answer,
     facts,
     failures,
     leaderboard_table,
@@ -22,8 +26,7 @@ from resnet_lab.reporting.wording import (
 )
 from resnet_lab.run import write
 
-if TYPE_CHECKING:  # matplotlib is imported for the plots alone
-    from resnet_lab.reporting.drawing import Plot
+log = logging.getLogger(__name__)
 
 
 def write_pages(
@@ -34,13 +37,18 @@ def write_pages(
     Returns:
         Their paths.
     """
-    drawn: list[Plot] = []
+    figures = ""
     if plots:
-        from resnet_lab.reporting.plots import chosen_plots
+        from resnet_lab.reporting.plots import chosen_plots  # imports matplotlib
 
-        drawn = chosen_plots(board, search=results.search)
+        try:
+            drawn = chosen_plots(board, search=results.search)
+            if drawn:
+                figures = html.figures([(plot.title, plot.caption, plot.figure) for plot in drawn])
+        except Exception as error:  # a picture is no reason to lose the tables
+            log.warning("the report has no plots: %s", one_line(error))
     pages = {
-        "report.html": page(results, board, drawn),
+        "report.html": page(results, board, figures),
         "report.md": markdown(results, board),
         "report.csv": groups_csv(board),
         "runs.csv": jobs_csv(results, board),
@@ -51,81 +59,97 @@ def write_pages(
     return tuple(out / name for name in pages)
 
 
-def page(results: Results, board: Leaderboard, plots: "Sequence[Plot]" = ()) -> str:
-    """Return the report as one HTML file."""
+def page(results: Results, board: Leaderboard, figures: str = "") -> str:
+    """Return the report as one HTML file; the figures are HTML already."""
     columns, rows = leaderboard_table(board)
     best = [number for number, row in enumerate(rows) if row[0] == "1"]
     parts = [
         html.pills(results.states),
         html.lead(answer(board)),
         html.definitions([fact for fact in facts(results, board) if fact[0] != "jobs"]),
+        html.heading("Leaderboard"),
+        html.table(columns, rows, words=word_columns(board), strong=best),
+        html.bullets(notes(board)),
     ]
-    if rows:
+    for other in board.others[:SHOWN_OTHERS]:
+        table = leaderboard_table(other)
         parts += [
-            html.heading("Leaderboard"),
-            html.table(columns, rows, words=word_columns(board), strong=best),
-            html.bullets(notes(results, board)),
+            html.heading(f"Set aside: {other.description}"),
+            html.table(*table, words=word_columns(other)),
+            html.bullets([answer(other), *notes(other)]),
         ]
-    failed = failures(results, board)
+    failed = failures(board)
     if failed:
         parts += [html.heading("Failed jobs"), html.definitions(failed, kind="errors")]
-    if plots:
-        parts.append(html.heading("Plots"))
-        parts.append(html.figures([(plot.title, plot.caption, plot.figure) for plot in plots]))
+    if figures:
+        parts += [html.heading("Plots"), figures]
     return html.document(f"{results.name}: report", results.name, parts, f"As of {now()}.")
 
 
 def markdown(results: Results, board: Leaderboard) -> str:
     """Return the report as Markdown, without plots."""
-    columns, rows = leaderboard_table(board)
-    words = word_columns(board)
-    rule = [":---" if name in words else "---:" for name in columns]
     parts = [
-        f"# {results.name}",
-        answer(board),
-        "\n".join(f"- {name}: {_code(text)}" for name, text in facts(results, board)),
-        "\n".join(_row(cells) for cells in [columns, rule, *rows]) if rows else "",
-        "\n".join(f"- {line}" for line in notes(results, board)),
+        f"# {markdown_text(results.name)}",
+        markdown_text(answer(board)),
+        "\n".join(f"- {name}: {markdown_code(text)}" for name, text in facts(results, board)),
+        *_table(board),
     ]
-    failed = failures(results, board)
+    for other in board.others[:SHOWN_OTHERS]:
+        heading = f"## Set aside: {markdown_text(other.description)}"
+        parts += [heading, markdown_text(answer(other)), *_table(other)]
+    failed = failures(board)
     if failed:
-        lines = (f"- {_code(error)} ({jobs})" for error, jobs in failed)
+        lines = (f"- {markdown_code(error)} ({markdown_text(jobs)})" for error, jobs in failed)
         parts += ["## Failed jobs", "\n".join(lines)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def groups_csv(board: Leaderboard) -> str:
-    """Return one row a group: plain numbers, accuracies in [0, 1], seconds; empty if not known."""
-    rows = []
+    """Return one row a group: plain numbers, accuracies in [0, 1], seconds; empty if not known.
+
+    Groups that do not compare with the first have another number in the column `table`.
+    """
+    tables = enumerate(board.all, 1)
+    return _csv([row for number, each in tables for row in _group_rows(number, each)])
+
+
+def _group_rows(table: int, board: Leaderboard) -> Iterator[dict[str, Any]]:
     for place, group in enumerate(board.groups, 1):
         test = group.against_best
-        rows.append(
-            {
-                "rank": place if group.metric else None,
-                **{key: group.settings[key] for key in board.keys},
-                "jobs": len(group.jobs),
-                "not_finished": group.unfinished,
-                **_spread(board.metric.name, group.metric),
-                "verdict": group.verdict,
-                "p": test.p if test else None,
-                "test": test.test if test else None,
-                "best_seed": group.best.seed if group.best else None,
-                **_spread("test/acc", group.test),
-                "seconds": group.seconds,
-            }
-        )
-    return _csv(rows)
+        yield {
+            "table": table,
+            "jobs_are": board.description,
+            "rank": place if group.metric else None,
+            **{key: group.settings[key] for key in board.keys},
+            "jobs": len(group.jobs),
+            "diverged": sum(job.diverged for job in group.jobs),
+            "not_finished": group.unfinished,
+            **_spread(board.metric.name, group.metric),
+            "verdict": group.verdict,
+            "p": test.p if test else None,
+            "test": test.test if test else None,
+            "best_seed": group.best.seed if group.best else None,
+            **_spread("test/acc", group.test),
+            "seconds": group.seconds,
+        }
 
 
 def jobs_csv(results: Results, board: Leaderboard) -> str:
     """Return one row a job, finished or not."""
-    return _csv([_job(job, results, board) for job in results.jobs])
+    tables = {
+        job: (number, each)
+        for number, each in enumerate(board.all, 1)
+        for job in (*each.jobs, *each.repeated)
+    }
+    return _csv([_job(job, results, *tables[job]) for job in results.jobs])
 
 
-def _job(job: Job, results: Results, board: Leaderboard) -> dict[str, Any]:
+def _job(job: Job, results: Results, table: int, board: Leaderboard) -> dict[str, Any]:
     return {
         "directory": results.shown(job),
+        "table": table,
         "state": job.state,
+        "diverged": job.diverged,
         **{key: job.setting(key) for key in board.keys},
         "seed": job.seed,
         "monitor": job.monitor,
@@ -152,19 +176,21 @@ def _spread(name: str, spread: Spread | None) -> dict[str, Any]:
 
 def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(csv_cell, names))
+    writer.writerows([csv_cell(row.get(name)) for name in names] for row in rows)
     return text.getvalue()
 
 
-def _row(cells: list[str]) -> str:
-    escaped = (cell.replace("|", "\\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+def _table(board: Leaderboard) -> list[str]:
+    """Return a leaderboard in Markdown, and how to read it."""
+    columns, rows = leaderboard_table(board)
+    words = word_columns(board)
+    rule = [":---" if name in words else "---:" for name in columns]
+    lines = [_row(columns), f"| {' | '.join(rule)} |", *map(_row, rows)]
+    return ["\n".join(lines), "\n".join(f"- {markdown_text(line)}" for line in notes(board))]
 
 
-def _code(text: str) -> str:
-    """Return a text in a code span, so that nothing in it is taken for Markdown."""
-    fence = "``" if "`" in text else "`"
-    return f"{fence}{text}{fence}"
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(markdown_text, cells))} |"

@@ -2,12 +2,20 @@
 
 from matplotlib.lines import Line2D
 
-from resnet_lab.plots import SPLITS, finish_curves, look, new_figure, read_curves
+from resnet_lab.plots import (
+    COLOURS,
+    SPLITS,
+    finish_curves,
+    in_legend,
+    look,
+    new_figure,
+    read_curves,
+)
+from resnet_lab.reporting.board import Group, Leaderboard
 from resnet_lab.reporting.drawing import Plot, ordered, shortened
-from resnet_lab.reporting.leaderboard import Group, Leaderboard
 
 PANELS = 3  # the most that fit beside each other
-LINES = 7  # that one panel can hold apart
+LINES = len(COLOURS)  # that one panel can hold apart
 
 
 def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
@@ -47,7 +55,7 @@ def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
         finish_curves(axes, "error (%)" if value == values[0] else "")
     name = other.split(".")[-1]
     handles = [
-        Line2D([], [], color=look(number)["color"], label=f"{name} {shortened(entry)}")
+        Line2D([], [], color=look(number)["color"], label=in_legend(f"{name} {shortened(entry)}"))
         for number, entry in enumerate(others)
     ]
     kinds = [

@@ -5,9 +5,10 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 
-from resnet_lab.plots import finish_curves, look, new_figure, read_curves, tidy
+from resnet_lab.plots import COLOURS, finish_curves, in_legend, look, new_figure, read_curves, tidy
+from resnet_lab.reporting.board import Group, Leaderboard, Metric
+from resnet_lab.reporting.clipping import Mark, clip, robust_limits
 from resnet_lab.reporting.drawing import (
     REST,
     WIDTH,
@@ -20,12 +21,12 @@ from resnet_lab.reporting.drawing import (
     sentence,
     split_name,
 )
-from resnet_lab.reporting.leaderboard import Group, Leaderboard, Metric
+from resnet_lab.reporting.labels import label_points
 from resnet_lab.reporting.panels import side_by_side
 from resnet_lab.reporting.search import importance, parallel_coordinates
 from resnet_lab.reporting.swept import against_category, against_number, heat_map, landscape
 
-COLOURED = 8  # groups whose curves are told apart
+COLOURED = len(COLOURS)  # groups whose curves are told apart
 WORTH_A_TRADE = 1.15  # times the shortest training that the longest takes
 
 
@@ -86,15 +87,18 @@ def learning_curves(board: Leaderboard) -> Plot | None:
             low, high = ([bound(by_epoch[epoch]) for epoch in epochs] for bound in (min, max))
             axes.fill_between(epochs, low, high, color=style["color"], alpha=0.14, linewidth=0)
         axes.plot(epochs, means, markevery=max(1, len(epochs) // 10), linewidth=1.7, **style)
-    what = f"{split_name(metric)} {'error' if metric.is_accuracy else 'cross-entropy'}"
-    finish_curves(axes, f"{what} ({metric.unit})")
-    handles = [Line2D([], [], label=label, **look(i)) for i, label in enumerate(labels)]
+    what = f"{split_name(metric)} error" if metric.is_accuracy else full_name(metric)
+    finish_curves(axes, metric.with_unit(what))
+    clipped = _clip_curves(axes)
+    handles = [Line2D([], [], label=in_legend(name), **look(i)) for i, name in enumerate(labels)]
     if len(labels) > 1:
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
     caption = f"{sentence(what)} against the epoch, on a logarithmic scale"
     caption += ": the mean over seeds, the band from the lowest to the highest." if banded else "."
+    caption += clipped
     if rest:
-        caption += f" The best {len(named)} have a colour, {len(rest)} more are grey."
+        verb = "is" if len(rest) == 1 else "are"
+        caption += f" The best {len(named)} have a colour, {len(rest)} more {verb} grey."
     return Plot("Learning curves", caption, figure)
 
 
@@ -104,7 +108,7 @@ def time_against_metric(board: Leaderboard) -> Plot | None:
     Times on different devices do not compare; where all take as long, or one is the best in both,
     there is nothing to choose.
     """
-    groups = [group for group in board.ranked if group.seconds]
+    groups = [group for group in board.ranked if group.seconds and group.sound]
     devices = {str(job.status.get("device")) for group in groups for job in group.ranked}
     times = [group.seconds or 0.0 for group in groups]
     if len(groups) < 3 or len(devices) > 1 or max(times) < WORTH_A_TRADE * min(times):
@@ -129,8 +133,9 @@ def time_against_metric(board: Leaderboard) -> Plot | None:
     axes.plot(xs, ys, "o", color=colour, markersize=7.5)
     number_axis(axes, "x", times, ticks=False)
     axes.margins(y=0.08)
+    grey = [Mark(*point, "0.45") for point in zip(times, values, strict=True)]
+    clipped = clip(axes, "y", grey)
     names = names_in_plots(groups)
-    _label_apart(axes, [names[place] for place in front], xs, ys)
     axes.set_xlabel(f"time of training, mean over seeds ({unit})")
     axes.set_ylabel(metric_label(board.metric))
     tidy(axes)
@@ -138,6 +143,8 @@ def time_against_metric(board: Leaderboard) -> Plot | None:
     caption = (
         f"No setting beats the {len(front)} on the line in both time and {what} (Pareto front)."
     )
+    label_points(axes, [names[place] for place in front], xs, ys)
+    caption += clipped
     return Plot(f"Time against {what}", caption, figure)
 
 
@@ -161,28 +168,15 @@ def _mean_curve(by_epoch: dict[int, list[float]]) -> tuple[list[int], list[float
     return epochs, [sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in epochs]
 
 
-def _label_apart(axes: Axes, names: list[str], xs: list[float], ys: list[float]) -> None:
-    """Name the points of a front, the last first, as long as there is room.
-
-    Above and left of a front is nothing; a point at the left edge has its name below and right.
-    """
-    axes.autoscale_view()  # else it comes with the drawing
-    places = axes.transAxes.inverted().transform(
-        axes.transData.transform(np.column_stack([xs, ys]))
-    )
-    named: list[int] = []
-    for number in reversed(range(len(names))):
-        x, y = places[number]
-        if any(abs(places[other][1] - y) < 0.06 for other in named):
-            continue
-        named.append(number)
-        left = x > 0.02 * len(names[number])
-        axes.annotate(
-            names[number],
-            (xs[number], ys[number]),
-            textcoords="offset points",
-            xytext=(-6, 5) if left else (8, -11),
-            ha="right" if left else "left",
-            fontsize=8.5,
-            path_effects=[withStroke(linewidth=2.5, foreground="white")],
-        )
+def _clip_curves(axes: Axes) -> str:
+    """Cut off curves that went far beyond the others; on a logarithmic scale, as they are drawn."""
+    heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+    logarithms = np.log10(heights[heights > 0]).tolist()
+    limits = robust_limits(logarithms)
+    if limits is None or axes.get_yscale() != "log":
+        return ""
+    margin = 0.06 * (limits[1] - limits[0])
+    axes.set_ylim(10 ** (limits[0] - margin), 10 ** (limits[1] + margin))
+    lowest, highest = min(logarithms), max(logarithms)
+    far = [value for value in (lowest, highest) if not limits[0] <= value <= limits[1]]
+    return f" Curves that leave the picture reach {' and '.join(f'{10**v:.3g}' for v in far)}."

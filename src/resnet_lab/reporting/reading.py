@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from resnet_lab.foreign_text import printable, printable_values
 from resnet_lab.reporting.jobs import STATES, Job, result_settings
 
 DEEPEST = 4  # directories between one that is named and its runs
@@ -35,14 +36,14 @@ class Results:
     @property
     def name(self) -> str:
         """The names of the directories."""
-        return " + ".join(directory.name for directory in self.directories)
+        return " + ".join(printable(directory.name) for directory in self.directories)
 
     def shown(self, job: Job) -> str:
         """Return a job's directory as seen from the one that was named."""
         for root in self.directories:
             if root in job.directory.parents:
-                return str(job.directory.relative_to(root))
-        return job.directory.name
+                return printable(job.directory.relative_to(root))
+        return printable(job.directory.name)
 
     @property
     def search(self) -> bool:
@@ -70,7 +71,9 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         if not root.is_dir():
             raise ValueError(f"{given}: no such directory; sweeps lie under logs/sweeps")
         told = _read_json(root / "sweep.json")
-        listed = [_listed(root, entry) for entry in told.get("jobs") or () if _is_job(entry)]
+        entries = told.get("jobs")
+        entries = entries if isinstance(entries, list) else []
+        listed = [_listed(root, entry) for entry in entries if _is_job(root, entry)]
         found = {path: _job(path) for path in _run_directories(root)}
         if not listed and not found:
             raise ValueError(f"{given}: there is no run in it; name a directory of logs/sweeps")
@@ -80,7 +83,7 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         jobs |= found
         if root not in roots:
             roots.append(root)
-            about += [told] if told else []
+            about += [printable_values(told)] if told else []
     disk, checkpoints = _bytes(roots)
     return Results(tuple(roots), tuple(jobs.values()), tuple(about), disk, checkpoints)
 
@@ -97,12 +100,12 @@ def _run_directories(root: Path, depth: int = 0) -> Iterator[Path]:
 def _job(directory: Path) -> Job:
     path = directory / "status.json"
     try:
-        status = json.loads(path.read_text())
+        status = printable_values(json.loads(path.read_text()))
         if not isinstance(status, dict):
             raise ValueError("it holds no object")
     except FileNotFoundError:  # its process has only begun
         status = {"state": "running"}
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         status = {"state": "failed", "error": f"status.json is damaged: {error}"}
     state = status.get("state")
     if state not in STATES:
@@ -113,14 +116,20 @@ def _job(directory: Path) -> Job:
     return Job(directory, state, result_settings(status.get("overrides")), status)
 
 
-def _is_job(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("directory"), str)
+def _is_job(root: Path, entry: Any) -> bool:
+    """Whether an entry of `sweep.json` is a job below its sweep: a file may say anything."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("directory"), str):
+        return False
+    try:
+        return root in (root / entry["directory"]).resolve().parents
+    except (ValueError, OSError):  # no path at all
+        return False
 
 
 def _listed(root: Path, entry: Mapping[str, Any]) -> Job:
     """Make a job of an entry of `sweep.json`, for one whose run directory does not tell."""
     state = entry.get("state")
-    overrides = entry.get("overrides")
+    overrides = printable_values(entry.get("overrides"))
     status = {"error": entry.get("error"), "seconds": entry.get("seconds"), "overrides": overrides}
     settings = result_settings(overrides)
     return Job(root / entry["directory"], state if state in STATES else "pending", settings, status)
@@ -139,7 +148,7 @@ def _known(listed: Job, found: Job | None) -> Job:
 def _in_use(directory: Path) -> bool:
     """Whether a process holds the lock of a run; True where that cannot be found out."""
     path = directory / ".lock"
-    if not path.exists():
+    if path.is_symlink() or not path.is_file():  # a link's target would be opened to write
         return False
     try:
         with FileLock(path, timeout=0):
@@ -156,7 +165,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     """Read `sweep.json`; without a readable one, the run directories tell."""
     try:
         content = json.loads(path.read_text())
-    except (ValueError, OSError):
+    except (ValueError, RecursionError, OSError):
         return {}
     return content if isinstance(content, dict) else {}
 

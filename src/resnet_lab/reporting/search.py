@@ -9,6 +9,8 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from resnet_lab.plots import look, new_figure, tidy
+from resnet_lab.reporting.board import Leaderboard, short, short_names
+from resnet_lab.reporting.clipping import COLOUR_CAPTION, robust_limits
 from resnet_lab.reporting.drawing import (
     GRID,
     WIDTH,
@@ -19,7 +21,6 @@ from resnet_lab.reporting.drawing import (
     shortened,
     values_of,
 )
-from resnet_lab.reporting.leaderboard import Leaderboard, short, short_names
 
 FEWEST = 10  # jobs from which a search can be judged
 MARKS = 6  # values of a number that are named themselves
@@ -44,8 +45,10 @@ def parallel_coordinates(board: Leaderboard) -> Plot | None:
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.2},
             )  # fmt: skip
     means = np.array(means_of(groups, board.metric))
-    low, high = float(means.min()), float(means.max())
-    heights.append((means - low) / (high - low) if high > low else np.full(len(means), 0.5))
+    clipped = robust_limits(means.tolist())
+    low, high = clipped or (float(means.min()), float(means.max()))
+    spread = np.clip((means - low) / (high - low), 0, 1) if high > low else np.full(len(means), 0.5)
+    heights.append(spread)
     axes.axvline(len(keys), color="0.55", linewidth=0.9)
     colours = colormaps["viridis_r" if board.metric.sign > 0 else "viridis"]
     norm = Normalize(low, high)
@@ -65,6 +68,7 @@ def parallel_coordinates(board: Leaderboard) -> Plot | None:
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, pad=0.01)
     bar.set_label(metric_label(board.metric))
     caption = f"A line is a setting; the best {thick} are drawn thick."
+    caption += COLOUR_CAPTION * (clipped is not None)
     return Plot("All settings, by parameter", caption, figure)
 
 

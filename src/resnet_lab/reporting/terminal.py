@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from resnet_lab.console import console
-from resnet_lab.reporting.leaderboard import Leaderboard, short_names
+from resnet_lab.reporting.board import Leaderboard, short_names
+from resnet_lab.reporting.headline import SHOWN_OTHERS, answer
 from resnet_lab.reporting.reading import Results
 from resnet_lab.reporting.wording import (
-    answer,
     facts,
     failures,
     leaderboard_table,
@@ -29,20 +29,28 @@ def print_report(results: Results, board: Leaderboard) -> None:
     out = console()
     out.print(Text(results.name, "bold"))
     print_rows(facts(results, board))
-    if board.groups:
-        out.print()
-        columns, rows = leaderboard_table(board)
-        names = short_names(board.keys)
-        words = [names.get(name, name) for name in word_columns(board)]
-        print_table([names.get(name, name) for name in columns], rows[:SHOWN], words=words)
-        if len(rows) > SHOWN:
-            out.print(f"… and {len(rows) - SHOWN} more settings, in report.csv", highlight=False)
-        out.print()
+    out.print()
+    _print_leaderboard(board)
     out.print(Text(answer(board), "bold"))
-    for line in notes(results, board):
+    for line in notes(board):
         out.print(Text(line, "dim"))
-    for error, jobs in failures(results, board):
+    for other in board.others[:SHOWN_OTHERS]:
+        out.print(Text(f"\nset aside: {other.description}", "bold"))
+        _print_leaderboard(other)
+        out.print(Text(answer(other)))
+    for error, jobs in failures(board):
         out.print(Text.assemble(("failed: ", "red"), f"{error}  [{jobs}]"), soft_wrap=True)
+
+
+def _print_leaderboard(board: Leaderboard) -> None:
+    columns, rows = leaderboard_table(board)
+    names = short_names(board.keys)
+    words = [names.get(name, name) for name in word_columns(board)]
+    print_table([names.get(name, name) for name in columns], rows[:SHOWN], words=words)
+    if len(rows) > SHOWN:
+        more = f"… and {len(rows) - SHOWN} more settings, in report.csv"
+        console().print(more, highlight=False)
+    console().print()
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:

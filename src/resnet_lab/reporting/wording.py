@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from resnet_lab.foreign_text import printable
+from resnet_lab.reporting.board import Group, Leaderboard, Metric, short, short_names
 from resnet_lab.reporting.jobs import Job
-from resnet_lab.reporting.leaderboard import Group, Leaderboard, short, short_names
 from resnet_lab.reporting.reading import Results
 from resnet_lab.reporting.statistics import LEVEL, Spread
 
 NONE = "\N{EN DASH}"
 SHOWN_JOBS = 5  # of those that failed in the same way
+ACCURACY = Metric("test/acc", "max")
 
 
 class Table(NamedTuple):
@@ -27,11 +29,11 @@ def leaderboard_table(board: Leaderboard) -> Table:
     columns: list[tuple[str, Callable[[Group], str]]] = [
         *((key, lambda group, key=key: short(group.settings[key])) for key in board.keys),
         ("n", lambda group: str(len(group.ranked))),
-        (f"{metric.name} ({metric.unit})", lambda group: _mean(group.metric, metric.shown)),
-        ("std", lambda group: _std(group.metric, metric.shown)),
+        (metric.with_unit(metric.name), lambda group: _mean(group.metric, metric.shown)),
+        ("std", lambda group: _std(group.metric, metric)),
         ("95 % interval", lambda group: interval(group.metric, metric.shown)),
         ("against the best", verdict),
-        ("test/acc (%)", lambda group: _mean_and_std(group.test)),
+        ("test/acc (%)", lambda group: mean_and_std(group.test)),
         ("best seed", lambda group: _best_seed(group, metric.shown)),
         ("time", lambda group: duration(group.seconds)),
         ("not finished", lambda group: group.unfinished or NONE),
@@ -102,35 +104,6 @@ def size(count: int) -> str:
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
 
 
-def answer(board: Leaderboard) -> str:
-    """Say in a sentence or two what won, and how sure that is."""
-    if not board.ranked:
-        return "No job has finished with a result yet."
-    best, *others = board.ranked
-    metric, spread = board.metric, best.metric
-    assert spread is not None
-    unit = " %" if metric.is_accuracy else ""
-    sure = f"95 % interval {interval(spread, metric.shown)}, " if spread.low is not None else ""
-    said = f"Best: {best.label}, with {metric.name} {metric.shown(spread.mean)}{unit} "
-    said += f"({sure}{_count(spread.n, 'seed')})"
-    said += f" and test accuracy {_mean_and_std(best.test)} %." if best.test else "."
-    worse = sum(group.verdict == "worse" for group in others)
-    close = sum(group.verdict == "not distinguishable" for group in others)
-    parts = [
-        f"{count} {words}" if len(others) > 1 else words
-        for count, words in (
-            (worse, "worse beyond noise"),
-            (close, "not distinguishable from it"),
-            (len(others) - worse - close, "cannot be told"),
-        )
-        if count
-    ]
-    if worse or close:
-        which = f"Of the other {len(others)} settings" if len(others) > 1 else "The other setting"
-        said += f" {which}: {', '.join(parts)}."
-    return said
-
-
 def facts(results: Results, board: Leaderboard) -> list[tuple[str, str]]:
     """Return what is said above the table, by name."""
     counts = ", ".join(f"{count} {state}" for state, count in results.states.items())
@@ -147,9 +120,10 @@ def facts(results: Results, board: Leaderboard) -> list[tuple[str, str]]:
     return [(name, text) for name, text in rows if text]
 
 
-def notes(results: Results, board: Leaderboard) -> list[str]:
+def notes(board: Leaderboard) -> list[str]:
     """Return what a reader must know to read the table right."""
     name = board.metric.name
+    jobs = (*board.jobs, *board.repeated)
     lines = []
     if board.ranked:
         lines.append(
@@ -164,33 +138,39 @@ def notes(results: Results, board: Leaderboard) -> list[str]:
     if tests:
         lines.append(
             f"Against the best: {' or '.join(tests)} on {name}, two-sided, p corrected for "
-            f"{_count(sum(tests.values()), 'comparison')} (Holm); worse means p < {LEVEL}. The "
+            f"{count_of(sum(tests.values()), 'comparison')} (Holm); worse means p < {LEVEL}. The "
             "best was chosen by these same numbers: confirm a close call with new seeds."
         )
     if any(group.metric and group.metric.low is not None for group in board.groups):
         lines.append("95 % interval of the mean over seeds, by Student's t; std is that of a seed.")
     if board.repeated:
-        count = _count(len(board.repeated), "job")
+        count = count_of(len(board.repeated), "job")
         lines.append(f"{count} left out: a later one has the same settings and seed.")
-    if board.others:
-        monitors = ", ".join(sorted({str(job.monitor) for job in board.others}))
+    if not all(group.sound for group in board.ranked):
         lines.append(
-            f"{_count(len(board.others), 'job')} left out: judged by {monitors}, not {name}; "
-            "--monitor ranks those."
+            "Settings that lost jobs because these diverged or were pruned are ranked below the "
+            "others and not compared: the mean of the rest flatters."
         )
+    if any(group.sound and group.unfinished for group in board.ranked):
+        lines.append("Settings with jobs missing are ranked below complete ones.")
+    monitors = sorted({other.metric.name for other in board.others} - {name})
+    if monitors:
+        lines.append(f"--monitor {' or '.join(monitors)} ranks the jobs judged by that first.")
     for field, what in (("commit", "commits"), ("device", "devices"), ("precision", "precisions")):
-        values = {_short_commit(job.status[field]) for job in results.jobs if job.status.get(field)}
+        values = {_short_commit(job.status[field]) for job in jobs if job.status.get(field)}
         if len(values) > 1:
             lines.append(f"The jobs ran with different {what}: {', '.join(sorted(values))}.")
     return lines
 
 
-def failures(results: Results, board: Leaderboard) -> list[tuple[str, str]]:
-    """Return each error, and the jobs that ended with it."""
+def failures(board: Leaderboard) -> list[tuple[str, str]]:
+    """Return each error, and the jobs that ended with it, of this leaderboard and the others."""
     by_error: dict[str, list[str]] = {}
-    for job in results.jobs:
-        if job.state == "failed":
-            by_error.setdefault(job.error or "no error was recorded", []).append(label(board, job))
+    for each in board.all:
+        for job in (*each.jobs, *each.repeated):
+            if job.state == "failed":
+                error = job.error or "no error was recorded"
+                by_error.setdefault(error, []).append(label(each, job))
     named = []
     for error, jobs in by_error.items():
         more = f" and {len(jobs) - SHOWN_JOBS} more" if len(jobs) > SHOWN_JOBS else ""
@@ -203,7 +183,7 @@ def label(board: Leaderboard, job: Job) -> str:
     names = short_names(board.keys)
     parts = [f"{names[key]}={short(job.setting(key))}" for key in board.keys]
     parts += [f"seed={job.seed}"] if job.seed is not None else []
-    return ", ".join(parts) or job.directory.name
+    return ", ".join(parts) or printable(job.directory.name)
 
 
 def _swept(board: Leaderboard) -> str:
@@ -226,7 +206,8 @@ def _short_commit(value: object) -> str:
     return re.sub(r"\b([0-9a-f]{9})[0-9a-f]{31}", r"\1", str(value))
 
 
-def _count(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
+    """Return a number of things: `1 job`, `2 jobs`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
@@ -234,14 +215,15 @@ def _mean(spread: Spread | None, shown: Callable[[float], str]) -> str:
     return shown(spread.mean) if spread else NONE
 
 
-def _std(spread: Spread | None, shown: Callable[[float], str]) -> str:
-    return shown(spread.std) if spread and spread.std is not None else NONE
+def _std(spread: Spread | None, metric: Metric) -> str:
+    return metric.deviation(spread.std) if spread and spread.std is not None else NONE
 
 
-def _mean_and_std(test: Spread | None) -> str:
+def mean_and_std(test: Spread | None) -> str:
+    """Format accuracy on the test split, in percent."""
     if test is None:
         return NONE
-    std = f" ± {100 * test.std:.2f}" if test.std is not None else ""
+    std = f" ± {ACCURACY.deviation(test.std)}" if test.std is not None else ""
     return f"{100 * test.mean:.2f}{std}"
 
 

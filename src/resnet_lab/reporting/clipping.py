@@ -1,0 +1,76 @@
+"""Axes that one diverged value does not squeeze: it is marked at the edge, with its number."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+
+FAR = 10  # median deviations from the median
+SQUEEZED = 0.25  # share of the axis that is left to the other values
+MARGIN = 0.06
+NAMED = 8  # marks that get their number
+CAPTION = " A triangle at the edge is a value beyond it."
+COLOUR_CAPTION = " Values beyond the ends of the colours have the same colour as the end."
+
+
+class Mark(NamedTuple):
+    """A point that an axis may cut off."""
+
+    across: float  # place on the other axis
+    value: float
+    colour: str
+
+
+def robust_limits(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the range of the values but those far from the others; None where all fit.
+
+    Far is told from the median and the median deviation, which no minority can move. Nothing is cut
+    off where the others would keep a quarter of the axis all the same.
+    """
+    if not values:
+        return None
+    middle = statistics.median(values)
+    deviation = statistics.median(abs(value - middle) for value in values)
+    near = [value for value in values if abs(value - middle) <= FAR * deviation]
+    low, high = min(near), max(near)
+    if high == low or high - low > SQUEEZED * (max(values) - min(values)):
+        return None
+    return low, high
+
+
+def clip(axes: Axes, which: str, marks: Iterable[Mark]) -> str:
+    """Give an axis limits that most values fit in, and mark the others at the edge.
+
+    Args:
+        axes: with its points drawn.
+        which: "x" or "y".
+        marks: every point; of several at one place, the first one's number is shown.
+
+    Returns:
+        What the caption must say of it; empty where all values fit.
+    """
+    marks = list(marks)
+    limits = robust_limits([mark.value for mark in marks])
+    if limits is None:
+        return ""
+    margin = MARGIN * (limits[1] - limits[0])
+    low, high = limits[0] - margin, limits[1] + margin
+    (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+    beyond = [mark for mark in marks if not low <= mark.value <= high]
+    first = {(mark.across, mark.colour, mark.value > high): mark for mark in reversed(beyond)}
+    for number, mark in enumerate(first.values()):
+        above = mark.value > high
+        edge = high if above else low
+        x, y = (edge, mark.across) if which == "x" else (mark.across, edge)
+        shape = {"x": "<>", "y": "v^"}[which][above]
+        axes.plot([x], [y], shape, color=mark.colour, markersize=8, clip_on=False, zorder=5)
+        if number < NAMED:
+            inwards = -1 if above else 1
+            axes.annotate(
+                f"{mark.value:.4g}", (x, y), textcoords="offset points", fontsize=8.5,
+                xytext=(9 * inwards, 0) if which == "x" else (7, 3 * inwards),
+                ha=("right" if above else "left") if which == "x" else "left",
+                va="center" if which == "x" else ("top" if above else "bottom"),
+            )  # fmt: skip
+    return CAPTION
