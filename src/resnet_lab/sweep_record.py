@@ -29,7 +29,8 @@ def load(directory: Path) -> dict[str, Any]:
     try:
         record = json.loads((directory / FILE).read_text())
         if isinstance(record, dict) and isinstance(record.get("jobs"), list):
-            record["jobs"] = [entry for entry in record["jobs"] if is_entry(directory, entry)]
+            entries = [entry for entry in record["jobs"] if is_entry(directory, entry)]
+            record["jobs"] = entries or _made_again(directory)["jobs"]
             return record
     except (OSError, ValueError):
         pass  # it is missing or damaged
@@ -94,7 +95,7 @@ def take_over(entry: dict[str, Any], status: dict[str, Any]) -> None:
 def read_status(run: Path) -> dict[str, Any] | None:
     """Return the content of a run's `status.json`; None where there is none.
 
-    One that is damaged gives that of a failed run.
+    One that is damaged gives that of a failed run, with an entry `damaged`.
     """
     try:
         status = json.loads((run / "status.json").read_text())
@@ -107,7 +108,7 @@ def read_status(run: Path) -> dict[str, Any] | None:
             return status
         why = "it names no state of a run"
     told = f"status.json is damaged: {why}; delete {run.name} to train the job again"
-    return {"state": "failed", "error": told}
+    return {"state": "failed", "error": told, "damaged": True}
 
 
 def best_value(status: dict[str, Any]) -> float | None:

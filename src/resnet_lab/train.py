@@ -69,7 +69,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, describe
-    from resnet_lab.distributed import further_processes
+    from resnet_lab.distributed import check_share, further_processes
     from resnet_lab.weights import begin_with
 
     spare()
@@ -104,6 +104,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
     )
+    check_share(data.batch_size, trainer.num_devices * trainer.num_nodes)
     leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     collect()
     with further_processes(run.directory):

@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from resnet_lab.reporting.jobs import STATES, Job, result_settings
+from resnet_lab.sweep_record import is_entry
 
 DEEPEST = 4  # directories between one that is named and its runs
 
@@ -70,7 +71,12 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         if not root.is_dir():
             raise ValueError(f"{given}: no such directory; sweeps lie under logs/sweeps")
         told = _read_json(root / "sweep.json")
-        listed = [_listed(root, entry) for entry in told.get("jobs") or () if _is_job(entry)]
+        entries = told.get("jobs")
+        listed = [
+            _listed(root, entry)
+            for entry in (entries if isinstance(entries, list) else ())
+            if is_entry(root, entry)
+        ]
         found = {path: _job(path) for path in _run_directories(root)}
         if not listed and not found:
             raise ValueError(f"{given}: there is no run in it; name a directory of logs/sweeps")
@@ -111,10 +117,6 @@ def _job(directory: Path) -> Job:
     if state == "running" and not _in_use(directory):
         state = "interrupted"
     return Job(directory, state, result_settings(status.get("overrides")), status)
-
-
-def _is_job(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("directory"), str)
 
 
 def _listed(root: Path, entry: Mapping[str, Any]) -> Job:
