@@ -48,7 +48,7 @@ def report(
         plots: whether they have plots, which take most of the time.
 
     Raises:
-        ValueError: a directory is missing, or no run is there.
+        ValueError: a directory is missing, no run is there, or the pages cannot be written.
     """
     results = read_results(directories)
     board = rank(results, monitor)
@@ -56,7 +56,15 @@ def report(
         out = results.directories[0]
     if out is None or not write:
         return Report(results, board)
-    return Report(results, board, write_pages(results, board, Path(out), plots=plots))
+    try:
+        files = write_pages(results, board, Path(out), plots=plots)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ValueError(
+            f"{error.filename or out}: {why}; write the pages elsewhere with --out DIRECTORY, or "
+            "none with --no-pages"
+        ) from error
+    return Report(results, board, files)
 
 
 def show_report(result: Report) -> None:

@@ -70,6 +70,12 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, describe
     from resnet_lab.distributed import check_share, further_processes
+    from resnet_lab.foreign_loggers import (
+        NEED_A_LOGGER,
+        Hyperparameters,
+        build_loggers,
+        closing,
+    )
     from resnet_lab.weights import begin_with
 
     spare()
@@ -87,7 +93,9 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     if last is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
     callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
-    loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
+    loggers = build_loggers(run)
+    if not loggers:
+        callbacks = [each for each in callbacks if not isinstance(each, NEED_A_LOGGER)]
     pruning = None
     if (run.directory / TRIAL).exists():  # it is of a search
         from resnet_lab.callbacks.pruning import Pruning
@@ -97,8 +105,14 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     trainer: Trainer = build(
         cfg,
         "trainer",
-        callbacks=[Interruption(), Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
-        logger=list(filter(None, loggers)),
+        callbacks=[
+            Interruption(),
+            Status(run, cfg.monitor),
+            Hyperparameters(run),
+            *watchers,
+            *filter(None, callbacks),
+        ],
+        logger=loggers,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=run.directory,
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
@@ -107,7 +121,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     check_share(data.batch_size, trainer.num_devices * trainer.num_nodes)
     leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     collect()
-    with further_processes(run.directory):
+    with further_processes(run.directory), closing(loggers):
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
         if pruning is not None and pruning.pruned:
             run.update(state="pruned")
