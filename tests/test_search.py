@@ -329,18 +329,14 @@ def test_a_lost_study_is_not_begun_anew_beside_its_jobs(lose: Callable, search) 
     search(LR, n_trials=2, f=lambda values: 0.5)
     lose(Path("sweep", STORAGE))
     before = {path.name: path.stat().st_mtime_ns for path in Path("sweep").iterdir()}
-    with pytest.raises(
-        ValueError, match="^sweep holds jobs, but the study that chose them is gone"
-    ):
+    with pytest.raises(ValueError, match=r"^sweep holds jobs, but the study that.* is gone"):
         search(LR, n_trials=3, f=lambda values: 0.5)
     assert {path.name: path.stat().st_mtime_ns for path in Path("sweep").iterdir()} == before
 
 
 def test_another_sampler_is_another_search(search) -> None:
     search(LR, n_trials=1, f=lambda values: 0.5)
-    with pytest.raises(
-        ValueError, match=r"another search: hydra.sweeper.sampler is random \(was tpe"
-    ):
+    with pytest.raises(ValueError, match=r"hydra.sweeper.sampler is random \(was tpe"):
         search(LR, n_trials=2, f=lambda values: 0.5, sampler="random")
     assert len(trials()) == 1
 

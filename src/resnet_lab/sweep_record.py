@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from resnet_lab.config import is_finite_number
 from resnet_lab.provenance import now
 from resnet_lab.run import OVER, write
 
@@ -114,7 +115,7 @@ def read_status(run: Path) -> dict[str, Any] | None:
 def best_value(status: dict[str, Any]) -> float | None:
     """Return the best value of `monitor` that a run came to."""
     value = _part(status, "best").get("value")
-    return value if isinstance(value, int | float) else None
+    return value if is_finite_number(value) else None
 
 
 def _part(status: dict[str, Any], name: str) -> dict[str, Any]:
