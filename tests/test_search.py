@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from resnet_lab.config import job_dir
+from resnet_lab.job_directory import job_dir
 from resnet_lab.preflight import Estimate
 from resnet_lab.search import Search
 from resnet_lab.search_space import Space

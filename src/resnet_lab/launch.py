@@ -14,9 +14,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
 
-from resnet_lab.config import job_dir, one_line, override_key, result_overrides
+from resnet_lab.config import one_line, override_key
 from resnet_lab.distributed import launched_together
 from resnet_lab.job_config import Composer
+from resnet_lab.job_directory import job_dir, result_overrides
 from resnet_lab.run import OVER
 from resnet_lab.sweep import Sweep, distinct
 from resnet_lab.sweep_record import read_status
