@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
+from resnet_lab import train
 from resnet_lab.config import CONF, DIRECTIONS, register_resolvers
 
 REPOSITORY = CONF.parent
@@ -29,6 +31,7 @@ TINY = (
 )
 
 Compose = Callable[..., DictConfig]
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +82,21 @@ def composed() -> Iterator[Compose]:
 def tiny(composed: Compose) -> Compose:
     """A function that composes the tiny run with further overrides."""
     return lambda *overrides: composed(*TINY, *overrides)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """A function that runs the training command in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        capsys.readouterr()
+        try:
+            train.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capsys.readouterr()
+
+    return run

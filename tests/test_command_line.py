@@ -8,30 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import evaluate, train
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.run import Run
 from tests.conftest import REPOSITORY, TINY
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    """Run the training command in this process; return exit code, stdout, stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        capsys.readouterr()
-        try:
-            train.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def runs(kind: str = "runs") -> list[Path]:

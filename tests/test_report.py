@@ -127,3 +127,19 @@ def test_a_long_table_is_cut_in_the_terminal_alone(command, tmp_path: Path) -> N
     assert "and 5 more settings, in report.csv" in out
     assert len(Path("sweep/report.csv").read_text().splitlines()) == 36
     assert len(Path("sweep/report.md").read_text().split("\n| ")) > 35
+
+
+def test_a_sweep_that_cannot_be_written_to_names_the_way_out(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: object, **more: object) -> None:
+        raise OSError(30, "Read-only file system", "sweep/report.html")
+
+    fake_sweep(tmp_path / "sweep", {("model=a",): [0.9, 0.92]})
+    monkeypatch.setattr("resnet_lab.report.write_pages", refuse)
+    code, _, err = command("sweep")
+    assert code == 1
+    assert err == (
+        "error: sweep/report.html: Read-only file system; write the pages elsewhere with --out "
+        "DIRECTORY, or none with --no-pages\n"
+    )

@@ -14,11 +14,11 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from resnet_lab.config import job_dir
+from resnet_lab.job_directory import job_dir
 from resnet_lab.preflight import Estimate
 from resnet_lab.search import Search
 from resnet_lab.search_space import Space
-from resnet_lab.study import STORAGE, Options
+from resnet_lab.study import STORAGE, TRIAL, Options, handed_over
 from resnet_lab.sweep import note
 from tests.test_sweep import record
 
@@ -322,6 +322,44 @@ def test_errors_before_anything_starts(
         search(*overrides, n_trials=2, sampler=given, pruner=pruner)
     assert told in str(error.value)
     assert not Path("sweep").exists()
+
+
+@pytest.mark.parametrize("lose", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_a_lost_study_is_not_begun_anew_beside_its_jobs(lose: Callable, search) -> None:
+    search(LR, n_trials=2, f=lambda values: 0.5)
+    lose(Path("sweep", STORAGE))
+    before = {path.name: path.stat().st_mtime_ns for path in Path("sweep").iterdir()}
+    with pytest.raises(ValueError, match=r"^sweep holds jobs, but the study that.* is gone"):
+        search(LR, n_trials=3, f=lambda values: 0.5)
+    assert {path.name: path.stat().st_mtime_ns for path in Path("sweep").iterdir()} == before
+
+
+def test_another_sampler_is_another_search(search) -> None:
+    search(LR, n_trials=1, f=lambda values: 0.5)
+    with pytest.raises(ValueError, match=r"hydra.sweeper.sampler is random \(was tpe"):
+        search(LR, n_trials=2, f=lambda values: 0.5, sampler="random")
+    assert len(trials()) == 1
+
+
+def test_a_trial_from_elsewhere_is_data(search, tmp_path: Path) -> None:
+    search(LR, n_trials=1, f=lambda values: 0.5)
+    optuna.load_study(study_name="search", storage=f"sqlite:///sweep/{STORAGE}").ask()
+    (run,) = (path for path in Path("sweep").iterdir() if path.is_dir())
+    told = {"trial": 1, "storage": "/nowhere/search.db", "study": "other", "pruner": "median"}
+    (run / TRIAL).write_text(json.dumps(told))
+    trial = handed_over(run.resolve())  # the study is that of its own sweep, whatever it says
+    assert trial is not None
+    assert trial.number == 1
+    for pruner in (
+        {"_target_": "os.mkdir", "_args_": ["harm"]},
+        {"_target_": "optuna.pruners._median.os.mkdir", "_args_": ["harm"]},
+        {"_target_": "optuna.pruners.PatientPruner", "patience": 1, "wrapped_pruner": [
+            {"_target_": "os.mkdir", "_args_": ["harm"]}]},
+    ):  # fmt: skip
+        (run / TRIAL).write_text(json.dumps({**told, "pruner": pruner}))
+        with pytest.raises(ValueError, match="names a pruner that is none of Optuna's"):
+            handed_over(run.resolve())
+    assert not Path("harm").exists()
 
 
 def test_a_damaged_study_is_named(search) -> None:

@@ -182,7 +182,7 @@ def test_a_poisoned_job_leaves_the_others_and_is_reported(how: str, tmp_path: Pa
     states = [(entry["state"], entry["error"]) for entry in record()["jobs"]]
     assert [state for state, _ in states] == ["done", "failed", "done"]
     assert told in states[1][1]
-    assert record()["state"] == "done"
+    assert record()["state"] == "failed"
 
 
 @pytest.mark.slow

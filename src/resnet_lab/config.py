@@ -5,14 +5,11 @@ This is the one place that instantiates what a configuration names.
 
 import difflib
 import errno
-import hashlib
 import inspect
-import json
 import math
 import operator
 import types
 import typing
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +39,6 @@ WAYS_OUT = {
 }
 
 _made: set[Path] = set()  # directories that this process has made for a run or a sweep
-NAME_BYTES = 255  # of a file name, on any file system
 
 CONF = Path(__file__).resolve().parents[2] / "conf"  # absolute: works from any working directory
 
@@ -52,7 +48,7 @@ def register_resolvers() -> None:
     for name, resolver, cached in (
         ("best_precision", _best_precision, False),
         ("is_null", _is_null, False),
-        ("job_dir", job_dir, False),
+        ("job_dir", _job_dir, False),
         ("mode_of", mode_of, False),
         ("not", operator.not_, False),
         ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
@@ -126,51 +122,6 @@ def made_here(directory: Path) -> bool:
     return directory.resolve() in _made
 
 
-def job_dir(overrides: Sequence[str], sweep_dir: str | None = None) -> str:
-    """Turn a sweep job's overrides into its directory name; different jobs get different names.
-
-    The name depends on the job's own overrides alone, so that a sweep may be topped up later. It is
-    the overrides themselves where a file name can hold them. Elsewhere it is as much of them as
-    fits, with a hash of the whole.
-
-    Args:
-        overrides: of the job.
-        sweep_dir: an earlier sweep's, where different jobs could have one name: a job that is there
-            keeps its directory.
-    """
-    told = result_overrides(overrides)
-    whole = ",".join(told) or "default"
-    name = "".join("_" if char == "/" or not char.isprintable() else char for char in whole)
-    if name == whole and len(name) <= 150 and len(name.encode()) <= NAME_BYTES:
-        if _overrides_in(sweep_dir, name) in (told, []):
-            return name
-    else:
-        before = ",".join(sorted(told)).replace("/", "_")
-        if len(before) > 150:
-            before = f"{before[:140]}-{zlib.crc32(before.encode(errors='replace')):08x}"
-        if _overrides_in(sweep_dir, before) == told:
-            return before
-    digest = hashlib.sha256(whole.encode(errors="surrogatepass")).hexdigest()[:16]
-    return f"{name.encode()[:130].decode(errors='ignore')}-{digest}"
-
-
-def result_overrides(overrides: Sequence[str]) -> list[str]:
-    """Return those overrides that bear on the result, sorted; of one key, the last one counts."""
-    told = [item for item in overrides if bears_on_result(override_key(item))]
-    return sorted(told, key=lambda item: item.partition("=")[0] + "=")
-
-
-def _overrides_in(sweep_dir: str | None, job: str) -> list[str]:
-    """Return what `result_overrides` gave for the job in a directory, as far as it is known."""
-    if sweep_dir is None:
-        return []
-    try:
-        status = json.loads(Path(sweep_dir, job, "status.json").read_text())
-        return result_overrides([item for item in status["overrides"] if isinstance(item, str)])
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
 def bears_on_result(key: str) -> bool:
     """Whether results depend on a key, given in full or as it was overridden."""
     return not any(key == name or key.startswith(f"{name}.") for name in NOT_OF_THE_RESULT)
@@ -185,6 +136,12 @@ def _best_precision(accelerator: str) -> str:
     from resnet_lab.device import best_precision  # imports torch: only where it is needed
 
     return best_precision(accelerator)
+
+
+def _job_dir(overrides: Sequence[str], sweep_dir: str | None = None) -> str:
+    from resnet_lab.job_directory import job_dir  # it needs this module
+
+    return job_dir(overrides, sweep_dir)
 
 
 def _is_null(value: object) -> bool:

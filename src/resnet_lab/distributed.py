@@ -28,6 +28,15 @@ def launched_together() -> bool:
     return int(os.environ.get(by, "1")) > 1
 
 
+def check_share(batch_size: int, processes: int) -> None:
+    """Raise a ValueError unless processes can share a batch: each of them would say so later."""
+    if batch_size % processes:
+        raise ValueError(
+            f"trainer.devices: {processes} processes cannot share data.batch_size={batch_size}: "
+            "use a multiple of that"
+        )
+
+
 def await_first(path: Path, seconds: float = 60) -> None:
     """Wait for what the first process of a run writes and the others read.
 

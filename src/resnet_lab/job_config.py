@@ -27,7 +27,7 @@ class Composer:
     def __init__(self, config: DictConfig, context: HydraContext) -> None:
         self._config = config
         self._context = context
-        self._groups = set(config.hydra.runtime.choices)
+        self._groups: dict[str, bool] = {}  # whether a key is a group
         self._parser = OverridesParser.create(config_loader=context.config_loader)
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}  # by what chooses groups
@@ -58,7 +58,9 @@ class Composer:
         key = override.key_or_group
         if "/" in key or override.package is not None or key.startswith("hydra"):
             return False
-        return "." in key or (key not in self._groups and not override.is_add())
+        if key not in self._groups:
+            self._groups[key] = bool(self._context.config_loader.get_group_options(key))
+        return not self._groups[key]
 
     def _base(self, overrides: Sequence[str]) -> DictConfig:
         job = self._context.config_loader.load_sweep_config(self._config, list(overrides))

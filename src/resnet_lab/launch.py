@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
 
-from resnet_lab.config import job_dir, one_line, override_key, result_overrides
+from resnet_lab.config import one_line, override_key
 from resnet_lab.distributed import launched_together
 from resnet_lab.job_config import Composer
+from resnet_lab.job_directory import job_dir, result_overrides
 from resnet_lab.run import OVER
 from resnet_lab.sweep import Sweep, distinct
 from resnet_lab.sweep_record import read_status
@@ -116,6 +118,11 @@ def fix_directory(config: DictConfig) -> Path:
 
 def refuse_misuse(config: DictConfig) -> None:
     """Raise a ValueError if this is no command of a sweep."""
+    given = [item for item in config.hydra.overrides.hydra if "sweep.subdir" in item]
+    if given:
+        raise ValueError(
+            f"{given[0]}: a job's directory is named after its overrides; leave it out"
+        )
     if config.run_dir is not None:
         raise ValueError(
             f"run_dir={config.run_dir} is not for a sweep: name its directory by sweep_dir"
@@ -173,7 +180,7 @@ def run_jobs(
 def launch(
     sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int
 ) -> Sequence[JobReturn]:
-    """Run jobs of a sweep, and record those that failed.
+    """Run jobs of a sweep, and record those that failed; one that is damaged is not run.
 
     Args:
         sweep: that they are entered in.
@@ -181,16 +188,22 @@ def launch(
         jobs: to run.
         first: number of the first one.
     """
-    if not jobs:
-        return []
-    returns = launcher.launch([job.overrides for job in jobs], first)
-    errors = {
-        job.directory: one_line(result._return_value)
-        for job, result in zip(jobs, returns, strict=True)
-        if result.status is JobStatus.FAILED and isinstance(result._return_value, Exception)
-    }
-    if errors:
-        sweep.mark_failed(errors)
+    errors: dict[str, str] = {}
+    returns = []
+    for job in jobs:
+        status = read_status(sweep.directory / job.directory) or {}
+        if status.get("damaged"):
+            error = errors[job.directory] = str(status["error"])
+            print(f"error: job {job.directory}: {error}", file=sys.stderr, flush=True)
+            returns.append(returned(job, ValueError(error)))
+    sound = [job for job in jobs if job.directory not in errors]
+    if sound:
+        results = launcher.launch([job.overrides for job in sound], first)
+        for job, result in zip(sound, results, strict=True):
+            if result.status is JobStatus.FAILED and isinstance(result._return_value, Exception):
+                errors[job.directory] = one_line(result._return_value)
+        returns += results
+    sweep.mark_failed(errors)
     return returns
 
 

@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.text import Text
 
 from resnet_lab.active_run import ActiveRun
-from resnet_lab.config import one_line
+from resnet_lab.config import is_finite_number, one_line
 from resnet_lab.console import console
 from resnet_lab.job_config import Composer
 from resnet_lab.launch import Job, returned
@@ -235,11 +235,12 @@ def _why(code: int, printed: str) -> str:
 def _line(name: str, status: Mapping[str, Any], job: Slotted) -> str:
     monitor, metrics = job.config.monitor, status.get("metrics")
     value = metrics.get(monitor) if isinstance(metrics, dict) else None
+    speed = status.get("images_per_second")
     parts = [
         name,
         f"epoch {status.get('epochs', 0)} of {job.config.trainer.max_epochs}",
-        "" if value is None else f"{monitor} {value:.4f}",
-        f"{status['images_per_second']:,.0f} images/s" if "images_per_second" in status else "",
+        f"{monitor} {value:.4f}" if is_finite_number(value) else "",
+        f"{speed:,.0f} images/s" if is_finite_number(speed) else "",
         f"{time.monotonic() - job.began:.0f} s",
     ]
     return "  ".join(part for part in parts if part)

@@ -26,6 +26,7 @@ from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
 from resnet_lab.data.pixels import sides
 from resnet_lab.device import check_accelerator, check_precision
+from resnet_lab.distributed import check_share
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
 from resnet_lab.weights import begin_with
@@ -64,6 +65,7 @@ class Preflight:
         quiet_lightning()
         self._elsewhere = elsewhere
         self._data: dict[str, ImageDataModule] = {}
+        self._trainers: dict[str, int] = {}  # how many processes each has
         self._net: tuple[str, nn.Module] | None = None  # the last one, and what describes it
         self._seen: set[str] = set()  # parts that are as they must be
         self._checked: dict[str, Estimate] = {}  # by the whole configuration
@@ -101,6 +103,7 @@ class Preflight:
             self._build(config, f"logger.{name}", save_dir=".")
         self._build(config, "trainer", logger=False, enable_checkpointing=False)
         data = self._read(run)
+        check_share(data.batch_size, self._processes(config))
         size = _key(config.data, config.model, _without_amounts(config.task))
         with torch.device("meta"):
             task = run.build_task(self._network(run))
@@ -134,6 +137,14 @@ class Preflight:
         """Build a part to see whether it can be, once for all jobs that have it."""
         if self._is_new(key, _key(OmegaConf.select(config, key))):
             build(config, key, **more)
+
+    def _processes(self, config: DictConfig) -> int:
+        """Return how many processes train a job."""
+        key = _key(config.trainer)
+        if key not in self._trainers:
+            trainer = build(config, "trainer", logger=False, enable_checkpointing=False)
+            self._trainers[key] = trainer.num_devices * trainer.num_nodes
+        return self._trainers[key]
 
     def _is_new(self, *what: str) -> bool:
         """Whether this was not asked before; what is wrong ends the check, so it is asked once."""

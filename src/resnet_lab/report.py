@@ -50,7 +50,7 @@ def report(
         plots: whether they have plots, which take most of the time.
 
     Raises:
-        ValueError: a directory is missing, or no run is there.
+        ValueError: a directory is missing, no run is there, or the pages cannot be written.
     """
     results = read_results(directories)
     found = Report(results, rank(results, monitor))

@@ -10,7 +10,6 @@ import io
 import json
 import logging
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -28,6 +27,7 @@ from resnet_lab.active_run import ActiveRun
 from resnet_lab.console import TRACEBACKS, set_up_logging
 from resnet_lab.launch import Job, find_job, returned
 from resnet_lab.run import OVER, write
+from resnet_lab.slurm_commands import has_gpus, queue, told
 from resnet_lab.sweep import distinct, note
 from resnet_lab.sweep_record import change, load, new_entry, read_status
 
@@ -74,7 +74,7 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
             job = submitit.JobEnvironment()
             if job.global_rank > 0:
                 time.sleep(FAREWELL)
-            elif _told("squeue", "-h", "-j", job.job_id, "-o", "%T") == ["RUNNING"]:
+            elif told("squeue", "-h", "-j", job.job_id, "-o", "%T") == ["RUNNING"]:
                 requeue(signal.SIGUSR2, None)
             raise
         if result.status is JobStatus.FAILED:
@@ -90,8 +90,8 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
             ValueError: there is no SLURM here, or it takes no such jobs.
         """
         assert self.config is not None
-        queue = _queue()
-        if queue is None:
+        waiting = queue()
+        if waiting is None:
             raise ValueError(
                 "hydra/launcher=slurm: squeue does not answer; is this a SLURM cluster?"
             )
@@ -99,7 +99,7 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         directory = Path(self.config.hydra.sweep.dir)
         record = directory / ".submitit" / QUEUED
         known: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-        new = [job for job in jobs if known.get(job.directory) not in queue]
+        new = [job for job in jobs if known.get(job.directory) not in waiting]
         if earlier := [directory / job.directory for job in jobs if job not in new]:
             log.info("%d jobs are in the queue already", len(earlier))
             for path in earlier:  # what the sweep's beginning took for jobs of the past
@@ -163,14 +163,7 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         """Return a GPU for each task, if the partition has any and the trainer may use them."""
         assert self.config is not None
         partition = self.params["partition"]
-        named = ["-p", str(partition)] if partition else []
-        told = _told("sinfo", "-h", "-o", "%P %G", *named) or []
-        # With no partition named, a job goes into the default one, which is marked by a star.
-        present = any(
-            "gpu" in devices
-            for name, devices in zip(told[::2], told[1::2], strict=True)
-            if partition or name.endswith("*")
-        )
+        present = has_gpus(None if partition is None else str(partition))
         tasks: int = self.params["tasks_per_node"]
         return tasks if present and self.config.trainer.accelerator != "cpu" else None
 
@@ -219,10 +212,10 @@ class Watch:
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + LOOK
-        queue = _queue()
-        if queue is not None:
+        waiting = queue()
+        if waiting is not None:
             for number, job in enumerate(self.jobs):
-                there = self.ids[job.directory] in queue
+                there = self.ids[job.directory] in waiting
                 self._missed[number] = 0 if there else self._missed[number] + 1
 
     def _follow(self, number: int, job: Job, entry: Mapping[str, Any]) -> None:
@@ -260,18 +253,3 @@ class Watch:
 
             change(self.directory, fail)
         return error
-
-
-def _queue() -> set[str] | None:
-    """Return the ids of this person's jobs that wait or run; None if SLURM does not say."""
-    lines = _told("squeue", "-h", "--me", "-r", "-o", "%i")
-    return None if lines is None else set(lines)
-
-
-def _told(*command: str) -> list[str] | None:
-    """Return what a command of SLURM's prints, by words; None if it fails."""
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.split()

@@ -122,6 +122,8 @@ class Sweep:
 
     def mark_failed(self, errors: dict[str, str]) -> None:
         """Record jobs, by directory, whose own records do not tell that they failed."""
+        if not errors:
+            return
 
         def enter(record: dict[str, Any]) -> None:
             self._refresh(record)

@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from resnet_lab.config import is_finite_number
 from resnet_lab.provenance import now
 from resnet_lab.run import OVER, write
 
@@ -29,7 +30,8 @@ def load(directory: Path) -> dict[str, Any]:
     try:
         record = json.loads((directory / FILE).read_text())
         if isinstance(record, dict) and isinstance(record.get("jobs"), list):
-            record["jobs"] = [entry for entry in record["jobs"] if is_entry(directory, entry)]
+            entries = [entry for entry in record["jobs"] if is_entry(directory, entry)]
+            record["jobs"] = entries or _made_again(directory)["jobs"]
             return record
     except (OSError, ValueError):
         pass  # it is missing or damaged
@@ -94,7 +96,7 @@ def take_over(entry: dict[str, Any], status: dict[str, Any]) -> None:
 def read_status(run: Path) -> dict[str, Any] | None:
     """Return the content of a run's `status.json`; None where there is none.
 
-    One that is damaged gives that of a failed run.
+    One that is damaged gives that of a failed run, with an entry `damaged`.
     """
     try:
         status = json.loads((run / "status.json").read_text())
@@ -107,13 +109,13 @@ def read_status(run: Path) -> dict[str, Any] | None:
             return status
         why = "it names no state of a run"
     told = f"status.json is damaged: {why}; delete {run.name} to train the job again"
-    return {"state": "failed", "error": told}
+    return {"state": "failed", "error": told, "damaged": True}
 
 
 def best_value(status: dict[str, Any]) -> float | None:
     """Return the best value of `monitor` that a run came to."""
     value = _part(status, "best").get("value")
-    return value if isinstance(value, int | float) else None
+    return value if is_finite_number(value) else None
 
 
 def _part(status: dict[str, Any], name: str) -> dict[str, Any]:

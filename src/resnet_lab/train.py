@@ -71,7 +71,13 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, check_precision, describe
-    from resnet_lab.distributed import further_processes
+    from resnet_lab.distributed import check_share, further_processes
+    from resnet_lab.foreign_loggers import (
+        NEED_A_LOGGER,
+        Hyperparameters,
+        build_loggers,
+        closing,
+    )
     from resnet_lab.task import compile_mode
     from resnet_lab.weights import begin_with
 
@@ -100,7 +106,9 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         run.rewind({})
     if start.checkpoint is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
-    loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
+    loggers = build_loggers(run)
+    if not loggers:
+        callbacks = [each for each in callbacks if not isinstance(each, NEED_A_LOGGER)]
     pruning = None
     if (run.directory / TRIAL).exists():  # it is of a search
         from resnet_lab.callbacks.pruning import Pruning
@@ -110,13 +118,20 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     trainer: Trainer = build(
         cfg,
         "trainer",
-        callbacks=[Interruption(), Status(run), *watchers, *filter(None, callbacks)],
-        logger=list(filter(None, loggers)),
+        callbacks=[
+            Interruption(),
+            Status(run),
+            Hyperparameters(run),
+            *watchers,
+            *filter(None, callbacks),
+        ],
+        logger=loggers,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=run.directory,
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
     )
+    check_share(data.batch_size, trainer.num_devices * trainer.num_nodes)
     if run.leads:  # what was logged after the checkpoint is about to be logged again
         for logger in trainer.loggers:
             if hasattr(logger, "rewind"):
@@ -125,7 +140,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     # Lightning does so after it has loaded a checkpoint, which would round weights of float64.
     trainer.precision_plugin.convert_module(task)
     collect()
-    with further_processes(run.directory):
+    with further_processes(run.directory), closing(loggers):
         trainer.fit(task, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
         run.begin()
         if pruning is not None and pruning.pruned:

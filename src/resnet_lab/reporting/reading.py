@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from resnet_lab.foreign_text import printable, printable_values
 from resnet_lab.reporting.jobs import STATES, Job, result_settings
+from resnet_lab.sweep_record import is_entry
 
 DEEPEST = 4  # directories between one that is named and its runs
 
@@ -72,8 +73,11 @@ def read_results(directories: Sequence[str | Path]) -> Results:
             raise ValueError(f"{given}: no such directory; sweeps lie under logs/sweeps")
         told = _read_json(root / "sweep.json")
         entries = told.get("jobs")
-        entries = entries if isinstance(entries, list) else []
-        listed = [_listed(root, entry) for entry in entries if _is_job(root, entry)]
+        listed = [
+            _listed(root, entry)
+            for entry in (entries if isinstance(entries, list) else ())
+            if is_entry(root, entry)
+        ]
         found = {path: _job(path) for path in _run_directories(root)}
         if not listed and not found:
             raise ValueError(f"{given}: there is no run in it; name a directory of logs/sweeps")
@@ -114,16 +118,6 @@ def _job(directory: Path) -> Job:
     if state == "running" and not _in_use(directory):
         state = "interrupted"
     return Job(directory, state, result_settings(status.get("overrides")), status)
-
-
-def _is_job(root: Path, entry: Any) -> bool:
-    """Whether an entry of `sweep.json` is a job below its sweep: a file may say anything."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("directory"), str):
-        return False
-    try:
-        return root in (root / entry["directory"]).resolve().parents
-    except (ValueError, OSError):  # no path at all
-        return False
 
 
 def _listed(root: Path, entry: Mapping[str, Any]) -> Job:
