@@ -68,7 +68,7 @@ WRONG = {
     ),
     "missing value": (["data=image_folder"], "data.root has no value yet: set it with data.root="),
     "missing folder": (["data=image_folder", "data.root=photos"], "photos"),
-    "monitor": (["monitor=val/f1"], "monitor=val/f1: no metric has that name; use val/loss"),
+    "monitor": (["monitor=val/f1"], "monitor=val/f1: not one of our metrics (loss, acc, acc_top5)"),
     "accelerator": (["trainer=gpu"], "trainer.accelerator=gpu: .*use trainer=auto or trainer=cpu"),
     "depth": (["model.depth=21"], "depth 21"),
     "classes": (["data.num_classes=7"], "data.num_classes=7, but digits has 10 classes"),

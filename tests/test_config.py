@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.config import build, flat, mode_of, new_dir, one_line
+from resnet_lab.config import build, flat, mode_of, monitor_mode, new_dir, one_line
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,24 @@ from resnet_lab.config import build, flat, mode_of, new_dir, one_line
 )
 def test_the_direction_follows_from_the_metric(monitor: str, mode: str) -> None:
     assert mode_of(monitor) == mode
+    assert mode_of(monitor, mode) == mode
+    other = "max" if mode == "min" else "min"
+    with pytest.raises(ValueError, match=f"^monitor_mode={other}: {monitor} is better when"):
+        mode_of(monitor, other)
+
+
+@pytest.mark.parametrize("monitor", ["val/ece", "val/error", "val/nll", "val/mae", "val/loss_x"])
+def test_an_unknown_direction_is_asked_for(monitor: str, composed) -> None:
+    with pytest.raises(ValueError, match=rf"^monitor={monitor}: .* monitor_mode=min or"):
+        mode_of(monitor)
+    for mode in ("min", "max"):
+        assert mode_of(monitor, mode) == mode
+        cfg = composed(f"monitor={monitor}", f"monitor_mode={mode}", "callbacks=early_stopping")
+        assert monitor_mode(cfg) == mode
+        assert cfg.callbacks.checkpoint.mode == mode
+        assert cfg.callbacks.early_stopping.mode == mode
+    with pytest.raises(ValueError, match=r"^monitor_mode=up: use min, max or null$"):
+        mode_of(monitor, "up")
 
 
 def test_new_directories_never_coincide(tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 
 from resnet_lab.active_run import ActiveRun
+from resnet_lab.callbacks.status import Status
 from resnet_lab.distributed import LAUNCH_VARIABLES, further_processes, leads
+from resnet_lab.evaluate import evaluate
+from resnet_lab.run import Run
 from tests.conftest import TINY
 
 
@@ -108,6 +112,29 @@ def test_shared_weights_learn_what_whole_ones_do() -> None:
     assert found["fsdp"]["loss"] == pytest.approx(found["ddp"]["loss"], rel=1e-3)
     result = python("-m", "resnet_lab.evaluate", "fsdp", "--json")
     assert json.loads(result.stdout)["acc"] == pytest.approx(found["fsdp"]["acc"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
+def test_a_process_without_images_in_the_last_batch() -> None:
+    result = python(
+        "-m", "resnet_lab.train", *TINY, "trainer=ddp", "run_dir=run", "data.val_size=129",
+        "trainer.max_epochs=1",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    best = json.loads(Path("run/status.json").read_text())["best"]
+    run = Run.load("run")
+    alone = evaluate(run, "val", "best")
+    assert alone["images"] == 129
+    assert best["metrics"]["val/loss"] == pytest.approx(alone["loss"], rel=1e-5)
+    assert best["value"] == pytest.approx(alone["acc"])
+
+
+def test_a_batch_gives_every_process_an_image() -> None:
+    trainer = SimpleNamespace(world_size=2, datamodule=SimpleNamespace(batch_size=1))
+    run = SimpleNamespace(status={})
+    with pytest.raises(ValueError, match=r"^data.batch_size=1 .* 2 processes: use at least 2$"):
+        Status(run).setup(trainer, None, "fit")  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")

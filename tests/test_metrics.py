@@ -95,3 +95,36 @@ def test_a_loss_that_is_known_is_not_computed_again() -> None:
     assert known.compute()["loss"] == computed.compute()["loss"]
     known.update(logits, labels, torch.tensor(100.0))
     assert known.compute()["loss"] > 50
+
+
+def shared(*parts: ClassificationSums) -> ClassificationSums:
+    """Return the sums of the first of several processes, which adds up those of the others."""
+    first, *others = parts
+    for other in others:
+        other._count()
+    states = iter([[getattr(other, name) for other in others] for name in first._reductions])
+    first.dist_sync_fn = lambda value, group=None: [value, *next(states)]
+    first.distributed_available_fn = lambda: True
+    return first
+
+
+@pytest.mark.parametrize("sizes", [[(2, 2), (1, 0)], [(1, 0)]])
+def test_a_process_without_images_changes_no_sum(sizes: list[tuple[int, ...]]) -> None:
+    """In the last batch, or in a whole split of fewer images than processes."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 20, generator=generator)
+    labels = torch.randint(20, (5,), generator=generator)
+    alone, parts, start = (
+        ClassificationSums(20),
+        (ClassificationSums(20), ClassificationSums(20)),
+        0,
+    )
+    for shares in sizes:
+        alone.update(logits[start : start + sum(shares)], labels[start : start + sum(shares)])
+        for part, size in zip(parts, shares, strict=True):
+            part.update(logits[start : start + size], labels[start : start + size])
+            start += size
+    found, expected = shared(*parts).compute(), alone.compute()
+    assert found["seen"].sum() == start
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)

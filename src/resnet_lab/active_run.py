@@ -239,10 +239,22 @@ class ActiveRun(Run):
             self.status.pop(name, None)
         self.status.update(recorded)
 
-    def finish(self, sums: "ClassificationSums | None") -> None:
-        """Record that the run is done, with its test metrics where it was tested."""
+    def finish(
+        self, sums: "ClassificationSums | None", logged: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record that the run is done.
+
+        Args:
+            sums: of its test, where it was tested.
+            logged: metrics that the task logged; those of the test are recorded too.
+        """
         if sums is not None:
-            self.status["test"] = sums.result()
+            own = {
+                name.removeprefix("test/"): float(value)
+                for name, value in (logged or {}).items()
+                if name.startswith("test/")
+            }
+            self.status["test"] = {**own, **sums.result()}
         if self.config.get("expected"):
             self.status["expected"] = verdict(self.config, self.status)
         self.update(state="done")

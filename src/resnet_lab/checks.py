@@ -38,6 +38,13 @@ def check_measured(config: DictConfig, task: "ImageClassifier", data: "ImageData
                 f"callbacks.checkpoint.{key}={own}, but the run is judged by {value}: "
                 f"set {top}, which everything else follows"
             )
+    metric = getattr(task, str(config.monitor).replace("/", "_"), None)  # val_ece of torchmetrics
+    higher = getattr(metric, "higher_is_better", None)
+    if higher not in (None, mode == "max"):
+        raise ValueError(
+            f"monitor_mode={mode}: {type(metric).__name__}, which is {config.monitor}, is better "
+            f"when {'higher' if higher else 'lower'}"
+        )
     batches = _limited(data.size("train") // data.batch_size, config.trainer)
     if str(config.monitor).startswith("val/"):
         _check_validated(config, batches)

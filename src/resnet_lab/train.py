@@ -149,7 +149,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         if cfg.test:
             best = run.checkpoint("best") if cfg.test == "best" else None  # None: as trained
             trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
-    run.finish(task.test_sums if cfg.test else None)
+    run.finish(task.test_sums if cfg.test else None, trainer.callback_metrics)
     for callback in callbacks:
         if run.leads and isinstance(callback, Checkpoint):
             callback.settle(cfg.test)

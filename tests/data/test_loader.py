@@ -74,3 +74,16 @@ def test_derived_seeds_do_not_collide_between_neighbours() -> None:
     assert len(seeds) == 10_000
     assert derive_seed(1, 0) != derive_seed(0, 1)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_every_process_gets_every_batch_also_one_without_images() -> None:
+    labels = torch.arange(5) % 3
+    images = Images(torch.zeros(5, 8, 8, 1, dtype=torch.uint8), labels)
+    shares = [
+        [
+            len(batch.labels)
+            for batch in BatchLoader(images, torch.arange(5), 4, rank=r, world_size=2)
+        ]
+        for r in range(2)
+    ]
+    assert shares == [[2, 1], [2, 0]]

@@ -29,9 +29,18 @@ class Status(EpochCallback):
         self._first = 0  # batch of this epoch, where a run goes on in the middle
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Log at least once an epoch, however short that is."""
+        """Log at least once an epoch, however short that is.
+
+        Raises:
+            ValueError: a batch is too small to give every process of the run an image.
+        """
         if stage == "fit":
             data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+            if data.batch_size < trainer.world_size:
+                raise ValueError(
+                    f"data.batch_size={data.batch_size} is shared out among the run's "
+                    f"{trainer.world_size} processes: use at least {trainer.world_size}"
+                )
             steps = data.size("train") // data.batch_size
             limit: int | float = trainer.limit_train_batches
             steps = min(steps, limit if isinstance(limit, int) else max(1, int(steps * limit)))
