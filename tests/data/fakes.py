@@ -50,7 +50,7 @@ class Server:
         self.url = url
         self.served: list[str] = []  # names of the files asked for
         self.cut = False  # send half of each file, then close the connection
-        self.stalled: threading.Event | None = None  # set when half is sent; then wait
+        self.stalled: threading.Event | None = None  # set when asked; then send half and wait
 
 
 @contextmanager
@@ -70,10 +70,11 @@ def serve(folder: Path) -> Iterator[Server]:
                 server.served.append(self.path.rpartition("/")[2])
                 outputfile.write(content)
                 return
+            if server.stalled:
+                server.stalled.set()
             outputfile.write(content[: len(content) // 2])
             outputfile.flush()
             if server.stalled:
-                server.stalled.set()
                 done.wait(20)
 
     done = threading.Event()

@@ -82,7 +82,7 @@ def test_noise_is_a_function_of_the_seed_and_of_nothing_else() -> None:
     state = torch.get_rng_state()
     noise = _noise(7, 20, torch.device("cpu"))
     assert noise.tolist() == [
-        195, 64, 100, 159, 93, 31, 3, 151, 132, 244, 238, 119, 55, 235, 74, 139, 53, 39, 214, 245,
+        8, 192, 90, 198, 226, 252, 29, 101, 77, 252, 48, 239, 241, 18, 96, 41, 159, 82, 208, 253,
     ]  # fmt: skip
     assert torch.equal(_noise(7, 1000, torch.device("cpu"))[:20], noise)
     assert not torch.equal(_noise(8, 20, torch.device("cpu")), noise)

@@ -97,7 +97,12 @@ def test_only_the_split_asked_for_is_read() -> None:
     assert ("a", "test") not in Counted.reads
 
 
-def test_few_splits_are_kept() -> None:
-    for name in "abcdefgh":
+def test_only_the_splits_of_the_last_source_are_kept() -> None:
+    for split in ("train", "val", "test", "train", "val", "test"):
+        read(Counted(), split)
+    assert len(Counted.reads) == 3
+    for name in "bcd":
         read(Counted(name), "train")
-    assert sources.read.cache_info().currsize <= 4
+    read(Counted(), "train")  # what was dropped is read again
+    assert Counted.reads[-1] == ("a", "train")
+    assert len(Counted.reads) == 7

@@ -97,16 +97,14 @@ class RandomErasing:
 def _noise(seed: int, count: int, device: torch.device) -> Tensor:
     """Return random bytes [count], made on the device: the same ones on every device.
 
-    Each eight are a function of the seed and their number: the finaliser of SplitMix64 (Steele et
-    al. 2014), but for the signs of the shifts. A torch.Generator gives another stream on a GPU.
+    Each eight are a function of the seed and their number, mixed by two rounds of shift and
+    multiply as in SplitMix64 (Steele et al. 2014). A torch.Generator gives another stream on a GPU.
     """
     state = _steps(-(-count // 8), device) + seed
-    spare = state >> 30
-    state.bitwise_xor_(spare).mul_(0xBF58476D1CE4E5B9 - 2**64)
-    torch.bitwise_right_shift(state, 27, out=spare)
-    state.bitwise_xor_(spare).mul_(0x94D049BB133111EB - 2**64)
-    torch.bitwise_right_shift(state, 32, out=spare)
-    state.bitwise_xor_(spare.bitwise_and_(0xFFFFFFFF))  # without the copies of the sign
+    upper = torch.empty_like(state)
+    for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):
+        torch.bitwise_right_shift(state, 32, out=upper)
+        state.bitwise_xor_(upper).mul_(factor - 2**64)
     return state.view(torch.uint8)[:count]
 
 
