@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_lab.config import one_line
 from resnet_lab.distributed import launched_together
+from resnet_lab.harmless import harmless
 from resnet_lab.run import OVER
 from resnet_lab.sweep import Sweep, distinct
 
@@ -151,7 +152,8 @@ def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
     """
     from resnet_lab.report import report, show_report
 
-    show_report(report([sweep.directory]))
+    with harmless("the report of the sweep"):
+        show_report(report([sweep.directory]))
     failed = sum(job.status is JobStatus.FAILED for job in returns)
     if failed:
         again = f"the same command with sweep_dir={shlex.quote(str(sweep.shown))} tries them again"

@@ -24,6 +24,7 @@ from resnet_lab.active_run import resolved
 from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
 from resnet_lab.device import check_accelerator, check_precision
+from resnet_lab.profiler import profiler
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
 from resnet_lab.weights import begin_with
@@ -98,7 +99,10 @@ class Preflight:
         check_precision(run.config.trainer.accelerator, run.config.trainer.precision, averages)
         for name in run.config.logger or ():
             build(run.config, f"logger.{name}", save_dir=".")
-        build(run.config, "trainer", logger=False, enable_checkpointing=False)
+        more: dict[str, Any] = {"logger": False, "enable_checkpointing": False}
+        if isinstance(run.config.trainer.profiler, str):
+            more["profiler"] = profiler(run.config.trainer.profiler, Path())
+        build(run.config, "trainer", **more)
         data = self._read(run)
         with torch.device("meta"):
             task = run.build_task()

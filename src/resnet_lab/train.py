@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.config import CONF, build, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.harmless import harmless
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.run import TRIAL, Run
 from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
@@ -52,7 +53,8 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
         with ActiveRun.open(directory, cfg, overrides) as run:
             if not run.done:
                 fit_and_test(run)
-            show_summary(run)
+            with harmless("the summary of the run"):
+                show_summary(run)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     best: float | None = run.status.get("best", {}).get("value")
@@ -70,6 +72,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, check_precision, describe
     from resnet_lab.distributed import further_processes
+    from resnet_lab.profiler import profiler
     from resnet_lab.task import compile_mode
     from resnet_lab.weights import begin_with
 
@@ -98,9 +101,13 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
 
         pruning = Pruning(run)
         callbacks.insert(0, pruning)
+    more: dict[str, Any] = {}
+    if isinstance(cfg.trainer.profiler, str):
+        more["profiler"] = profiler(cfg.trainer.profiler, run.directory)
     trainer: Trainer = build(
         cfg,
         "trainer",
+        **more,
         callbacks=[Interruption(), Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
         logger=list(filter(None, loggers)),
         plugins=[AtomicCheckpointIO()],

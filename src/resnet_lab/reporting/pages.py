@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_lab.harmless import harmless
 from resnet_lab.provenance import now
 from resnet_lab.reporting import html
 from resnet_lab.reporting.jobs import Job
@@ -36,9 +37,10 @@ def write_pages(
     """
     drawn: list[Plot] = []
     if plots:
-        from resnet_lab.reporting.plots import chosen_plots
+        with harmless("drawing the report"):
+            from resnet_lab.reporting.plots import chosen_plots
 
-        drawn = chosen_plots(board, search=results.search)
+            drawn = chosen_plots(board, search=results.search)
     pages = {
         "report.html": page(results, board, drawn),
         "report.md": markdown(results, board),
