@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from resnet_lab.config import one_line, override_key
 from resnet_lab.distributed import launched_together
+from resnet_lab.harmless import harmless
 from resnet_lab.job_config import Composer
 from resnet_lab.job_directory import job_dir, result_overrides
 from resnet_lab.run import OVER
@@ -231,12 +232,8 @@ def _report(sweep: Sweep) -> None:
     """Print and write the report; what goes wrong with it is no failure of the sweep."""
     from resnet_lab.report import report, show_files, show_report, write_report
 
-    try:
+    again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"
+    with harmless(f"the report of the sweep (again: {again})"):
         found = report([sweep.directory], write=False)
         show_report(found)
         show_files(write_report(found))
-    except Exception as error:
-        again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"
-        log.warning(
-            "the jobs are over, but not their report: %s; again: %s", one_line(error), again
-        )

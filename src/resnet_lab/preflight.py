@@ -27,6 +27,7 @@ from resnet_lab.console import quiet_lightning, show
 from resnet_lab.data.pixels import sides
 from resnet_lab.device import check_accelerator, check_precision
 from resnet_lab.distributed import check_share
+from resnet_lab.profiler import profiler
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
 from resnet_lab.weights import begin_with
@@ -101,7 +102,10 @@ class Preflight:
         self._check_callbacks(config)
         for name in config.logger or ():
             self._build(config, f"logger.{name}", save_dir=".")
-        self._build(config, "trainer", logger=False, enable_checkpointing=False)
+        more: dict[str, Any] = {"logger": False, "enable_checkpointing": False}
+        if isinstance(config.trainer.profiler, str):
+            more["profiler"] = profiler(config.trainer.profiler, Path())
+        self._build(config, "trainer", **more)
         data = self._read(run)
         check_share(data.batch_size, self._processes(config))
         size = _key(config.data, config.model, _without_amounts(config.task))

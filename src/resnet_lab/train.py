@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -23,6 +23,7 @@ from resnet_lab.active_run import ActiveRun
 from resnet_lab.checks import check_callback, check_measured
 from resnet_lab.config import CONF, build, made_here, monitor_mode, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.harmless import harmless
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.resuming import find_start, follow_data
 from resnet_lab.run import TRIAL, Run
@@ -54,7 +55,8 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
         with ActiveRun.open(directory, cfg, overrides) as run:
             if not run.done:
                 fit_and_test(run)
-            show_summary(run)
+            with harmless("the summary of the run"):
+                show_summary(run)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     best: float | None = run.status.get("best", {}).get("value")
@@ -78,6 +80,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         build_loggers,
         closing,
     )
+    from resnet_lab.profiler import profiler
     from resnet_lab.task import compile_mode
     from resnet_lab.weights import begin_with
 
@@ -115,9 +118,13 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
 
         pruning = Pruning(run)
         callbacks.insert(0, pruning)
+    more: dict[str, Any] = {}
+    if isinstance(cfg.trainer.profiler, str):
+        more["profiler"] = profiler(cfg.trainer.profiler, run.directory)
     trainer: Trainer = build(
         cfg,
         "trainer",
+        **more,
         callbacks=[
             Interruption(),
             Status(run),

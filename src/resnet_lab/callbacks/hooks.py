@@ -1,8 +1,14 @@
-"""Which hooks of a callback Lightning has to call."""
+"""Which hooks of a callback Lightning has to call, and which may fail."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from lightning.pytorch import Callback
+
+from resnet_lab.harmless import harmless
+
+Drawing = TypeVar("Drawing", bound=type[Callback])
 
 OF_A_BATCH = (
     "on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward",
@@ -22,3 +28,27 @@ def leave_out_empty_hooks(callbacks: Iterable[Callback]) -> None:
             hook = getattr(callback, name)
             if getattr(hook, "__func__", None) is getattr(Callback, name):
                 setattr(callback, name, None)
+
+
+def drawing(callback: Drawing) -> Drawing:
+    """Let a callback class that draws never fail a run: after one error it does nothing more."""
+    for name in dir(callback):
+        hook = getattr(callback, name)
+        if name.startswith("on_") and hook is not getattr(Callback, name, None):
+            setattr(callback, name, _guarded(hook))
+    return callback
+
+
+def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(hook)
+    def guarded(self: Callback, *arguments: Any, **named: Any) -> None:
+        if getattr(self, "failed", False):
+            return
+        with harmless(type(self).__name__):
+            try:
+                hook(self, *arguments, **named)
+            except Exception:
+                self.failed = True  # type: ignore[attr-defined]
+                raise
+
+    return guarded

@@ -6,9 +6,12 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
+from resnet_lab.callbacks.hooks import drawing
+
 SHARE = 1 / 200  # of the time, at most, goes into drawing
 
 
+@drawing
 class ProgressBar(RichProgressBar):
     """Lightning's bar, drawn twice a second, or less often where drawing takes long.
 

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.table import Table
 from torch import Tensor, nn
 
+from resnet_lab.callbacks.hooks import drawing
 from resnet_lab.console import show
 from resnet_lab.data.pixels import sides
 
@@ -23,6 +24,7 @@ class Layer(NamedTuple):
     parameters: int  # its own and its children's
 
 
+@drawing
 class ModelSummary(Callback):
     """Print the layers down to some depth; write all of them to the run's log.
 

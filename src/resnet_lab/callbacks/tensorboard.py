@@ -1,6 +1,5 @@
 """What TensorBoard shows besides curves: images, graph, configuration, hyperparameters."""
 
-import copy
 import functools
 import warnings
 from typing import Any
@@ -15,14 +14,16 @@ from torch.utils.tensorboard._pytorch_graph import graph
 from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
-from resnet_lab.config import bears_on_result, flat, override_key
+from resnet_lab.callbacks.hooks import drawing
+from resnet_lab.config import bears_on_result, build, flat, override_key
 from resnet_lab.data.pixels import sides
-from resnet_lab.run import Run
+from resnet_lab.run import NOT_OF_THE_NETWORK, Run
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
 HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")
 
 
+@drawing
 class TensorBoardRecord(Callback):
     """Write once: a grid of training images, the graph, the configuration, the hyperparameters.
 
@@ -72,42 +73,35 @@ class TensorBoardRecord(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the graph; at the end, so that training starts without waiting for the trace."""
         writer = _writer(trainer)
-        if writer is None or not self.graph or pl_module.device_mesh is not None:
-            return  # a network whose weights are shared out cannot be copied and traced
+        if writer is None or not self.graph:
+            return
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
-        net: nn.Module = pl_module.net  # type: ignore[assignment]
         model = OmegaConf.to_yaml(Run.load(trainer.default_root_dir).config.model)
-        drawn = _graph(_Network(model, net), (1, facts["channels"], *sides(facts["image_size"])))
+        drawn = _graph(model, (1, facts["channels"], *sides(facts["image_size"])))
         writer._get_file_writer().add_graph(drawn)  # type: ignore[no-untyped-call]
         self.graph = False
 
 
-class _Network:
-    """A network, equal to all that the same configuration describes."""
-
-    def __init__(self, model: str, net: nn.Module) -> None:
-        self.model = model
-        self.net = net
-
-    def __hash__(self) -> int:
-        return hash(self.model)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Network) and self.model == other.model
-
-
 @functools.lru_cache(maxsize=4)
-def _graph(network: _Network, shape: tuple[int, ...]) -> Any:
+def _graph(model: str, shape: tuple[int, ...]) -> Any:
     """Trace a network, once for all jobs of this process: a trace is never freed, 6 MB a ResNet-8.
 
-    TensorBoard reads graphs of torch.jit.trace only.
+    It is built anew, for the one that was trained may be compiled, shared out among devices, or
+    hold the hooks of a profiler. TensorBoard reads graphs of torch.jit.trace only.
+
+    Args:
+        model: its configuration, as YAML.
+        shape: of the images, [1, C, H, W].
     """
-    network.net = copy.deepcopy(network.net).cpu().float().eval()
+    config = OmegaConf.create({"model": OmegaConf.create(model)})
+    with torch.device("meta"):  # nothing is drawn at random
+        network: nn.Module = build(config, "model", without=NOT_OF_THE_NETWORK)
+    network.to_empty(device="cpu").eval()
+    for tensor in network.state_dict().values():
+        tensor.zero_()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        drawn = graph(network.net, torch.zeros(shape))  # type: ignore[no-untyped-call]
-    network.net = nn.Identity()  # the cache keeps the key
-    return drawn
+        return graph(network, torch.zeros(shape))  # type: ignore[no-untyped-call]
 
 
 def _hyperparameters(run: Run) -> dict[str, Any]:

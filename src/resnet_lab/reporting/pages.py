@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from resnet_lab.config import one_line
 from resnet_lab.foreign_text import csv_cell, markdown_code
 from resnet_lab.foreign_text import markdown as markdown_text
+from resnet_lab.harmless import harmless
 from resnet_lab.provenance import now
 from resnet_lab.reporting import html
 from resnet_lab.reporting.board import Leaderboard
@@ -39,14 +39,12 @@ def write_pages(
     """
     figures = ""
     if plots:
-        from resnet_lab.reporting.plots import chosen_plots  # imports matplotlib
+        with harmless("drawing the report"):
+            from resnet_lab.reporting.plots import chosen_plots  # imports matplotlib
 
-        try:
             drawn = chosen_plots(board, search=results.search)
             if drawn:
                 figures = html.figures([(plot.title, plot.caption, plot.figure) for plot in drawn])
-        except Exception as error:  # a picture is no reason to lose the tables
-            log.warning("the report has no plots: %s", one_line(error))
     pages = {
         "report.html": page(results, board, figures),
         "report.md": markdown(results, board),
