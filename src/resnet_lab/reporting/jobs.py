@@ -42,7 +42,7 @@ class Job:
     @property
     def value(self) -> float | None:
         """Its best value."""
-        return _number(_part(self.status, "best").get("value"))
+        return as_finite(_part(self.status, "best").get("value"))
 
     @property
     def epoch(self) -> int | None:
@@ -64,12 +64,12 @@ class Job:
     @property
     def test(self) -> float | None:
         """Accuracy on the test split, in [0, 1]."""
-        return _number(_part(self.status, "test").get("acc"))
+        return as_finite(_part(self.status, "test").get("acc"))
 
     @property
     def seconds(self) -> float | None:
         """Time of training."""
-        return _number(self.status.get("seconds"))
+        return as_finite(self.status.get("seconds"))
 
     @property
     def error(self) -> str | None:
@@ -172,7 +172,8 @@ def _part(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _number(value: Any) -> float | None:
+def as_finite(value: Any) -> float | None:
+    """Return a finite number that was recorded as one, or None."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:
