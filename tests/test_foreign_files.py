@@ -231,6 +231,7 @@ def test_a_lock_that_is_a_link_is_not_opened(tmp_path: Path) -> None:
         json.dumps({"state": "done", "best": {"value": 10**400, "epoch": 10**400, "monitor": 3}}),
         json.dumps({"state": ["done"], "best": [], "test": "x", "seconds": {}, "overrides": {}}),
         json.dumps({"state": "done", "overrides": [1, None, "=", "", "a"], "updated": 5}),
+        json.dumps({"state": "done", "overrides": [f"seed={'9' * 5000}", "seed=²"]}),
     ],
 )
 def test_any_status_is_read(status: str, tmp_path: Path) -> None:
@@ -252,3 +253,27 @@ def test_damaged_curves_leave_the_report(rows: str, tmp_path: Path) -> None:
     result = report.report([tmp_path])
     assert len(result.files) == 4
     assert "Validation accuracy against model" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"state": HOSTILE, "best": {"monitor": HOSTILE, "value": 0.5, "epoch": 3}},
+        {"best": [], "test": {"acc": 0.5, "acc_low": HOSTILE}, "seconds": "x", "device": [HOSTILE]},
+        {"test": {"acc": 0.5, "loss": None}, "images_per_second": "fast", "epochs": HOSTILE},
+    ],
+)
+def test_two_runs_from_elsewhere_are_compared(status: dict[str, object], tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    from resnet_lab import compare
+    from resnet_lab.run import Run
+
+    texts = ({"model": {"name": "${oc.env:HOME}", HOSTILE: 1}}, {"model": {"name": HOSTILE}})
+    first, second = (Run(tmp_path, OmegaConf.create(text), status) for text in texts)
+    rows = compare._config(first, second) + compare._metrics(first, second)
+    told = "".join(cell for row in rows for cell in row)
+    assert hidden(told) == []
+    assert "\n" not in told
+    assert "${oc.env:HOME}" in told
+    assert os.environ["HOME"] not in told

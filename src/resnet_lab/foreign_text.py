@@ -19,7 +19,8 @@ def printable(text: object) -> str:
     White space becomes a space; control characters, marks that turn the direction of writing and
     whatever else is not printed become their codes: an escape is shown as x1b behind a backslash.
     """
-    return "".join(map(_visible, str(text)))
+    text = str(text)
+    return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def _visible(character: str) -> str:
