@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ SMALL = ("data=digits", "model.depth=8", "trainer.precision=32-true", "trainer.a
 
 
 def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path, capsys) -> None:
-    start = {"imports": 2.0, "first_step": 3.0, "ratio": 1.5}
+    start = {"imports": 2.0, "first_step": 3.0, "ratio": 1.5, "n": 1}
     monkeypatch.setattr(processes, "start_up", lambda repeats: start)
     benchmark.main([*SMALL, "--repeats", "1", "--json", str(tmp_path / "figures.json")])
     found = json.loads((tmp_path / "figures.json").read_text())
@@ -45,6 +46,8 @@ def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path,
     assert found["machine"]["versions"]["torch"]
     shown = capsys.readouterr().out
     assert "recommended: trainer.precision=" in shown
+    assert [found[name]["n"] for name in ("trainer", "step_overhead", "loader")] == [8, 2, 1]
+    assert re.search(r"question +┃ +n +┃", shown)
     assert not Path("logs").exists()  # the measured runs leave nothing
 
 
@@ -108,7 +111,7 @@ def test_a_measured_command_that_fails_says_why() -> None:
 def test_a_wrong_number_of_repeats_is_refused(capsys) -> None:
     with pytest.raises(SystemExit):
         benchmark.main(["--repeats", "0"])
-    assert capsys.readouterr().err == "error: --repeats 0: needs a whole number from 1\n"
+    assert capsys.readouterr().err == "error: --repeats 0: must be an integer >= 1\n"
 
 
 def test_the_process_ends_at_its_first_step(tmp_path: Path) -> None:
@@ -153,7 +156,7 @@ def test_the_other_template_is_timed_beside_ours(other_template, monkeypatch, tm
     found = rival.against_rival(other_template, tmp_path / "data", repeats=1, jobs=5)
     assert found == {
         "theirs": 60.0, "ours": 4.0, "ratio": 15.0, "imports": 2.0, "further_job": 2.0,
-        "ratio_further_job": 30.0,
+        "ratio_further_job": 30.0, "n": 1,
     }  # fmt: skip
     (theirs, _), (ours, environment), *_ = started
     assert f"paths.data_dir={tmp_path}/data/" in theirs

@@ -100,10 +100,10 @@ def test_a_run_does_not_differ_from_itself(runs, command) -> None:
 def test_a_run_without_curves_is_compared_by_the_rest(runs, command) -> None:
     (runs[0] / "metrics.csv").unlink()
     assert command(*runs)[0] == 0
-    assert "The first run has no metrics.csv." in (runs[1] / "compare.html").read_text()
+    assert "The first run has no curves." in (runs[1] / "compare.html").read_text()
     (runs[1] / "metrics.csv").unlink()
     assert command(*runs)[0] == 0
-    assert "Neither run has a metrics.csv." in (runs[1] / "compare.html").read_text()
+    assert "Neither run has curves." in (runs[1] / "compare.html").read_text()
 
 
 def test_other_images_are_refused(runs, command) -> None:

@@ -1,11 +1,26 @@
 """Files from elsewhere are data, never code: a hostile specimen of each kind."""
 
+import csv
+import io
+import json
+import os
+import re
+import time
+from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, PsdImagePlugin
+from rich.console import Console
 
+from resnet_lab import report
 from resnet_lab.data.image_folder import ImageFolder
+from resnet_lab.foreign_text import csv_cell, markdown, markdown_code, printable
+from resnet_lab.reporting import terminal
+from tests.reporting.fakes import fake_job
 
 # ---- data
 
@@ -36,7 +51,7 @@ def refused(source: ImageFolder) -> str:
     return said
 
 
-HOSTILE = {  # first bytes of formats that Pillow knows and we do not open, under a listed name
+FORMATS = {  # first bytes of formats that Pillow knows and we do not open, under a listed name
     "a PostScript program": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n",
     "a Photoshop file": b"8BPS\0\1"
     + b"\0" * 6
@@ -47,7 +62,7 @@ HOSTILE = {  # first bytes of formats that Pillow knows and we do not open, unde
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", FORMATS)
 def test_only_the_listed_formats_are_opened(
     name: str, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,9 +72,9 @@ def test_only_the_listed_formats_are_opened(
     Image.init()
     for plugin in ("EPS", "PSD", "HDF5", "ICO"):
         monkeypatch.setitem(Image.OPEN, plugin, (opened, Image.OPEN[plugin][1]))
-    assert PsdImagePlugin._accept(HOSTILE["a Photoshop file"])  # the specimens are what they say
+    assert PsdImagePlugin._accept(FORMATS["a Photoshop file"])  # the specimens are what they say
     path = photos / "train" / "cat" / "0.png"
-    path.write_bytes(HOSTILE[name])
+    path.write_bytes(FORMATS[name])
     assert f"1 of 6 images cannot be read, the first is {path}" in refused(ImageFolder(str(photos)))
 
 
@@ -92,3 +107,262 @@ def test_links_within_an_image_folder_and_to_it_are_followed(photos: Path, tmp_p
     (tmp_path / "link").symlink_to(photos)
     for root in (photos, tmp_path / "link"):
         assert len(ImageFolder(str(root)).read("train").labels) == 7
+
+
+# --- reports, comparisons and what is printed ---
+
+NAMES = [
+    "$x$", "$\\frac$", "a$b$c$d$", "\\1\\g<0>", "a\\", "[red]x[/red]", "[/]", "[link=x]y",
+    "\x1b[31mred", "\x1b]0;title\x07", "\x9b2J", "a\rb", "a\nb", "a\tb", "\x00", "\u202eabc",
+    "\u2028", "\udcff", "<script>alert(1)</script>", "<img src=x onerror=y>", "a|b", "`a``b`",
+    "*a*", "_a_", "![a](http://b)", "=1+1", "+1+1", "-1+1", "@SUM(A1)", " =1", "\t=1", "&lt;",
+    "\"'><b>", "-->", "]]>", "", " ", "x" * 300, "名前", "😀", "${oc.env:HOME}", "%s%n", "_hidden",
+]  # fmt: skip
+SVG = {"svg", "defs", "style", "g", "path", "use", "clippath", "rect"}
+KEY = "$a$.\\1<b>|\x1b[31m_"
+HOSTILE = "\x1b[31m[red]$a$\\1<script>|`=\n\u202e\x00"
+
+
+def hidden(text: str) -> list[str]:
+    """Return what could act on a terminal, but line ends."""
+    return [
+        letter for letter in text if not letter.isprintable() and letter not in "\n\u200c\u200d"
+    ]
+
+
+def hostile_sweep(directory: Path, names: list[str]) -> Path:
+    """Write a sweep whose jobs, settings, errors, metric and device are called so."""
+    for number, name in enumerate(names):
+        state = "failed" if number % 5 == 4 else "done"
+        path = fake_job(
+            directory, f"x={number}", "seed=0", state=state, value=0.5 + number / 100, error=name,
+            curve=[0.1, 0.2, 0.3], device=name, commit=name, seconds=60.0 + number,
+            epochs=name, precision=[name],
+        )  # fmt: skip
+        status = json.loads((path / "status.json").read_text())
+        status["overrides"] = [f"+{KEY}={name}", f"+{HOSTILE}=1", "seed=0"]
+        (path / "status.json").write_text(json.dumps(status))
+    record = {"command": HOSTILE, "monitor": "val/acc", "mode": HOSTILE, "jobs": [HOSTILE]}
+    (directory / "sweep.json").write_text(json.dumps(record))
+    return directory
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The report of a hostile sweep: its pages, and what was printed."""
+    root = hostile_sweep(tmp_path_factory.mktemp("elsewhere") / "[red]$a$\\1 <b>|`", NAMES)
+    screen = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=200)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (report, terminal):
+            patch.setattr(module, "console", lambda: screen)
+        result = report.report([root])
+        report.show_report(result)
+    assert isinstance(screen.file, io.StringIO)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in result.files}
+    return texts | {"printed": screen.file.getvalue()}
+
+
+def test_no_control_character_reaches_a_terminal_or_a_page(pages: dict[str, str]) -> None:
+    for name, text in pages.items():
+        assert hidden(text) == [], name
+        assert text.encode("utf-8")
+    assert "\\x1b[31mred" in pages["printed"]
+    assert "[red]x[/red]" in pages["printed"]
+
+
+def test_html_holds_no_element_of_theirs(pages: dict[str, str]) -> None:
+    tags = Tags(pages["report.html"])
+    assert not tags.found & {"script", "img", "b", "a", "link", "iframe"}
+    assert not {name for name in tags.attributes if name.startswith("on")}
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in pages["report.html"]
+    assert "<svg" in pages["report.html"]  # the plots survived
+
+
+def test_a_table_in_markdown_keeps_its_columns(pages: dict[str, str]) -> None:
+    rows = [line for line in pages["report.md"].splitlines() if line.startswith("| ")]
+    assert len(rows) > len(NAMES) // 2
+    assert len({len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows}) == 1
+    told = [line for line in pages["report.md"].splitlines() if not line.startswith("- ")]
+    assert not re.search(r"(?<!\\)<(script|img|b)\b", "\n".join(told))
+
+
+@pytest.mark.parametrize("name", ["report.csv", "runs.csv"])
+def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers(
+    name: str, pages: dict[str, str]
+) -> None:
+    rows = list(csv.reader(io.StringIO(pages[name])))
+    for cell in (cell for row in rows for cell in row):
+        if cell.lstrip()[:1] in tuple("=+-@"):
+            float(cell)
+    assert len({len(row) for row in rows}) == 1
+
+
+@given(st.text())
+def test_any_text_is_one_visible_line(text: str) -> None:
+    shown = printable(text)
+    assert hidden(shown) == []
+    assert "\n" not in shown
+    assert printable(shown) == shown
+    shown.encode()
+    cell = csv_cell(text)
+    assert isinstance(cell, str)
+    if cell.lstrip()[:1] in tuple("=+-@"):
+        float(cell)
+    assert "\n" not in markdown(text) + markdown_code(text)
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, "-0.5", "1e-3", "+3", 7, None, True])
+def test_numbers_stay_numbers_in_a_csv(value: object) -> None:
+    assert csv_cell(value) == value
+
+
+def test_any_name_is_drawn_as_it_stands() -> None:
+    from resnet_lab.plots import confusion_matrix, image_grid, new_figure
+    from resnet_lab.reporting import html
+
+    many = len(NAMES)
+    image_grid(np.zeros((many, 4, 4, 3), np.uint8), NAMES).canvas.draw()
+    confusion_matrix(np.eye(many, dtype=int), NAMES).canvas.draw()
+    for name in NAMES:
+        drawn = html.figures([(name, name, new_figure(1, 1))])
+        assert Tags(drawn).found <= {"div", "figure", "figcaption", "h3", *SVG}
+        assert Tags(html.photographs(name, name, new_figure(1, 1))).found <= {
+            "figure", "figcaption", "img",
+        }  # fmt: skip
+
+
+def test_a_dollar_in_a_name_is_no_formula() -> None:
+    from resnet_lab.plots import confusion_matrix
+
+    figure = confusion_matrix(np.eye(2, dtype=int), ["$\\frac$", "$b$"])
+    figure.canvas.draw()
+    names = [text for text in figure.axes[0].get_xticklabels() if "$" in text.get_text()]
+    assert [text.get_parse_math() for text in names] == [False, False]
+
+
+def test_a_class_called_like_markup_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnet_lab import evaluate
+
+    screen = Console(file=io.StringIO(), width=120)
+    monkeypatch.setattr(evaluate, "console", lambda: screen)
+    entry = {"acc": 0.5, "acc_low": 0.4, "acc_high": 0.6, "images": 10}
+    classes = {"[red]": entry, "\x1b[31m": entry, "all": entry}
+    evaluate._show({**entry, "classes": classes, "split": "test", "loss": 1.0})
+    assert isinstance(screen.file, io.StringIO)
+    printed = screen.file.getvalue()
+    assert hidden(printed) == []
+    assert "[red]" in printed
+    assert "\\x1b[31m" in printed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: ${oc.env:HOME}\nmodel: {name: '${oc.env:HOME}'}\n",
+        "model: {name: '${now:%Y}'}\n",
+    ],
+)
+def test_a_recorded_interpolation_is_not_followed(text: str, tmp_path: Path) -> None:
+    for number in range(2):
+        path = fake_job(tmp_path, f"model.name={number}" if number else "seed=0")
+        (path / "config.yaml").write_text(text)
+    report.report([tmp_path])
+    written = "".join(path.read_text() for path in tmp_path.glob("re*.*"))
+    assert os.environ["HOME"] not in written.replace(str(tmp_path), "")
+    assert "${" in written
+
+
+def test_aliases_that_grow_without_bounds_are_not_read(tmp_path: Path) -> None:
+    path = fake_job(tmp_path, "seed=0")
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (path / "config.yaml").write_text("\n".join(lines))
+    start = time.monotonic()
+    assert report.report([tmp_path], write=False).leaderboard.ranked
+    assert time.monotonic() - start < 30  # it would take hours
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", "a/../../outside", "\x00", ".."])
+def test_an_entry_of_a_sweep_stays_below_it(name: str, tmp_path: Path) -> None:
+    fake_job(tmp_path / "outside", "seed=9")
+    fake_job(tmp_path / "sweep", "seed=0")
+    entries = [{"directory": name, "overrides": ["seed=9"], "state": "done"}]
+    (tmp_path / "sweep/sweep.json").write_text(json.dumps({"jobs": entries}))
+    results = report.report([tmp_path / "sweep"], write=False).results
+    assert [job.directory.name for job in results.jobs] == ["seed=0"]
+
+
+def test_a_lock_that_is_a_link_is_not_opened(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    path = fake_job(tmp_path / "sweep", "seed=0", state="running", value=None)
+    (path / ".lock").symlink_to(precious)
+    report.report([tmp_path / "sweep"], write=False)
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "[" * 100_000,
+        json.dumps({"state": "done", "best": {"value": 10**400, "epoch": 10**400, "monitor": 3}}),
+        json.dumps({"state": ["done"], "best": [], "test": "x", "seconds": {}, "overrides": {}}),
+        json.dumps({"state": "done", "overrides": [1, None, "=", "", "a"], "updated": 5}),
+        json.dumps({"state": "done", "overrides": [f"seed={'9' * 5000}", "seed=²"]}),
+    ],
+)
+def test_any_status_is_read(status: str, tmp_path: Path) -> None:
+    path = fake_job(tmp_path, "seed=0")
+    (path / "status.json").write_text(status)
+    for told in ('{"jobs": 5}', '{"jobs": {}, "monitor": [], "mode": {}}', "[" * 100_000):
+        (tmp_path / "sweep.json").write_text(told)
+        assert len(report.report([tmp_path]).results.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["1e9,1\n", "0,1\n999999999999999999999,1\n", "0,nan\n1,inf\n2,1e300\n3,-1\n", '0,"1\n1,2\n'],
+)
+def test_damaged_curves_leave_the_report(rows: str, tmp_path: Path) -> None:
+    for number in range(3):
+        path = fake_job(tmp_path, f"model={number}", "seed=0", curve=[0.1, 0.2])
+    (path / "metrics.csv").write_text(f"epoch,val/acc\n{rows}")
+    result = report.report([tmp_path])
+    assert len(result.files) == 4
+    assert "Validation accuracy against model" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"state": HOSTILE, "best": {"monitor": HOSTILE, "value": 0.5, "epoch": 3}},
+        {"best": [], "test": {"acc": 0.5, "acc_low": HOSTILE}, "seconds": "x", "device": [HOSTILE]},
+        {"test": {"acc": 0.5, "loss": None}, "images_per_second": "fast", "epochs": HOSTILE},
+    ],
+)
+def test_two_runs_from_elsewhere_are_compared(status: dict[str, object], tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    from resnet_lab import compare
+    from resnet_lab.run import Run
+
+    texts = ({"model": {"name": "${oc.env:HOME}", HOSTILE: 1}}, {"model": {"name": HOSTILE}})
+    first, second = (Run(tmp_path, OmegaConf.create(text), status) for text in texts)
+    rows = compare._config(first, second) + compare._metrics(first, second)
+    told = "".join(cell for row in rows for cell in row)
+    assert hidden(told) == []
+    assert "\n" not in told
+    assert "${oc.env:HOME}" in told
+    assert os.environ["HOME"] not in told

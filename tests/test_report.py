@@ -11,6 +11,8 @@ from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import report, train
+from resnet_lab.launch import finish
+from resnet_lab.sweep import Sweep
 from tests.conftest import TINY
 from tests.reporting.fakes import fake_job, fake_sweep
 
@@ -129,17 +131,42 @@ def test_a_long_table_is_cut_in_the_terminal_alone(command, tmp_path: Path) -> N
     assert len(Path("sweep/report.md").read_text().split("\n| ")) > 35
 
 
-def test_a_sweep_that_cannot_be_written_to_names_the_way_out(
-    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*given: object, **more: object) -> None:
-        raise OSError(30, "Read-only file system", "sweep/report.html")
-
-    fake_sweep(tmp_path / "sweep", {("model=a",): [0.9, 0.92]})
-    monkeypatch.setattr("resnet_lab.report.write_pages", refuse)
-    code, _, err = command("sweep")
+def test_a_place_that_cannot_be_written_to_names_the_way_out(command, tmp_path: Path) -> None:
+    fake_job(tmp_path / "sweep", "seed=0")
+    (tmp_path / "file").touch()
+    code, out, err = command("sweep", "--out", "file/below", "--no-plots")
     assert code == 1
+    assert "Best: all" in out  # the result is told all the same
     assert err == (
-        "error: sweep/report.html: Read-only file system; write the pages elsewhere with --out "
-        "DIRECTORY, or none with --no-pages\n"
+        "error: file/below: the report cannot be written there (Not a directory); name another "
+        "directory with --out, or leave the pages out with --no-pages\n"
     )
+
+
+def test_a_report_that_fails_is_no_failure_of_the_sweep(
+    tmp_path: Path, monkeypatch, caplog
+) -> None:
+    fake_job(tmp_path / "sweep", "seed=0")
+    (tmp_path / "sweep/sweep.json").write_text('{"jobs": []}')
+
+    def read_only(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(report, "write_pages", read_only)
+    assert finish(Sweep(tmp_path / "sweep"), []) == []
+    (warning,) = (entry.getMessage() for entry in caplog.records if entry.levelname == "WARNING")
+    assert "the report of the sweep (again: python -m resnet_lab.report sweep) failed" in warning
+    assert "(Permission denied); name another directory with --out" in warning
+
+
+def test_a_plot_that_cannot_be_drawn_leaves_the_tables(tmp_path: Path, monkeypatch, caplog) -> None:
+    from resnet_lab.reporting import plots
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr(plots, "chosen_plots", broken)
+    fake_job(tmp_path / "sweep", "seed=0")
+    result = report.report([tmp_path / "sweep"])
+    assert len(result.files) == 4
+    assert "drawing the report failed and is left out: RuntimeError: no such font" in caplog.text

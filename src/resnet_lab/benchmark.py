@@ -4,13 +4,16 @@
     python -m resnet_lab.benchmark --full         # whole jobs too: a quarter of an hour
     python -m resnet_lab.benchmark --rival CLONE  # beside the default job of the other template
 
-Both sides of each ratio are measured in turn, and the median is shown. Images of the data set are
-used where they are on this machine, random ones of that shape elsewhere.
+Both sides of each ratio are measured in turn, as often as the column n says, and the median is
+shown; where n is 1, the one figure. Images of the data set are used where they are on this machine,
+random ones of that shape elsewhere.
 """
 
 import argparse
 import json
+import shlex
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.config import CONF, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
-from resnet_lab.provenance import commit, versions
+from resnet_lab.provenance import commit, now, versions
 from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
 
 DEFAULTS = ("data=cifar10", "model=resnet20")
@@ -30,6 +33,9 @@ COMPILED = (
     "data=cifar10", "model=resnet18", "data.batch_size=512", "trainer.precision=bf16-mixed",
     "task.compile=true",
 )  # fmt: skip
+
+
+ROUNDS = 4  # of the variants of a network
 
 
 def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]:
@@ -69,12 +75,14 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]
     steps = subject.steps()
     for loop in loops.values():
         loop.rate(2)  # to warm up
-    rounds = [[loop.rate(steps, warm_up=0) for loop in loops.values()] for _ in range(4)]
+    rounds = [[loop.rate(steps, warm_up=0) for loop in loops.values()] for _ in range(ROUNDS)]
     variants = {
         name: cfg.data.batch_size * statistics.median(rates)
         for name, rates in zip(loops, zip(*rounds, strict=True), strict=True)
     }
     return {
+        "command": f"python -m resnet_lab.benchmark {shlex.join(sys.argv[1:])}".strip(),
+        "measured": now(),
         "configuration": [*DEFAULTS, *overrides],
         "images": "random, of the shape of the data set" if stand_in else subject.data.name,
         "trainer": subject.against_bare(repeats),
@@ -82,6 +90,7 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]
         "loader": against_torchvision(subject.data, repeats),
         "start": start_up(max(1, repeats // 3)),
         "variants": variants,
+        "n_variants": ROUNDS,
         "recommended": max(variants, key=lambda name: variants[name]),
         "machine": {
             "device": describe(cfg.trainer.accelerator),
@@ -164,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_memory()  # as in training, like the next
     with collection_put_off(), errors_in_one_line():
         if options.repeats < 1:
-            raise ValueError(f"--repeats {options.repeats}: needs a whole number from 1")
+            raise ValueError(f"--repeats {options.repeats}: must be an integer >= 1")
         from resnet_lab.measuring.rival import against_rival, script_of
         from resnet_lab.measuring.table import show
 

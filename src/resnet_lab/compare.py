@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_lab.config import bears_on_result, flat, register_resolvers
 from resnet_lab.console import console, errors_in_one_line, set_up_logging
+from resnet_lab.foreign_text import printable, printable_values
 from resnet_lab.provenance import now
 from resnet_lab.reporting import html
-from resnet_lab.reporting.jobs import as_typed
+from resnet_lab.reporting.jobs import Job, as_finite, as_typed
 from resnet_lab.reporting.statistics import LEVEL
 from resnet_lab.reporting.terminal import print_table
 from resnet_lab.reporting.wording import NONE, duration, p_value
@@ -125,12 +126,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = Path(options.out or second.directory) / "compare.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, page(comparison))
-        console().print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+        console().print(
+            f"written: {printable(path)}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def page(comparison: Comparison) -> str:
     """Return the comparison as one HTML file."""
-    names = [("first", str(comparison.first.shown)), ("second", str(comparison.second.shown))]
+    runs = (("first", comparison.first), ("second", comparison.second))
+    names = [(place, printable(run.shown)) for place, run in runs]
     parts = [html.lead(verdict(comparison)), html.definitions(names), html.heading("Metrics")]
     parts.append(html.table(HEADINGS, comparison.metrics, words=HEADINGS))
     parts.append(html.heading("Configuration"))
@@ -177,14 +181,14 @@ def _pictures(comparison: Comparison) -> list[str]:
     runs = {"first": comparison.first, "second": comparison.second}
     files = {name: run.directory / "metrics.csv" for name, run in runs.items()}
     parts = [html.heading("Curves")]
-    there = {name: path for name, path in files.items() if path.is_file()}
+    there = {name: path for name, path in files.items() if _has_curves(path)}
     if there:
         caption = "Training dashed, validation solid."
-        lacking = "".join(f" The {name} run has no metrics.csv." for name in files - there.keys())
+        lacking = "".join(f" The {name} run has no curves." for name in files - there.keys())
         drawn = ("Loss and error", caption + lacking, learning_curves(there))
         parts.append(html.figures([drawn], wide=True))
     else:
-        parts.append(html.bullets(["Neither run has a metrics.csv."]))
+        parts.append(html.bullets(["Neither run has curves."]))
     paired = comparison.paired
     for name, found in (("right", paired.newly_right), ("wrong", paired.newly_wrong)):
         title = f"Newly {name}"
@@ -199,6 +203,15 @@ def _pictures(comparison: Comparison) -> list[str]:
     return parts
 
 
+def _has_curves(path: Path) -> bool:
+    from resnet_lab.plots import read_curves
+
+    try:
+        return bool(read_curves(path))
+    except ValueError:  # no file, or none that can be read: the rest is compared all the same
+        return False
+
+
 def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
     """Draw images with their true class and what each run saw."""
     from resnet_lab.plots import image_grid
@@ -207,45 +220,54 @@ def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
     titles = []
     for index in indices.tolist():
         labels = first.labels[index], first.predicted[index], second.predicted[index]
-        true, before, after = (first.classes[int(label)] for label in labels)
+        true, before, after = (printable(first.classes[int(label)]) for label in labels)
         titles.append(f"{true}: {before} → {after}")
     return image_grid(first.pixels[indices].numpy(), titles, columns=8)
 
 
 def _config(first: Run, second: Run) -> list[list[str]]:
-    sides = [flat(run.config) for run in (first, second)]
+    # Not resolved: a run from elsewhere must not read this machine's environment.
+    sides = [flat(run.config, resolve=False) for run in (first, second)]
     keys = dict.fromkeys(key for side in sides for key in side)
     rows = []
     for key in keys:
         values = [as_typed(side[key]) if key in side else NONE for side in sides]
         if values[0] != values[1] and bears_on_result(key):
-            rows.append([key, *values])
+            rows.append([printable(text) for text in (key, *values)])
     return rows
 
 
 def _metrics(first: Run, second: Run) -> list[list[str]]:
     """Return what each run recorded of itself; what neither has is left out."""
-    sides = [_recorded(run.status) for run in (first, second)]
+    sides = [_recorded(run) for run in (first, second)]
     names = dict.fromkeys(name for side in sides for name in side)
     return [[name, *(side.get(name, NONE) for side in sides)] for name in names]
 
 
-def _recorded(status: dict[str, Any]) -> dict[str, str]:
-    said = {"state": str(status.get("state", "unknown"))}
-    best, test = status.get("best"), status.get("test")
-    if best:
-        said[f"best {best['monitor']}"] = f"{best['value']:.4f} (epoch {best['epoch']})"
-    if test:
-        interval = f"{100 * test['acc_low']:.2f} to {100 * test['acc_high']:.2f}"
-        said["test accuracy (%)"] = f"{100 * test['acc']:.2f} (95 % interval {interval})"
-        said["test loss (nats)"] = f"{test['loss']:.4f}"
-    for name, key in (("epochs", "epochs"), ("device", "device"), ("precision", "precision")):
-        if status.get(key) is not None:
-            said[name] = str(status[key])
-    if "seconds" in status:
-        said["time of training"] = duration(status["seconds"])
-    if "images_per_second" in status:
-        said["images/s"] = f"{status['images_per_second']:,.0f}"
+def _recorded(run: Run) -> dict[str, str]:
+    status = printable_values(run.status)
+    job = Job(run.directory, str(status.get("state", "unknown")), {}, status)
+    said = {"state": job.state}
+    if job.value is not None:
+        epoch = f" (epoch {job.epoch + 1})" if job.epoch is not None else ""
+        said[f"best {job.monitor}"] = f"{job.value:.4f}{epoch}"
+    if job.test is not None:
+        low, high = (as_finite(status["test"].get(name)) for name in ("acc_low", "acc_high"))
+        interval = ""
+        if low is not None and high is not None:
+            interval = f" (95 % interval {100 * low:.2f} to {100 * high:.2f})"
+        said["test accuracy (%)"] = f"{100 * job.test:.2f}{interval}"
+        loss = as_finite(status["test"].get("loss"))
+        if loss is not None:
+            said["test loss (nats)"] = f"{loss:.4f}"
+    for name in ("epochs", "device", "precision"):
+        if status.get(name) is not None:
+            said[name] = str(status[name])
+    if job.seconds is not None:
+        said["time of training"] = duration(job.seconds)
+    rate = as_finite(status.get("images_per_second"))
+    if rate is not None:
+        said["images/s"] = f"{rate:,.0f}"
     return said
 
 

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from resnet_lab.config import register_resolvers
 from resnet_lab.console import console, errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.foreign_text import printable
 from resnet_lab.run import Run
 from resnet_lab.startup import collect, collection_put_off, spare
 
@@ -108,12 +110,14 @@ def _show(result: dict[str, Any]) -> None:
     table = Table("class", "images", "accuracy %", "95 % interval", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    rows = [*result["classes"].items(), ("all", result)]
-    for name, entry in rows:
-        if name == "all":
+    classes = result["classes"]
+    rows = [*classes.items(), ("all", result)]
+    for number, (name, entry) in enumerate(rows):
+        if number == len(classes):  # a class may be called "all" too
             table.add_section()
         interval = f"{100 * entry['acc_low']:.1f} to {100 * entry['acc_high']:.1f}"
-        table.add_row(name, f"{entry['images']:,}", f"{100 * entry['acc']:.2f}", interval)
+        shown = Text(printable(name))  # no markup: a class may be called [red]
+        table.add_row(shown, f"{entry['images']:,}", f"{100 * entry['acc']:.2f}", interval)
     console().print(table)
     more = f", top-5 accuracy {100 * result['acc_top5']:.2f} %" if "acc_top5" in result else ""
     console().print(f"{result['split']} loss {result['loss']:.4f}{more}", highlight=False)

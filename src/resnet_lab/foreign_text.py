@@ -7,12 +7,8 @@ stands, and never acts on a terminal, a spreadsheet or a page. HTML is escaped b
 
 import math
 import re
-import unicodedata
 from typing import Any
 
-# Control characters, marks that turn the direction of writing, halves of characters that no
-# encoding takes, and line breaks that only some programs see.
-HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 JOINERS = "\u200c\u200d"  # which many scripts and emoji need
 FORMULA = ("=", "+", "-", "@")
 
@@ -20,10 +16,11 @@ FORMULA = ("=", "+", "-", "@")
 def printable(text: object) -> str:
     """Return a text in one line that moves no cursor and changes no colour.
 
-    White space becomes a space, any other hidden character its code: an escape is shown as x1b
-    behind a backslash.
+    White space becomes a space; control characters, marks that turn the direction of writing and
+    whatever else is not printed become their codes: an escape is shown as x1b behind a backslash.
     """
-    return "".join(map(_visible, str(text)))
+    text = str(text)
+    return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def _visible(character: str) -> str:
@@ -31,8 +28,6 @@ def _visible(character: str) -> str:
         return character
     if character.isspace():
         return " "
-    if unicodedata.category(character) not in HIDDEN:
-        return character
     return character.encode("unicode_escape").decode("ascii")
 
 

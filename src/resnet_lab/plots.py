@@ -6,7 +6,9 @@ notebook, in a server without a display, and next to other plots.
 
 import csv
 import textwrap
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +197,18 @@ class _Figure(Figure):
         for text in self.findobj(Text):
             assert isinstance(text, Text)
             text.set_parse_math(False)
-        with rc_context({"text.parse_math": False}):
+        with names_as_they_stand():
             super().draw(renderer)
+
+
+@contextmanager
+def names_as_they_stand() -> Iterator[None]:
+    """Let new texts hold no formulas, and warn of no name that the font or the room is not for."""
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:

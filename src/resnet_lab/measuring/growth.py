@@ -18,7 +18,7 @@ def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dic
         repeats: of all of them, in turn.
 
     Returns:
-        The medians by count, and the `ratio` of the largest to the smallest.
+        The medians of `n` by count, and the `ratio` of the largest to the smallest.
     """
     steps = int(0.9 * min(counts)) // cfg.data.batch_size  # that all of them have
 
@@ -35,7 +35,7 @@ def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dic
         return 1e6 / trainer_rate(sized, steps, epochs=4)
 
     costs = _medians(microseconds, counts, repeats)
-    return {**costs, "ratio": max(costs.values()) / min(costs.values())}
+    return {**costs, "ratio": max(costs.values()) / min(costs.values()), "n": repeats}
 
 
 def with_depth(cfg: DictConfig, depths: Sequence[int], repeats: int = 3) -> dict[str, float]:
@@ -47,7 +47,8 @@ def with_depth(cfg: DictConfig, depths: Sequence[int], repeats: int = 3) -> dict
         repeats: of all of them, in turn.
 
     Returns:
-        The medians by depth, and the largest `deviation` from a straight line, relative to it.
+        The medians of `n` by depth, and the largest `deviation` from a straight line, relative to
+        it.
     """
 
     def microseconds(depth: int) -> float:
@@ -56,7 +57,7 @@ def with_depth(cfg: DictConfig, depths: Sequence[int], repeats: int = 3) -> dict
         return 1e6 / trainer_rate(deep, 8)
 
     costs = _medians(microseconds, depths, repeats)
-    return {**costs, "deviation": linearity(costs)}
+    return {**costs, "deviation": linearity(costs), "n": repeats}
 
 
 def _medians(

@@ -14,12 +14,12 @@ def against_torchvision(data: ImageDataModule, repeats: int) -> dict[str, float]
     """Compare our loader with torchvision's transforms in a DataLoader with two workers.
 
     Returns:
-        Images/s of `torchvision` and `ours`, and their `ratio`.
+        Images/s of `torchvision` and `ours`, and their `ratio`: medians of `n`.
     """
     other, ours, ratio = pair(
         lambda: torchvision_rate(data, 2.0), lambda: loader_rate(data, 1.0), repeats
     )
-    return {"torchvision": other, "ours": ours, "ratio": ratio}
+    return {"torchvision": other, "ours": ours, "ratio": ratio, "n": repeats}
 
 
 def loader_rate(data: ImageDataModule, seconds: float) -> float:

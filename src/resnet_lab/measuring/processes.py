@@ -45,8 +45,8 @@ def start_up(repeats: int) -> dict[str, float]:
     """Time the imports of torch, torchvision and lightning, and a training up to its first step.
 
     Returns:
-        Median seconds of the `imports` alone and from command to `first_step` on the digits, and
-        the `ratio` of the latter to the former.
+        Seconds of the `imports` alone and from command to `first_step` on the digits, medians of
+        `n`, and the `ratio` of the latter to the former.
     """
     first_step = f"+callbacks.last_step._target_={__name__}.LastStep"
     imports, ours = [], []
@@ -54,7 +54,7 @@ def start_up(repeats: int) -> dict[str, float]:
         imports.append(seconds_of("-c", IMPORTS))
         ours.append(seconds_of("-m", "resnet_lab.train", "data=digits", first_step))
     alone, first = statistics.median(imports), statistics.median(ours)
-    return {"imports": alone, "first_step": first, "ratio": first / alone}
+    return {"imports": alone, "first_step": first, "ratio": first / alone, "n": repeats}
 
 
 class LastStep(Callback):
@@ -82,8 +82,8 @@ def sweep_cost(jobs: int = 8) -> dict[str, float]:
     """Time one-epoch jobs on the digits as processes of their own and as one multirun.
 
     Returns:
-        Seconds of both, their `ratio`, and `growth`: megabytes of resident memory that each job of
-        the second half of the multirun added.
+        Seconds of both, each measured once, their `ratio`, and `growth`: megabytes of resident
+        memory that each job of the second half of the multirun added.
     """
     separate = sum(
         seconds_of("-m", "resnet_lab.train", *JOB, f"seed={seed}") for seed in range(jobs)
@@ -100,6 +100,7 @@ def sweep_cost(jobs: int = 8) -> dict[str, float]:
         "together": together,
         "ratio": separate / together,
         "growth": (half[-1] - half[0]) / MB / max(1, len(half) - 1),
+        "n": 1,
     }
 
 
@@ -135,8 +136,8 @@ def peak_memory(precision: str) -> dict[str, float]:
     """Measure what a job holds at most, beside what torch itself needs for the same network.
 
     Returns:
-        Megabytes: of a `bare` loop over ResNet-20 and one batch of CIFAR-10, of `ours`, of the
-        `data` set, and the `difference` that remains.
+        Megabytes, each measured once: of a `bare` loop over ResNet-20 and one batch of CIFAR-10, of
+        `ours`, of the `data` set, and the `difference` that remains.
     """
     bare = _peak("-c", BARE, precision)
     images = 60_000
@@ -151,7 +152,7 @@ def peak_memory(precision: str) -> dict[str, float]:
             "trainer.limit_test_batches=5",
         )  # fmt: skip
     data = 2 * images * 32 * 32 * 3 / MB  # training and test images
-    return {"bare": bare, "ours": ours, "data": data, "difference": ours - bare - data}
+    return {"bare": bare, "ours": ours, "data": data, "difference": ours - bare - data, "n": 1}
 
 
 def _peak(*arguments: str) -> float:

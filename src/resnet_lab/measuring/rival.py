@@ -41,7 +41,7 @@ def against_rival(
     Returns:
         Seconds: of `theirs` and `ours` from command to exit, of the `imports` of torch, torchvision
         and lightning alone, and of a `further_job` in one of our multiruns; `ratio` of theirs over
-        ours, and `ratio_further_job`.
+        ours, and `ratio_further_job`. Medians of `n`; the further job is measured in one multirun.
 
     Raises:
         ValueError: there is no such clone or no MNIST, or a job failed.
@@ -75,6 +75,7 @@ def against_rival(
         "imports": statistics.median(seconds_of("-c", IMPORTS) for _ in range(repeats)),
         "further_job": further,
         "ratio_further_job": other / further,
+        "n": repeats,
     }
 
 

@@ -57,8 +57,8 @@ class Subject:
             repeats: epochs of eight such turns.
 
         Returns:
-            Images/s of `bare` and `ours`, their `ratio`, and seconds `between_epochs` (records,
-            loggers, checkpoints).
+            Images/s of `bare` and `ours`, their `ratio`, medians of `n`; and seconds
+            `between_epochs` (records, loggers, checkpoints), the median of `n_between`.
         """
         steps, loop = self.steps(), self.bare()
         loop.rate(steps)
@@ -68,14 +68,15 @@ class Subject:
         seconds = statistics.median(clock.between)
         return {
             "bare": images * bare, "ours": images * ours, "ratio": ratio, "between_epochs": seconds,
+            "n": len(clock.rates), "n_between": len(clock.between),
         }  # fmt: skip
 
     def step_overhead(self, repeats: int, steps: int = 200) -> dict[str, float]:
         """Compare the loops around a network that costs nothing, in milliseconds a step.
 
         Returns:
-            Of `lightning`'s bare loop and of `ours`, everything on; their `difference`; and what of
-            it is `input`: a batch chosen, augmented and normalised.
+            Of `lightning`'s bare loop and of `ours`, everything on; their `difference`; medians of
+            `n`; and what of it is `input`: a batch chosen, augmented and normalised.
         """
         free = self.cfg.copy()
         free.model = {
@@ -98,4 +99,5 @@ class Subject:
             "ours": statistics.median(ours for _, ours in pairs),
             "difference": statistics.median(ours - theirs for theirs, ours in pairs),
             "input": 1e3 * free.data.batch_size / statistics.median(delivered),
+            "n": len(pairs),
         }

@@ -20,6 +20,7 @@ GRID = "#e5e5e5"
 LOGARITHMIC_FROM = 8  # times that the largest value of a number is the smallest
 TICKED = 8  # values that get a tick of their own
 LONGEST = 34  # characters of a name in a plot
+LONGEST_KEY = 48  # characters of a swept key in a plot
 
 
 class Plot(NamedTuple):
@@ -91,6 +92,11 @@ def shortened(value: str) -> str:
     """Return a value as a tick can hold it."""
     text = short(value)
     return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+def key_label(key: str) -> str:
+    """Return a key as an axis can hold it."""
+    return key if len(key) <= LONGEST_KEY else f"{key[: LONGEST_KEY - 1]}…"
 
 
 def is_logarithmic(values: Sequence[float] | NDArray[np.float64]) -> bool:

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from resnet_lab.config import bears_on_result, override_key
 from resnet_lab.foreign_text import printable, printable_values
 
 STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
+SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # of a configuration, from its first line on
 DIVERGED = re.compile(r"\bdiverged\b|\breturned nan\b|\bis (nan|-?inf)\b", re.IGNORECASE)
 
 
@@ -42,7 +43,7 @@ class Job:
     @property
     def value(self) -> float | None:
         """Its best value."""
-        return _number(_part(self.status, "best").get("value"))
+        return as_finite(_part(self.status, "best").get("value"))
 
     @property
     def epoch(self) -> int | None:
@@ -64,12 +65,12 @@ class Job:
     @property
     def test(self) -> float | None:
         """Accuracy on the test split, in [0, 1]."""
-        return _number(_part(self.status, "test").get("acc"))
+        return as_finite(_part(self.status, "test").get("acc"))
 
     @property
     def seconds(self) -> float | None:
         """Time of training."""
-        return _number(self.status.get("seconds"))
+        return as_finite(self.status.get("seconds"))
 
     @property
     def error(self) -> str | None:
@@ -81,7 +82,7 @@ class Job:
     def config(self) -> Mapping[str, Any]:
         """Every leaf of the configuration by its dotted key; empty where it cannot be read."""
         try:
-            return dict(_leaves(_read_yaml(self.directory / "config.yaml")))
+            return _read_leaves(self.directory / "config.yaml")
         except (OSError, ValueError, RecursionError, yaml.YAMLError):
             return {}
 
@@ -90,7 +91,7 @@ class Job:
         """The seed, also where it was drawn."""
         typed = _settings(self.status.get("overrides")).get("seed")
         seed = typed if typed not in (None, "null") else self.config.get("seed")
-        return int(seed) if seed is not None and str(seed).lstrip("-").isdigit() else None
+        return int(str(seed)) if re.fullmatch(r"-?[0-9]{1,20}", str(seed)) else None
 
     @property
     def sample(self) -> object:
@@ -107,18 +108,30 @@ class Job:
         return "default"
 
 
-def _read_yaml(path: Path) -> Any:
-    """Read a recorded configuration: as it stands, no interpolation is followed.
+def _read_leaves(path: Path) -> dict[str, Any]:
+    """Read a recorded configuration as it stands: no interpolation is followed.
 
-    Not by OmegaConf, which takes fifteen times as long: a sweep has a thousand of them.
+    Not by OmegaConf, which takes fifteen times as long, and each different section once: a sweep
+    has a thousand of these files, and they differ in a few lines.
     """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = path.read_text()
+    leaves: dict[str, Any] = {}
+    try:
+        for section in SECTION.split(text):
+            leaves.update(_section(section))
+    except yaml.YAMLError:  # written by another hand, and not to be split like this
+        leaves.update(_section(text))
+    return leaves
+
+
+@lru_cache(maxsize=4096)
+def _section(text: str) -> tuple[tuple[str, Any], ...]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     if "*" in text and any(
         isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)
     ):
         raise ValueError("a recorded configuration has no aliases, which can grow beyond bounds")
-    return printable_values(yaml.load(text, loader))
+    return tuple(_leaves(printable_values(yaml.load(text, loader))))
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -172,7 +185,8 @@ def _part(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _number(value: Any) -> float | None:
+def as_finite(value: Any) -> float | None:
+    """Return a finite number that was recorded as one, or None."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:

@@ -8,6 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
+from resnet_lab.plots import names_as_they_stand
+
 # Where a name may stand, the best first: points to the right and up, and the side it is tied to.
 PLACES = (
     (-6, 5, "right", "bottom"), (8, -6, "left", "top"), (7, 5, "left", "bottom"),
@@ -44,10 +46,12 @@ def label_points(
         for dx, dy, ha, va in PLACES:
             text = axes.annotate(
                 name, (x, y), textcoords="offset points", xytext=(dx, dy), ha=ha, va=va,
-                fontsize=8.5, path_effects=[withStroke(linewidth=2.5, foreground="white")],
+                fontsize=8.5, parse_math=False,
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
             )  # fmt: skip
             text.set_in_layout(False)
-            box = text.get_window_extent(renderer)
+            with names_as_they_stand():
+                box = text.get_window_extent(renderer)
             outside = box.width * box.height - _common(box, inside)
             costs.append((sum(_common(box, other) for other in taken) + 3 * outside, text, box))
             if costs[-1][0] < 1:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_lab.console import quiet_lightning
+from resnet_lab.foreign_text import printable
 from resnet_lab.reporting.statistics import mcnemar
 from resnet_lab.run import Run
 
@@ -131,4 +132,4 @@ def pair(first: Predictions, second: Predictions) -> Paired:
 
 
 def _some(classes: list[str]) -> str:
-    return ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
+    return ", ".join(map(printable, classes[:3])) + (", ..." if len(classes) > 3 else "")

@@ -16,6 +16,7 @@ from resnet_lab.reporting.drawing import (
     WIDTH,
     Plot,
     is_logarithmic,
+    key_label,
     means_of,
     metric_label,
     shortened,
@@ -62,7 +63,7 @@ def parallel_coordinates(board: Leaderboard) -> Plot | None:
     axes.set_xlim(-0.35, len(keys) + 0.05)
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([])
-    axes.set_xticks(range(len(keys) + 1), [*names.values(), board.metric.name])
+    axes.set_xticks(range(len(keys) + 1), [*map(key_label, names.values()), board.metric.name])
     axes.tick_params(axis="x", length=0, labelsize=9)
     axes.set_frame_on(False)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, pad=0.01)
@@ -98,7 +99,7 @@ def importance(board: Leaderboard) -> Plot | None:
     figure = new_figure(WIDTH, 1.0 + 0.36 * len(keys))
     axes = figure.subplots()
     axes.barh(
-        [keys[place] for place in order],
+        [key_label(keys[place]) for place in order],
         found.importances_mean[order],
         xerr=found.importances_std[order],
         color=look(0)["color"], height=0.6, error_kw={"linewidth": 1},

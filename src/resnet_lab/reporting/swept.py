@@ -11,6 +11,7 @@ from resnet_lab.reporting.drawing import (
     WIDTH,
     Plot,
     full_name,
+    key_label,
     lost_jobs,
     means_of,
     metric_label,
@@ -57,11 +58,13 @@ def against_number(board: Leaderboard, key: str, by: str | None = None) -> Plot 
         line = {"linewidth": 1.7} if joined else {"linestyle": "none"}
         axes.plot(numbers_of(groups, key), means, label=in_legend(shortened(kind)), **style, **line)
     number_axis(axes, "x", numbers_of(board.ranked, key))
-    axes.set_xlabel(key)
+    axes.set_xlabel(key_label(key))
     axes.set_ylabel(metric_label(board.metric))
     tidy(axes)
     if by:
-        figure.legend(title=by, loc="outside lower center", ncols=min(len(kinds), 4), frameon=False)
+        figure.legend(
+            title=key_label(by), loc="outside lower center", ncols=min(len(kinds), 4), frameon=False
+        )
     caption = "One seed each." if alone else "Open marks are seeds; the lines join their means."
     caption += clip(axes, "y", [*means_drawn, *seeds_drawn]) + lost_jobs(board.ranked)
     title = f"{full_name(board.metric)} against {key}" + (f" and {by}" if by else "")
@@ -94,7 +97,7 @@ def against_category(board: Leaderboard, key: str) -> Plot:
     names = [shortened(group.settings[key]) + " *" * (not group.sound) for group in groups]
     axes.set_yticks(range(len(groups)), names)
     axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.set_ylabel(key)
+    axes.set_ylabel(key_label(key))
     axes.set_xlabel(metric_label(board.metric))
     tidy(axes)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
@@ -152,8 +155,8 @@ def heat_map(board: Leaderboard, first: str, second: str) -> Plot | None:
         axes.set_xticks(axes.get_xticks(), names, rotation=30, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
     axes.set_frame_on(False)
-    axes.set_xlabel(second)
-    axes.set_ylabel(first)
+    axes.set_xlabel(key_label(second))
+    axes.set_ylabel(key_label(first))
     what = f"{sentence(metric_label(board.metric))}, the mean over seeds"
     what += " ± standard deviation" if spreads else ""
     what += (
@@ -184,8 +187,8 @@ def landscape(board: Leaderboard, first: str, second: str) -> Plot | None:
     axes.plot(xs[-1], ys[-1], "o", markersize=13, markerfacecolor="none", color=INK, mew=1.5)
     number_axis(axes, "x", xs)
     number_axis(axes, "y", ys)
-    axes.set_xlabel(first)
-    axes.set_ylabel(second)
+    axes.set_xlabel(key_label(first))
+    axes.set_ylabel(key_label(second))
     axes.spines[["top", "right"]].set_visible(False)
     bar = figure.colorbar(points, ax=axes)
     bar.set_label(metric_label(board.metric))
