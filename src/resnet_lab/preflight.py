@@ -26,6 +26,9 @@ from resnet_lab.console import quiet_lightning, show
 from resnet_lab.device import check_accelerator
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
+from resnet_lab.thread_choice import local_processes, setting_of
+from resnet_lab.threads import check as check_threads
+from resnet_lab.threads import most_threads
 from resnet_lab.weights import begin_with
 
 if TYPE_CHECKING:
@@ -90,12 +93,14 @@ class Preflight:
             run.config.optimizer.fused = False  # changes no shape, and is not for the meta device
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
+        else:
+            check_threads(setting_of(run.config), most_threads(local_processes(run.config)))
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
         for group in ("callbacks", "logger"):
             more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}
             for name in run.config[group] or ():
                 build(run.config, f"{group}.{name}", **more)
-        build(run.config, "trainer", logger=False, enable_checkpointing=False)
+        build(run.config, "trainer", without=("threads",), logger=False, enable_checkpointing=False)
         data = self._read(run)
         with torch.device("meta"):
             task = run.build_task()

@@ -24,7 +24,7 @@ from resnet_lab.config import CONF, build, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.run import TRIAL, Run
-from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
+from resnet_lab.startup import collect, collection_put_off, keep_memory, spare, wait_briefly
 from resnet_lab.summary import show_summary
 from resnet_lab.sweep import announce
 
@@ -69,14 +69,15 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, describe
-    from resnet_lab.distributed import further_processes
+    from resnet_lab.distributed import further_processes, wait_for_threads
+    from resnet_lab.thread_choice import for_training
+    from resnet_lab.threads import use
     from resnet_lab.weights import begin_with
 
     spare()
     quiet_lightning()
     cfg = run.config
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
-    run.update(device=describe(cfg.trainer.accelerator), precision=cfg.trainer.precision)
     seed_everything(cfg.seed, workers=True, verbose=False)
     data = run.build_data()
     data.prepare_data()
@@ -86,6 +87,15 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     last = run.checkpoint("last") if run.has_checkpoint("last") else None
     if last is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
+    if not run.leads:
+        run.status["threads"] = wait_for_threads(run.directory)
+    threads = for_training(cfg, task.net, data, run.status.get("threads"))
+    use(threads)
+    run.update(
+        threads=threads,
+        device=describe(cfg.trainer.accelerator),
+        precision=cfg.trainer.precision,
+    )
     callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
     loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
     pruning = None
@@ -97,6 +107,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     trainer: Trainer = build(
         cfg,
         "trainer",
+        without=("threads",),
         callbacks=[Interruption(), Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
         logger=list(filter(None, loggers)),
         plugins=[AtomicCheckpointIO()],
@@ -106,7 +117,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     )
     leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     collect()
-    with further_processes(run.directory):
+    with further_processes(run.directory, threads):
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
         if pruning is not None and pruning.pruned:
             run.update(state="pruned")
@@ -146,6 +157,7 @@ def main() -> None:
     """Run the command line."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us; see `console`
     set_up_logging()
+    wait_briefly()
     keep_memory()
     with collection_put_off(), errors_in_one_line():
         if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:

@@ -78,7 +78,7 @@ def test_dead_mirror_then_wrong_file_then_a_good_one(
 def test_silent_mirror_counts_as_dead(
     cifar: Any, root: Path, server: Server, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torchvision_files, "TIMEOUT", 0.2)
+    monkeypatch.setattr(torchvision_files, "TIMEOUT", 2.0)  # the good mirror answers within it
     server.stalled = threading.Event()
     with serve(published) as good:
         source = TorchvisionSource("CIFAR10", str(root), mirrors=(server.url, good.url))

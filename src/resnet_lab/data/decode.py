@@ -1,6 +1,5 @@
 """Turn pictures of any size and mode into uint8 images of one size, in threads."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
+
+from resnet_lab.threads import available_cores
 
 Pixels = npt.NDArray[np.uint8]
 Fit = Literal["crop", "stretch", "pad"]
@@ -113,7 +114,7 @@ def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[
             except Exception as error:
                 failures[index] = error
 
-    pool = ThreadPoolExecutor(threads())
+    pool = ThreadPoolExecutor(available_cores())
     try:
         for _ in pool.map(fill, range(0, len(pixels), CHUNK)):
             pass
@@ -125,13 +126,6 @@ def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[
             f"{len(failures)} of {len(pixels)} images cannot be read, the first is {name(first)} "
             f"({one_line(failures[first])}): repair or delete them"
         )
-
-
-def threads() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def one_line(error: BaseException) -> str:

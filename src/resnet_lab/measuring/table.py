@@ -71,6 +71,18 @@ def _jobs(jobs: dict[str, Any] | None) -> list[tuple[str, str, str, str]]:
         ("peak memory of a job, MB, beside a bare loop and the data set",
          f"{memory['bare']:,.0f} + {memory['data']:,.0f}", f"{memory['ours']:,.0f}",
          f"+{memory['difference']:,.0f} MB"),
+        *_contention(jobs["contention"]),
+    ]  # fmt: skip
+
+
+def _contention(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    cores = found["cores"]
+    where = {"quiet": "with nothing beside it", "busy": f"beside {cores} busy processes"}
+    return [
+        (f"seconds of the default job {words}: the better of 1 and all threads, auto",
+         f"{min(found[name]['one'], found[name]['all']):.1f}", f"{found[name]['auto']:.1f}",
+         f"{found[name]['ratio']:.2f}")
+        for name, words in where.items()
     ]  # fmt: skip
 
 
