@@ -163,3 +163,46 @@ def test_torchrun_starts_the_processes_of_one_run() -> None:
         result.stderr
     )
     assert not Path("logs").exists()
+
+
+STOP = """
+from pathlib import Path
+from lightning.pytorch import Callback
+
+
+class Stop(Callback):
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1 and not Path("resumed").exists():
+            raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("trainer=fsdp",),
+        ("trainer=ddp", "callbacks=ema", "callbacks.ema.decay=0.5"),
+        ("trainer=ddp", "callbacks=swa", "callbacks.swa.start=0.5"),
+        ("trainer=ddp", "augment=mixup"),
+    ],
+    ids=["fsdp", "ema", "swa", "mixup"],
+)
+def test_a_distributed_run_resumes_to_the_same_weights(options) -> None:
+    Path("stop.py").write_text(STOP)
+    given = (*options, *TINY, "trainer.max_epochs=3", "+callbacks.stop._target_=stop.Stop")
+    interrupted = python("-m", "resnet_lab.train", *given, "run_dir=resumed_run")
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert json.loads(Path("resumed_run/status.json").read_text())["state"] == "interrupted"
+    Path("resumed").touch()
+    for arguments in (("--resume", "resumed_run"), (*given, "run_dir=whole")):
+        result = python("-m", "resnet_lab.train", *arguments)
+        assert result.returncode == 0, result.stderr
+    assert trained("resumed_run") == trained("whole")
+    resumed, whole = (
+        torch.load(Path(run, "checkpoints/last.ckpt"), weights_only=True)["state_dict"]
+        for run in ("resumed_run", "whole")
+    )
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name

@@ -11,6 +11,7 @@ import torch
 from resnet_lab import thread_choice, threads
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.evaluate import evaluate
+from resnet_lab.pool import Pool
 from resnet_lab.preflight import Preflight
 from resnet_lab.run import Run
 from resnet_lab.thread_choice import fastest, for_training
@@ -93,6 +94,14 @@ def test_an_inherited_number_is_an_upper_bound(
     if inherited is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", inherited)
     assert most_threads(processes) == expected
+
+
+@pytest.mark.parametrize(("inherited", "share"), [(None, "4"), ("8", "4"), ("2", "2")])
+def test_a_job_of_a_pool_gets_its_share_at_most(inherited, share, cores, monkeypatch) -> None:
+    cores(8)
+    if inherited:
+        monkeypatch.setenv("OMP_NUM_THREADS", inherited)
+    assert Pool(workers=2).environment(0)["OMP_NUM_THREADS"] == share
 
 
 @pytest.mark.parametrize("setting", [0, -1, 1.5, True, "all", None])
