@@ -256,3 +256,14 @@ def test_the_processes_of_a_run_share_the_cores(cores, tiny, monkeypatch) -> Non
     data = run.build_data()
     data.setup("fit")
     assert for_training(run.config, run.build_task().net, data) == 4
+
+
+def test_processes_of_srun_have_cores_of_their_own(cores, tiny, monkeypatch) -> None:
+    cores(4)
+    config = tiny("trainer.devices=2")
+    assert thread_choice.most_for(config) == 2
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
+    assert thread_choice.most_for(config) == 4
+    cores(8)  # not bound: both see the cores of both
+    assert thread_choice.most_for(config) == 4

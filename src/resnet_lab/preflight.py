@@ -26,9 +26,8 @@ from resnet_lab.console import quiet_lightning, show
 from resnet_lab.device import check_accelerator
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
-from resnet_lab.thread_choice import local_processes, setting_of
+from resnet_lab.thread_choice import most_for, setting_of
 from resnet_lab.threads import check as check_threads
-from resnet_lab.threads import most_threads
 from resnet_lab.weights import begin_with
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Preflight:
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
         else:
-            check_threads(setting_of(run.config), most_threads(local_processes(run.config)))
+            check_threads(setting_of(run.config), most_for(run.config))
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
         for group in ("callbacks", "logger"):
             more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}

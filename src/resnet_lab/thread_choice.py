@@ -7,6 +7,7 @@ depends on the network and on what else the machine does.
 
 import copy
 import logging
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_lab.device import is_cpu
-from resnet_lab.threads import check, most_threads, using
+from resnet_lab.distributed import launched_together
+from resnet_lab.threads import available_cores, check, most_threads, using
 
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
@@ -50,7 +52,7 @@ def for_training(
         ValueError: `trainer.threads` cannot be.
     """
     processes = local_processes(config)
-    most = most_threads(processes)
+    most = most_for(config)
     if earlier is not None:
         if earlier > most:
             log.warning(
@@ -105,6 +107,14 @@ def for_evaluation(
 def setting_of(config: DictConfig) -> Any:
     """Return `trainer.threads` of a run; the runs of before it existed have none."""
     return OmegaConf.select(config, "trainer.threads", default="auto")
+
+
+def most_for(config: DictConfig) -> int:
+    """Return how many threads each process of a run may use."""
+    own = int(os.environ.get("SLURM_CPUS_PER_TASK", "0"))
+    if launched_together() and own >= available_cores():
+        return most_threads()  # srun has bound each of its processes to cores of its own
+    return most_threads(local_processes(config))
 
 
 def local_processes(config: DictConfig) -> int:
