@@ -4,14 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import compare
 from resnet_lab.config import CONF, register_resolvers
 from resnet_lab.evaluate import evaluate
+from resnet_lab.reporting.predictions import Predictions, pair
 from resnet_lab.run import Run
 from resnet_lab.train import train
 from tests.conftest import TINY
@@ -124,14 +125,18 @@ def test_a_run_without_its_checkpoint_is_refused(runs, command) -> None:
     assert err.count("\n") == 1
 
 
-def test_the_images_that_changed_are_shown_with_all_three_classes(runs) -> None:
-    found = compare.compare(*map(Run.load, runs))
-    paired = found.paired
-    assert np.array_equal(
-        np.sort(np.concatenate([paired.newly_right, paired.newly_wrong])),
-        np.flatnonzero((paired.first.right != paired.second.right).numpy()),
-    )
-    (index,) = paired.newly_right[:1]
-    true, before = paired.first.labels[index], paired.first.predicted[index]
-    figure = compare.changed_images(paired, paired.newly_right[:1])
-    assert figure.axes[0].get_title() == f"{true}: {before} → {true}"
+def test_the_images_that_changed_are_shown_with_all_three_classes() -> None:
+    def said(*predicted: int) -> Predictions:
+        pixels = torch.arange(5, dtype=torch.uint8).reshape(5, 1, 1, 1).expand(5, 4, 4, 1)
+        labels = torch.tensor([0, 1, 2, 0, 1])
+        return Predictions("last", ["cat", "dog", "owl"], pixels, labels, torch.tensor(predicted))
+
+    paired = pair(said(0, 1, 1, 2, 1), said(2, 1, 2, 1, 1))
+    assert paired.newly_right.tolist() == [2]
+    assert paired.newly_wrong.tolist() == [0]
+    for images, title in (
+        (paired.newly_right, "owl: dog → owl"), (paired.newly_wrong, "cat: cat → owl"),
+    ):  # fmt: skip
+        (axes,) = [axes for axes in compare.changed_images(paired, images).axes if axes.images]
+        assert axes.get_title() == title
+        assert (axes.images[0].get_array() == images[0]).all()

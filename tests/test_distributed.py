@@ -1,5 +1,6 @@
 """Two processes to one run, on the CPU."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from resnet_lab.active_run import ActiveRun
 from resnet_lab.callbacks.status import Status
-from resnet_lab.distributed import LAUNCH_VARIABLES, further_processes, leads
+from resnet_lab.distributed import LAUNCH_VARIABLES, further_processes, leads, wait_for_threads
 from resnet_lab.evaluate import evaluate
 from resnet_lab.run import Run
 from tests.conftest import TINY
@@ -41,20 +42,55 @@ def test_a_further_process_reads_the_run_and_writes_nothing(tiny, tmp_path, monk
 
 def test_the_launch_leaves_nothing_behind(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", "-m", "seed=0,1"])
-    with further_processes(tmp_path):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    with further_processes(tmp_path, threads=3):
+        assert os.environ["OMP_NUM_THREADS"] == "3"
         assert sys.argv == ["train.py", "--resume", str(tmp_path)]
         assert not HydraConfig.initialized()
         os.environ.update(dict.fromkeys(LAUNCH_VARIABLES, "0"))
     assert sys.argv == ["train.py", "-m", "seed=0,1"]
     assert not set(LAUNCH_VARIABLES) & set(os.environ)
+    assert os.environ["OMP_NUM_THREADS"] == "8"
 
 
 def test_what_a_cluster_set_stays(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with further_processes(tmp_path):
+    with further_processes(tmp_path, threads=1):
         pass
     assert os.environ["WORLD_SIZE"] == "4"
+
+
+class Failure(Exception):
+    pass
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
+@pytest.mark.parametrize("how", [None, Failure, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("starter", ["lightning", "torchrun", "srun"])
+def test_no_process_group_outlives_its_run(how, starter, tmp_path, monkeypatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        if starter == "torchrun":
+            monkeypatch.setenv(name, {"WORLD_SIZE": "1"}.get(name, "0"))
+    if starter == "srun":
+        monkeypatch.setenv("SLURM_PROCID", "0")
+    expected = pytest.raises(how) if how else contextlib.nullcontext()
+    with expected, further_processes(tmp_path, threads=1):
+        if starter == "lightning":
+            os.environ["LOCAL_RANK"] = "0"
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
+        )
+        if how:
+            raise how
+    assert not torch.distributed.is_initialized()
+
+
+def test_a_further_process_uses_as_many_threads_as_the_first(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the first process of the run has failed"):
+        wait_for_threads(tmp_path, seconds=0)
+    (tmp_path / "status.json").write_text('{"threads": 3}')
+    assert wait_for_threads(tmp_path) == 3
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
@@ -154,3 +190,46 @@ def test_torchrun_starts_the_processes_of_one_run() -> None:
         result.stderr
     )
     assert not Path("logs").exists()
+
+
+STOP = """
+from pathlib import Path
+from lightning.pytorch import Callback
+
+
+class Stop(Callback):
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1 and not Path("resumed").exists():
+            raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("trainer=fsdp",),
+        ("trainer=ddp", "callbacks=ema", "callbacks.ema.decay=0.5"),
+        ("trainer=ddp", "callbacks=swa", "callbacks.swa.start=0.5"),
+        ("trainer=ddp", "augment=mixup"),
+    ],
+    ids=["fsdp", "ema", "swa", "mixup"],
+)
+def test_a_distributed_run_resumes_to_the_same_weights(options) -> None:
+    Path("stop.py").write_text(STOP)
+    given = (*options, *TINY, "trainer.max_epochs=3", "+callbacks.stop._target_=stop.Stop")
+    interrupted = python("-m", "resnet_lab.train", *given, "run_dir=resumed_run")
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert json.loads(Path("resumed_run/status.json").read_text())["state"] == "interrupted"
+    Path("resumed").touch()
+    for arguments in (("--resume", "resumed_run"), (*given, "run_dir=whole")):
+        result = python("-m", "resnet_lab.train", *arguments)
+        assert result.returncode == 0, result.stderr
+    assert trained("resumed_run") == trained("whole")
+    resumed, whole = (
+        torch.load(Path(run, "checkpoints/last.ckpt"), weights_only=True)["state_dict"]
+        for run in ("resumed_run", "whole")
+    )
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name

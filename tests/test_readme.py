@@ -85,12 +85,9 @@ def test_pictures_and_files_exist() -> None:
 
 def test_the_map_names_what_is_there() -> None:
     listing = README.partition("## Map")[2].partition("```")[2].partition("```")[0]
-    for path in sorted((REPOSITORY / "src/resnet_lab").iterdir()):
-        if path.name not in (
-            "__init__.py",
-            "__pycache__",
-            "py.typed",
-            "provenance.py",
-            "summary.py",
-        ):
-            assert path.name in listing, path.name
+    named = set(re.findall(r"\w+\.py|\w+(?=/)", listing))
+    package = REPOSITORY / "src/resnet_lab"
+    there = {path.name for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert there - named <= {"__init__.py", "__pycache__", "provenance.py", "summary.py"}
+    for name in named - there - {"logs", "runs", "sweeps"}:  # which training makes
+        assert list(REPOSITORY.glob(name)) + list(REPOSITORY.glob(f"src/**/{name}")), name

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from resnet_lab.study import STORAGE
 from resnet_lab.train import train
 from tests.conftest import TINY
 from tests.test_search import LR, states, trials
-from tests.test_sweep import fits, record, runs, wait_for
+from tests.test_sweep import fits, record, runs
 
 
 @pytest.fixture
@@ -139,6 +140,8 @@ def command(*overrides: str) -> tuple[int, str, str]:
 @pytest.mark.slow
 def test_a_pool_prunes_too() -> None:
     pool = ("hydra/launcher=local_pool", "hydra.launcher.workers=2")
+    code, _, err = command(*HOPELESS, *pool, "hydra.sweeper.n_trials=2")  # what to compare with
+    assert (code, err) == (0, "")
     code, out, err = command(*HOPELESS, *pool)
     assert (code, err) == (0, "")
     assert "3 trials: 2 done, 1 pruned" in out
@@ -151,18 +154,23 @@ def test_a_pool_prunes_too() -> None:
 
 @pytest.mark.slow
 def test_a_search_killed_for_real_goes_on() -> None:
-    space = (LR, "hydra.sweeper.pruner=median", "hydra.sweeper.n_trials=3", "trainer.max_epochs=4")
-    process = start(*space)
-
-    def second_trains() -> bool:
-        seen = [run.status for run in runs().values()] if Path("sweep").exists() else []
-        return len(seen) == 2 and any(
-            status.get("state") == "running" and status.get("epochs", 0) > 0 for status in seen
-        )
-
-    wait_for(second_trains)
-    process.kill()
-    process.communicate()
+    Path("kill.py").write_text(
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from lightning.pytorch import Callback\n"
+        "class Kill(Callback):\n"
+        "    def on_train_epoch_start(self, trainer, pl_module):\n"
+        "        begun = len(list(Path('sweep').glob('*/status.json')))\n"
+        "        if begun == 2 and trainer.current_epoch == 2 and not Path('killed').exists():\n"
+        "            Path('killed').touch()\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    space = (
+        LR, "hydra.sweeper.pruner=median", "hydra.sweeper.n_trials=3", "trainer.max_epochs=4",
+        "+callbacks.kill._target_=kill.Kill",
+    )  # fmt: skip
+    code, _, _ = command(*space)
+    assert code == -signal.SIGKILL
     assert states() == ["COMPLETE", "RUNNING"]
     asked = [trial.params for trial in trials()]
     code, out, err = command(*space)

@@ -106,5 +106,6 @@ def test_what_a_step_freed_serves_the_next() -> None:
         command = [sys.executable, "-c", FAULTS, *told]
         return float(subprocess.run(command, capture_output=True, check=True).stdout)
 
-    assert faults() > 1_000  # or there is nothing to mend any more
-    assert faults("keep") < 100
+    usual = faults()
+    assert usual > 1_000  # or there is nothing to mend any more
+    assert faults("keep") < usual / 10

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from resnet_lab.run import Run
+from resnet_lab.threads import available_cores
 from tests.conftest import TINY
 
 JOBS = (*TINY, "trainer.max_epochs=3", "sweep_dir=sweep")
@@ -183,6 +184,20 @@ def test_a_poisoned_job_leaves_the_others_and_is_reported(how: str, tmp_path: Pa
     assert [state for state, _ in states] == ["done", "failed", "done"]
     assert told in states[1][1]
     assert record()["state"] == "failed"
+
+
+def test_two_jobs_on_a_pool_of_two() -> None:
+    code, out, err = sweep(
+        "seed=0,1", "trainer.max_epochs=1",
+        "hydra/launcher=local_pool", "hydra.launcher.workers=2", OMP_NUM_THREADS="64",
+    )  # fmt: skip
+    assert code == 0, err
+    assert out.count("started  seed=") == 2
+    found = runs()
+    assert len(found) == 2
+    assert all(run.done and fits(run) == 1 for run in found.values())
+    share = max(1, available_cores() // 2)
+    assert all(run.status["threads"] <= share for run in found.values())
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from resnet_lab.provenance import commit, now, versions
 from resnet_lab.resuming import agree
 from resnet_lab.run import TRIAL, Run, leftovers, write
 from resnet_lab.sweep import note
+from resnet_lab.threads import check as check_threads
 
 if TYPE_CHECKING:
     from resnet_lab.metrics import ClassificationSums
@@ -279,6 +280,7 @@ def resolved(config: DictConfig) -> DictConfig:
         resolved.seed = random.SystemRandom().randrange(2**31)
     if not isinstance(resolved.seed, int):
         raise ValueError(f"seed={resolved.seed}: needs a whole number, or null to draw one")
+    check_threads(OmegaConf.select(resolved, "trainer.threads", default="auto"))
     if resolved.test not in ("last", "best", None):
         raise ValueError(f"test={resolved.test}: use last, best or null")
     if resolved.test == "best" and not OmegaConf.select(resolved, "callbacks.checkpoint"):

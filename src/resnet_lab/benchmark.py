@@ -25,10 +25,11 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_lab.config import CONF, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.provenance import commit, now, versions
-from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
+from resnet_lab.startup import collect, collection_put_off, keep_memory, spare, wait_briefly
 
 DEFAULTS = ("data=cifar10", "model=resnet20")
 SMALL = ("data=mnist", "model=small_resnet", "data.batch_size=128")
+CONTENDED = ("data=digits", "trainer=cpu", "callbacks.progress=null", "callbacks.summary=null")
 COMPILED = (
     "data=cifar10", "model=resnet18", "data.batch_size=512", "trainer.precision=bf16-mixed",
     "task.compile=true",
@@ -61,6 +62,7 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]
     torch.manual_seed(0)
     cfg, stand_in = composed([*DEFAULTS, *overrides])
     subject = Subject(cfg)
+    subject.settle_threads()
     loops = {
         f"trainer.precision={kind} task.channels_last={str(layout).lower()}": subject.bare(
             precision=kind, channels_last=layout
@@ -102,7 +104,7 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]
 
 
 def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
-    """Measure what takes minutes: other networks, the cost of a sweep, growth, peak memory.
+    """Measure what takes minutes: other networks, sweeps, growth, peak memory, a busy machine.
 
     Args:
         overrides: as for training; of a CIFAR ResNet.
@@ -111,6 +113,7 @@ def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
     import torch
 
     from resnet_lab.measuring import growth
+    from resnet_lab.measuring.contention import contention
     from resnet_lab.measuring.processes import peak_memory, sweep_cost
     from resnet_lab.measuring.subject import Subject
 
@@ -123,6 +126,7 @@ def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
         "images": growth.with_images(cfg, (1_000, 10_000, 60_000), repeats),
         "depth": growth.with_depth(cfg, (20, 32, 56, 110), repeats),
         "memory": peak_memory(str(cfg.trainer.precision)),
+        "contention": contention(composed(CONTENDED)[0], repeats),
     }
 
 
@@ -170,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
+    wait_briefly()
     keep_memory()  # as in training, like the next
     with collection_put_off(), errors_in_one_line():
         if options.repeats < 1:

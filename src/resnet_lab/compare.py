@@ -23,7 +23,7 @@ from resnet_lab.reporting.statistics import LEVEL
 from resnet_lab.reporting.terminal import print_table
 from resnet_lab.reporting.wording import NONE, duration, p_value
 from resnet_lab.run import Run, write
-from resnet_lab.startup import collection_put_off
+from resnet_lab.startup import collection_put_off, wait_briefly
 
 if TYPE_CHECKING:  # torch and matplotlib are imported where they are needed
     import numpy as np
@@ -116,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
+    wait_briefly()
     with collection_put_off(), errors_in_one_line():
         first, second = Run.load(options.first), Run.load(options.second)
         comparison = compare(first, second, options.split, options.checkpoint, options.data_dir)

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from resnet_lab.threads import using
+
 
 def check_accelerator(accelerator: str, devices: object) -> None:
     """Refuse an accelerator or a number of devices that this machine does not have.
@@ -58,6 +60,13 @@ def check_precision(accelerator: str, precision: object, averages: bool = False)
         )
 
 
+def is_cpu(accelerator: str) -> bool:
+    """Whether an accelerator, as Lightning names it, is the CPU on this machine."""
+    if accelerator == "auto":
+        return not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    return accelerator == "cpu"
+
+
 def best_precision(accelerator: str) -> str:
     """Return the fastest precision of Lightning's that trains as float32 does.
 
@@ -88,17 +97,12 @@ def bf16_speedup() -> float:
         for dtype in (torch.float32, torch.bfloat16)
     }
     best = dict.fromkeys(layers, float("inf"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            for _ in range(15):
-                for dtype, (images, weight) in layers.items():
-                    start = time.perf_counter()
-                    F.conv2d(images, weight, padding=1)
-                    best[dtype] = min(best[dtype], time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(threads)
+    with using(1), torch.inference_mode():
+        for _ in range(15):
+            for dtype, (images, weight) in layers.items():
+                start = time.perf_counter()
+                F.conv2d(images, weight, padding=1)
+                best[dtype] = min(best[dtype], time.perf_counter() - start)
     return best[torch.float32] / best[torch.bfloat16]
 
 
@@ -112,4 +116,6 @@ def describe(accelerator: str = "auto") -> str:
         for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else ())
         if line.startswith("model name")
     ]
-    return f"{torch.get_num_threads()} threads of {names[0] if names else platform.processor()}"
+    threads = torch.get_num_threads()
+    plural = "s" if threads > 1 else ""
+    return f"{threads} thread{plural} of {names[0] if names else platform.processor()}"

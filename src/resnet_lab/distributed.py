@@ -1,13 +1,17 @@
-"""Several processes to one run."""
+"""Helpers for distributed runs."""
 
+import gc
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+
+from resnet_lab.threads import VARIABLE
 
 # What Lightning's launcher leaves in the environment of the process that started the others.
 LAUNCH_VARIABLES = (
@@ -50,8 +54,25 @@ def await_first(path: Path, seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
+def wait_for_threads(directory: Path, seconds: float = 600) -> int:
+    """Return the number of threads that the first process of a run has chosen for all of them.
+
+    Raises:
+        ValueError: it does not come.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        with suppress(FileNotFoundError):
+            status = json.loads((directory / "status.json").read_text())
+            if isinstance(status.get("threads"), int):
+                return int(status["threads"])
+        if time.monotonic() > end:
+            raise ValueError(f"{directory}: the first process of the run has failed")
+        time.sleep(0.1)
+
+
 @contextmanager
-def further_processes(directory: Path) -> Iterator[None]:
+def further_processes(directory: Path, threads: int) -> Iterator[None]:
     """Start the further processes of a distributed run from the run directory.
 
     Lightning starts them with this process's own command line, and where Hydra runs with all of
@@ -59,22 +80,33 @@ def further_processes(directory: Path) -> Iterator[None]:
     context they get `--resume DIRECTORY` instead. Afterwards the next job of the sweep finds the
     environment as this one did.
 
+    The process group ends with this context, however that ends and whoever started the processes:
+    its threads must not live on into the end of the interpreter, which they abort.
+
     Args:
         directory: of the run.
+        threads: of each process, at most; Lightning would choose others.
     """
     argv, hydra, before = sys.argv, HydraConfig.instance().cfg, dict(os.environ)
     sys.argv = [argv[0], "--resume", str(directory)]
     HydraConfig.instance().cfg = None
+    os.environ[VARIABLE] = str(threads)
     try:
         yield
     finally:
         sys.argv, HydraConfig.instance().cfg = argv, hydra
-        started = "LOCAL_RANK" in os.environ and "LOCAL_RANK" not in before
-        if started:
-            for name in LAUNCH_VARIABLES:
-                if name not in before:
-                    os.environ.pop(name, None)
-            import torch.distributed
+        for name in (*LAUNCH_VARIABLES, VARIABLE):
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
+        end_process_group()
 
-            if torch.distributed.is_initialized():
-                torch.distributed.destroy_process_group()
+
+def end_process_group() -> None:
+    """End the process group, if there is one."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()  # what refers to the group keeps its threads alive
+        torch.distributed.destroy_process_group()

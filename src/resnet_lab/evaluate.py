@@ -17,7 +17,7 @@ from resnet_lab.config import register_resolvers
 from resnet_lab.console import console, errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.foreign_text import printable
 from resnet_lab.run import Run
-from resnet_lab.startup import collect, collection_put_off, spare
+from resnet_lab.startup import collect, collection_put_off, spare, wait_briefly
 
 
 def evaluate(
@@ -41,6 +41,8 @@ def evaluate(
     from lightning import Trainer
 
     from resnet_lab.metrics import proportion
+    from resnet_lab.thread_choice import for_evaluation
+    from resnet_lab.threads import use
 
     spare()
     collect()
@@ -50,6 +52,11 @@ def evaluate(
     checkpoint = checkpoint or run.config.test or "last"
     task, facts = run.load_task(checkpoint)
     data = run.build_data(facts)
+    data.prepare_data()
+    data.setup("test" if split == "test" else "validate")
+    if data.size(split) == 0:
+        raise ValueError(f"{run.shown} was trained without a validation split: use --split test")
+    use(for_evaluation(run.config, task.net, data, split, data.batch_size))
     trainer = Trainer(
         accelerator="auto",
         devices=1,
@@ -63,11 +70,6 @@ def evaluate(
         trainer.test(task, datamodule=data, verbose=False)
         sums = task.test_sums
     else:
-        data.setup("validate")
-        if data.size("val") == 0:
-            raise ValueError(
-                f"{run.shown} was trained without a validation split: use --split test"
-            )
         trainer.validate(task, datamodule=data, verbose=False)
         sums = task.val_sums
     counts = sums.compute()
@@ -99,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
+    wait_briefly()
     with collection_put_off(), errors_in_one_line():
         result = evaluate(
             Run.load(options.run), options.split, options.checkpoint, options.data_dir

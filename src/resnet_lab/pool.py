@@ -31,6 +31,7 @@ from resnet_lab.launch import Job, returned
 from resnet_lab.run import OVER
 from resnet_lab.sweep import distinct
 from resnet_lab.sweep_record import best_value, read_status
+from resnet_lab.threads import VARIABLE, available_cores, most_threads
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +61,16 @@ class Pool:
 
     def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
         self.gpus = _visible_gpus()
-        affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
-        self.cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-        self.workers = workers or len(self.gpus) * jobs_per_gpu or max(1, self.cores // 2)
+        slots = len(self.gpus) * jobs_per_gpu
+        self.workers = workers or slots or max(1, available_cores() // 2)
+        self.threads = most_threads(self.workers)  # of a job, at most
         self._running: dict[int, Slotted] = {}  # by slot
         self._results: dict[int, JobReturn] = {}  # by number of the job
         self._names: list[str] = []
 
     def environment(self, slot: int) -> dict[str, str]:
         """Return the environment of a job in a slot: its GPU, its threads."""
-        threads = str(max(1, self.cores // self.workers))
-        mine = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
+        mine = {VARIABLE: str(self.threads)}
         if self.gpus:
             mine["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return {**os.environ, **mine, PARENT: str(os.getpid())}

@@ -30,6 +30,8 @@ from resnet_lab.distributed import check_share
 from resnet_lab.profiler import profiler
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
+from resnet_lab.thread_choice import most_for, setting_of
+from resnet_lab.threads import check as check_threads
 from resnet_lab.weights import begin_with
 
 if TYPE_CHECKING:
@@ -97,12 +99,16 @@ class Preflight:
             run.config.optimizer.fused = False  # changes no shape, and is not for the meta device
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
+        else:
+            check_threads(setting_of(run.config), most_for(run.config))
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
         config = run.config
         self._check_callbacks(config)
         for name in config.logger or ():
             self._build(config, f"logger.{name}", save_dir=".")
-        more: dict[str, Any] = {"logger": False, "enable_checkpointing": False}
+        more: dict[str, Any] = {
+            "without": ("threads",), "logger": False, "enable_checkpointing": False,
+        }  # fmt: skip
         if isinstance(config.trainer.profiler, str):
             more["profiler"] = profiler(config.trainer.profiler, Path())
         self._build(config, "trainer", **more)

@@ -27,7 +27,7 @@ from resnet_lab.harmless import harmless
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.resuming import find_start, follow_data
 from resnet_lab.run import TRIAL, Run
-from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
+from resnet_lab.startup import collect, collection_put_off, keep_memory, spare, wait_briefly
 from resnet_lab.summary import show_summary
 from resnet_lab.sweep import announce
 
@@ -73,7 +73,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, check_precision, describe
-    from resnet_lab.distributed import check_share, further_processes
+    from resnet_lab.distributed import check_share, further_processes, wait_for_threads
     from resnet_lab.foreign_loggers import (
         NEED_A_LOGGER,
         Hyperparameters,
@@ -82,6 +82,8 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     )
     from resnet_lab.profiler import profiler
     from resnet_lab.task import compile_mode
+    from resnet_lab.thread_choice import for_training
+    from resnet_lab.threads import use
     from resnet_lab.weights import begin_with
 
     spare()
@@ -96,7 +98,6 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         callbacks.append(Checkpoint(cfg.monitor, monitor_mode(cfg), write=False))
     averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
     check_precision(cfg.trainer.accelerator, cfg.trainer.precision, averages)
-    run.update(device=describe(cfg.trainer.accelerator), precision=cfg.trainer.precision)
     seed_everything(cfg.seed, workers=True, verbose=False)
     compile_mode(cfg.task.compile, cfg.trainer.accumulate_grad_batches)
     data = run.build_data()
@@ -109,6 +110,15 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         run.rewind({})
     if start.checkpoint is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
+    if not run.leads:
+        run.status["threads"] = wait_for_threads(run.directory)
+    threads = for_training(cfg, task.net, data, run.status.get("threads"))
+    use(threads)
+    run.update(
+        threads=threads,
+        device=describe(cfg.trainer.accelerator),
+        precision=cfg.trainer.precision,
+    )
     loggers = build_loggers(run)
     if not loggers:
         callbacks = [each for each in callbacks if not isinstance(each, NEED_A_LOGGER)]
@@ -124,6 +134,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     trainer: Trainer = build(
         cfg,
         "trainer",
+        without=("threads",),
         **more,
         callbacks=[
             Interruption(),
@@ -147,7 +158,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     # Lightning does so after it has loaded a checkpoint, which would round weights of float64.
     trainer.precision_plugin.convert_module(task)
     collect()
-    with further_processes(run.directory), closing(loggers):
+    with further_processes(run.directory, threads), closing(loggers):
         trainer.fit(task, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
         run.begin()
         if pruning is not None and pruning.pruned:
@@ -189,6 +200,7 @@ def main() -> None:
     """Run the command line."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us; see `console`
     set_up_logging()
+    wait_briefly()
     keep_memory()
     with collection_put_off(), errors_in_one_line():
         if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:

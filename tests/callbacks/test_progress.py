@@ -3,7 +3,6 @@
 import contextlib
 import io
 import threading
-import time
 from pathlib import Path
 
 import rich
@@ -35,24 +34,29 @@ def test_the_bar_ends_at_its_end(tiny, tmp_path: Path, monkeypatch) -> None:
     testing = [line for line in drawn.splitlines() if "Testing" in line]
     assert testing
     assert "12/12" in testing[-1]  # 360 images in batches of 32
-    end = time.monotonic() + 5
-    while drawing() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not drawing()
+    for thread in drawing():
+        thread.join(60)
+        assert not thread.is_alive()
     assert terminal.getvalue() == drawn
 
 
 def test_the_run_does_not_wait_for_the_thread_that_draws(tiny, tmp_path, monkeypatch) -> None:
-    joined = []
-    join = threading.Thread.join
+    started, joined = [], []
+    start, join = threading.Thread.start, threading.Thread.join
+
+    def begun(self: threading.Thread) -> None:
+        started.append(type(self).__name__)
+        start(self)
 
     def noticed(self: threading.Thread, timeout: float | None = None) -> None:
         joined.append(type(self).__name__)
         join(self, timeout)
 
+    monkeypatch.setattr(threading.Thread, "start", begun)
     monkeypatch.setattr(threading.Thread, "join", noticed)
     monkeypatch.setattr("sys.stdout", Terminal())
     train(tiny(BAR), tmp_path / "run")
+    assert [name for name in started if "Refresh" in name]  # or there is nothing to wait for
     assert not [name for name in joined if "Refresh" in name]
 
 

@@ -63,6 +63,33 @@ def test_cifar_family_has_published_parameters(depth: int, parameters: int) -> N
 @pytest.mark.parametrize(
     ("published_name", "build"),
     [
+        ("resnext101_32x8d", partial(resnext, 101, groups=32, width_per_group=8)),
+        ("resnext101_64x4d", partial(resnext, 101, groups=64, width_per_group=4)),
+        ("wide_resnet101_2", partial(wide_resnet, 101)),
+    ],
+)
+def test_large_networks_have_the_names_and_shapes_of_torchvision(
+    published_name: str, build: Build
+) -> None:
+    with torch.device("meta"):
+        published = getattr(torchvision.models, published_name)(num_classes=10)
+        network = build(num_classes=10)
+        images = torch.empty(1, 3, 64, 64)
+        assert network(images).shape == published(images).shape
+    for described in (
+        lambda net: {name: value.shape for name, value in net.state_dict().items()},
+        lambda net: {
+            name: (layer.stride, layer.padding, layer.groups)
+            for name, layer in net.named_modules()
+            if isinstance(layer, nn.Conv2d)
+        },
+    ):
+        assert described(network) == described(published)
+
+
+@pytest.mark.parametrize(
+    ("published_name", "build"),
+    [
         ("resnet18", partial(resnet, 18)),
         ("resnet34", partial(resnet, 34)),
         ("resnet50", partial(resnet, 50)),

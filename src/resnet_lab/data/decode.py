@@ -1,6 +1,5 @@
 """Turn pictures of any size and mode into uint8 images of one size, in threads."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from resnet_lab.data.modes import to_8_bits
 from resnet_lab.data.pixels import ByUser, Fit, Pixels, Range, check_fit, limits, sides
+from resnet_lab.threads import available_cores
 
 CHUNK = 64  # images a thread takes at once
 MEMINFO = Path("/proc/meminfo")
@@ -159,7 +159,7 @@ def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[
             except Exception as error:
                 failures[index] = error
 
-    pool = ThreadPoolExecutor(threads())
+    pool = ThreadPoolExecutor(available_cores())
     try:
         for _ in pool.map(fill, range(0, len(pixels), CHUNK)):
             pass
@@ -177,13 +177,6 @@ def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[
             f"{len(failures)} of {len(pixels)} images cannot be read, the first is {said}: "
             "repair or delete them"
         )
-
-
-def threads() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def one_line(error: BaseException) -> str:

@@ -11,6 +11,8 @@ from resnet_lab.measuring import middle
 from resnet_lab.measuring.loader import loader_rate
 from resnet_lab.measuring.loops import BareLoop, free_network, lightning_rate, train
 from resnet_lab.run import Run
+from resnet_lab.thread_choice import for_training
+from resnet_lab.threads import use
 
 
 class Subject:
@@ -28,6 +30,12 @@ class Subject:
         self.device = torch.device("cuda" if on_gpu else "cpu")
         images, labels = self.data.finish(next(iter(self.data.train_dataloader())), augment=True)
         self.batch = images.to(self.device), labels.to(self.device)
+
+    def settle_threads(self) -> None:
+        """Choose the number of threads as a run would, once for both sides of every question."""
+        net = Run(Path(), self.cfg, {}).build_task().net
+        self.cfg.trainer.threads = for_training(self.cfg, net, self.data)
+        use(self.cfg.trainer.threads)
 
     def bare(self, **changed: Any) -> BareLoop:
         """Build the bare loop around this network and its one batch.

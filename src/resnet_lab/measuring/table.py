@@ -133,6 +133,22 @@ def _jobs(jobs: dict[str, Any] | None) -> list[Row]:
             f"{memory['ours']:,.0f}",
             f"+{memory['difference']:,.0f} MB",
         ),
+        *_contention(jobs["contention"]),
+    ]
+
+
+def _contention(found: dict[str, Any]) -> list[Row]:
+    cores = found["cores"]
+    where = {"quiet": "with nothing beside it", "busy": f"beside {cores} busy processes"}
+    return [
+        (
+            f"seconds of the default job {words}: the better of 1 and all threads, auto",
+            str(found["n"]),
+            f"{min(found[name]['one'], found[name]['all']):.1f}",
+            f"{found[name]['auto']:.1f}",
+            f"{found[name]['ratio']:.2f}",
+        )
+        for name, words in where.items()
     ]
 
 

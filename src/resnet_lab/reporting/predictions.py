@@ -12,6 +12,7 @@ from resnet_lab.console import quiet_lightning
 from resnet_lab.foreign_text import printable
 from resnet_lab.reporting.statistics import mcnemar
 from resnet_lab.run import Run
+from resnet_lab.threads import use
 
 BATCH = 500  # images; what fits is no question without gradients
 
@@ -88,6 +89,8 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
     """
     from lightning.fabric import Fabric
 
+    from resnet_lab.thread_choice import for_evaluation
+
     quiet_lightning()
     if data_dir is not None:
         run.move_data(data_dir)
@@ -98,6 +101,7 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
     images, indices = data.images(split)
     if len(indices) == 0:
         raise ValueError(f"{run.shown} has no {split} images: name another --split")
+    use(for_evaluation(run.config, task.net, data, split, BATCH))
     fabric = Fabric(accelerator="auto", devices=1, precision=run.config.trainer.precision)
     network = fabric.setup_module(task.net)
     with torch.inference_mode():

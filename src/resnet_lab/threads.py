@@ -1,0 +1,112 @@
+"""CPU cores and threads: what this process may use, and what it uses.
+
+This is the one place that counts cores and that sets torch's number of threads.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VARIABLE = "OMP_NUM_THREADS"
+
+
+def available_cores(root: Path = Path("/")) -> int:
+    """Return how many cores this process may keep busy: affinity mask and cgroup quotas.
+
+    Args:
+        root: of the file system.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota = min(_quotas(root), default=float(cores))
+    return max(1, min(cores, int(quota)))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the cores that the cgroups of this process and their parents grant, v1 and v2."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    base = root / "sys/fs/cgroup"
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # v2; beside v1 it is mounted in `unified`
+            mounts = [base, base / "unified"]
+        elif "cpu" in controllers.split(","):
+            mounts = [base / "cpu", base / controllers]
+        else:
+            continue
+        for mount in mounts:
+            # In a container the path may be the host's: only the mount itself is there then.
+            group = mount / path.lstrip("/")
+            while True:
+                yield from _quota(group)
+                if group == mount or mount not in group.parents:
+                    break
+                group = group.parent
+
+
+def _quota(group: Path) -> Iterator[float]:
+    try:
+        if (group / "cpu.max").is_file():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
+        if quota.isdigit():  # neither "max" nor -1
+            yield int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # no quota here
+        return
+
+
+def most_threads(processes: int = 1) -> int:
+    """Return how many threads a process may use, if several share the cores of this machine.
+
+    OMP_NUM_THREADS is an upper bound: a pool, a cluster or a person has set it.
+    """
+    most = max(1, available_cores() // processes)
+    first = os.environ.get(VARIABLE, "").split(",")[0].strip()  # one number for each level
+    return min(most, int(first)) if first.isdigit() and int(first) > 0 else most
+
+
+def check(setting: object, most: int | None = None) -> None:
+    """Refuse a `trainer.threads` that cannot be.
+
+    Args:
+        setting: "auto" or a number.
+        most: threads that the process may use, where that is known.
+
+    Raises:
+        ValueError: it is neither, or too large.
+    """
+    if setting == "auto":
+        return
+    if not isinstance(setting, int) or isinstance(setting, bool) or setting < 1:
+        raise ValueError(f"trainer.threads={setting}: must be auto or an integer >= 1")
+    if most is not None and setting > most:
+        raise ValueError(
+            f"trainer.threads={setting}: a process may use {most} here (cores, cgroup quota, "
+            f"{VARIABLE}, other processes of the run): use at most {most}, or auto"
+        )
+
+
+def use(number: int) -> None:
+    """Let torch compute on so many threads from now on."""
+    import torch
+
+    torch.set_num_threads(number)
+
+
+@contextmanager
+def using(number: int) -> Iterator[None]:
+    """Let torch compute on so many threads within this context."""
+    import torch
+
+    before = torch.get_num_threads()
+    use(number)
+    try:
+        yield
+    finally:
+        use(before)
