@@ -33,7 +33,7 @@ def contention(cfg: DictConfig, repeats: int = 3) -> dict[str, Any]:
         The `cores`, and for `quiet` and `busy` the median seconds with `one` thread, with `all` and
         with `auto`, and the `ratio` of auto to the better of the fixed ones.
     """
-    found: dict[str, Any] = {"cores": available_cores()}
+    found: dict[str, Any] = {"n": repeats, "cores": available_cores()}
     for name, count in (("quiet", 0), ("busy", available_cores())):
         with busy_processes(count):
             found[name] = _times(cfg, repeats)
