@@ -181,7 +181,7 @@ class ActiveRun(Run):
         if not self.leads:
             return
         try:
-            refused = isinstance(error, ValueError | OSError) and self._found is not None
+            refused = self._found is not None and _is_of_the_user(error)
             if refused and not (self.directory.parent / "sweep.json").exists():
                 self._close_log()
                 assert self._found is not None
@@ -259,6 +259,12 @@ class ActiveRun(Run):
         if self.config.get("expected"):
             self.status["expected"] = verdict(self.config, self.status)
         self.update(state="done")
+
+
+def _is_of_the_user(error: BaseException | None) -> bool:
+    """Whether an error before training tells a person what to change."""
+    lightnings = type(error).__name__ == "MisconfigurationException"
+    return isinstance(error, ValueError | OSError) or lightnings
 
 
 class _LogFile(logging.FileHandler):
