@@ -49,12 +49,13 @@ def test_auto_is_compared_with_the_better_fixed_number(monkeypatch) -> None:
     monkeypatch.setattr(contention, "job_seconds", seconds)
     found = contention.contention(None, repeats=3)
     assert found == {
+        "n": 3,
         "cores": 4,
         "quiet": {"one": 3.0, "all": 2.0, "auto": 2.5, "ratio": 1.25},
         "busy": {"one": 5.0, "all": 80.0, "auto": 6.0, "ratio": 1.2},
     }
     assert [row[1:] for row in table._contention(found)] == [
-        ("2.0", "2.5", "1.25"), ("5.0", "6.0", "1.20"),
+        ("3", "2.0", "2.5", "1.25"), ("3", "5.0", "6.0", "1.20"),
     ]  # fmt: skip
 
 
