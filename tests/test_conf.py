@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.config import CONF, build
+from resnet_lab.building import build
+from resnet_lab.config import CONF
 from resnet_lab.run import NOT_OF_THE_NETWORK, Run
 
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml"))

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_lab.checks import check_values
 from resnet_lab.config import flat, mode_of, one_line
+from resnet_lab.console import LogFormatter
 from resnet_lab.distributed import await_first, leads
 from resnet_lab.provenance import commit, now, versions
 from resnet_lab.run import TRIAL, Run, write
 from resnet_lab.sweep import note
+from resnet_lab.trust import refuse_interpolations
 
 if TYPE_CHECKING:
     from resnet_lab.metrics import ClassificationSums
@@ -37,14 +40,21 @@ class ActiveRun(Run):
     nothing.
     """
 
-    def __init__(self, directory: Path, config: DictConfig, status: dict[str, Any]) -> None:
-        super().__init__(directory, config, status)
+    def __init__(
+        self, directory: Path, config: DictConfig, status: dict[str, Any], *, trust: bool = False
+    ) -> None:
+        super().__init__(directory, config, status, trust=trust)
         self._lock: FileLock | None = None
         self._log_file: logging.FileHandler | None = None
 
     @classmethod
     def open(
-        cls, directory: str | Path, config: DictConfig, overrides: Sequence[str] = ()
+        cls,
+        directory: str | Path,
+        config: DictConfig,
+        overrides: Sequence[str] = (),
+        *,
+        trust: bool = False,
     ) -> "ActiveRun":
         """Open a directory to train in: a new run, or an earlier one of the same configuration.
 
@@ -52,6 +62,7 @@ class ActiveRun(Run):
             directory: new, empty, or an earlier run's.
             config: the configuration, resolved here.
             overrides: what the user typed, for the records.
+            trust: whether to build whatever `config` names; see `resnet_lab.trust`.
 
         Raises:
             ValueError: the directory is something else, is in use by another process, or holds a
@@ -60,7 +71,7 @@ class ActiveRun(Run):
         path = Path(directory).resolve()
         if not leads():
             await_first(path / "config.yaml")
-            return cls._of(Run.load(path))
+            return cls._of(Run.load(path, trust=trust))
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock")
         try:
@@ -71,7 +82,7 @@ class ActiveRun(Run):
             ) from None
         try:
             if (path / "config.yaml").exists():
-                run = cls._of(Run.load(path))
+                run = cls._of(Run.load(path, trust=trust))
                 _check_same(config, run.config, path)
             else:
                 others = {entry.name for entry in path.iterdir()} - {".lock", "train.log", TRIAL}
@@ -80,7 +91,7 @@ class ActiveRun(Run):
                         f"{directory} is no run directory, and not empty ({min(others)} is there): "
                         "name another run_dir"
                     )
-                run = cls(path, resolved(config), {})
+                run = cls(path, resolved(config), {}, trust=trust)
                 write(path / "config.yaml", OmegaConf.to_yaml(run.config))
         except BaseException:
             lock.release()
@@ -120,7 +131,7 @@ class ActiveRun(Run):
 
     @classmethod
     def _of(cls, run: Run) -> "ActiveRun":
-        return cls(run.directory, run.config, run.status)
+        return cls(run.directory, run.config, run.status, trust=run.trust)
 
     @property
     def leads(self) -> bool:
@@ -130,9 +141,7 @@ class ActiveRun(Run):
     def __enter__(self) -> "ActiveRun":
         if self.leads and not self.done:
             self._log_file = _LogFile(self.directory / "train.log")
-            self._log_file.setFormatter(
-                logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-            )
+            self._log_file.setFormatter(LogFormatter())
             logging.getLogger().addHandler(self._log_file)
             self.status.pop("error", None)
             self.update(state="running", started=now(), versions=versions(), commit=commit())
@@ -209,16 +218,13 @@ def resolved(config: DictConfig) -> DictConfig:
     Raises:
         ValueError: a value is missing or cannot be.
     """
-    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    check_values(config)
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    refuse_interpolations(plain, "config.yaml")
+    resolved = OmegaConf.create(plain)
     assert isinstance(resolved, DictConfig)
     if resolved.seed is None:
         resolved.seed = random.SystemRandom().randrange(2**31)
-    if not isinstance(resolved.seed, int):
-        raise ValueError(f"seed={resolved.seed}: needs a whole number, or null to draw one")
-    if resolved.test not in ("last", "best", None):
-        raise ValueError(f"test={resolved.test}: use last, best or null")
-    if resolved.test == "best" and not OmegaConf.select(resolved, "callbacks.checkpoint"):
-        raise ValueError("test=best needs callbacks.checkpoint: use test=last")
     # A directory that may move does not say where it lies.
     for key in ("run_dir", "sweep_dir", "preflight"):
         resolved.pop(key, None)

@@ -42,7 +42,7 @@ def await_first(path: Path, seconds: float = 60) -> None:
 
 
 @contextmanager
-def further_processes(directory: Path) -> Iterator[None]:
+def further_processes(directory: Path, *, trust: bool = False) -> Iterator[None]:
     """Start the further processes of a distributed run from the run directory.
 
     Lightning starts them with this process's own command line, and where Hydra runs with all of
@@ -52,9 +52,10 @@ def further_processes(directory: Path) -> Iterator[None]:
 
     Args:
         directory: of the run.
+        trust: whether they, too, build whatever the run's configuration names.
     """
     argv, hydra, before = sys.argv, HydraConfig.instance().cfg, dict(os.environ)
-    sys.argv = [argv[0], "--resume", str(directory)]
+    sys.argv = [argv[0], "--resume", str(directory), *(["--trust"] if trust else [])]
     HydraConfig.instance().cfg = None
     try:
         yield

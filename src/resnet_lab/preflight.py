@@ -21,11 +21,11 @@ from rich.text import Text
 from torch import Tensor
 
 from resnet_lab.active_run import resolved
-from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
 from resnet_lab.device import check_accelerator
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
+from resnet_lab.trainer import build_callbacks, build_loggers, build_trainer
 from resnet_lab.weights import begin_with
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Preflight:
         Raises:
             ValueError: the job could not run.
         """
-        run = Run(Path(), resolved(config), {})
+        run = Run(Path(), resolved(config), {}, trust=True)
         run.config.seed = 0  # was checked; jobs that differ in nothing else are checked once
         whole = _key(run.config)
         if whole not in self._checked:
@@ -91,11 +91,7 @@ class Preflight:
         if self._elsewhere:
             run.config.trainer.update(ANY_MACHINE)
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
-        for group in ("callbacks", "logger"):
-            more: dict[str, Any] = {"save_dir": "."} if group == "logger" else {}
-            for name in run.config[group] or ():
-                build(run.config, f"{group}.{name}", **more)
-        build(run.config, "trainer", logger=False, enable_checkpointing=False)
+        build_trainer(run, build_callbacks(run), build_loggers(run, Path()), validates=True)
         data = self._read(run)
         with torch.device("meta"):
             task = run.build_task()
@@ -177,8 +173,10 @@ def _key(*parts: Any) -> str:
 
 def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:
     """Build optimizer and schedule for the length of the run."""
-    epochs = run.config.trainer.max_epochs or 1
+    epochs = run.config.trainer.max_epochs
     steps = max(1, data.size("train") // data.batch_size) * epochs
+    if epochs == -1:
+        steps = run.config.trainer.max_steps
     # The task asks its trainer for two lengths; a trainer knows them only once it trains.
     length: Any = SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs)
     task.trainer = length

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.config import build
+from resnet_lab.building import build
+from resnet_lab.trust import read_config
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from resnet_lab.data import ImageDataModule
@@ -37,16 +38,25 @@ class Run:
         directory: absolute path.
         config: the resolved configuration.
         status: the content of `status.json`.
+        trust: whether the configuration may name any class: it is the word of the person who runs
+            this, and not of whoever made the directory. See `resnet_lab.trust`.
     """
 
-    def __init__(self, directory: Path, config: DictConfig, status: dict[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, config: DictConfig, status: dict[str, Any], *, trust: bool = False
+    ) -> None:
         self.directory = directory
         self.config = config
         self.status = status
+        self.trust = trust
 
     @classmethod
-    def load(cls, directory: str | Path) -> "Run":
+    def load(cls, directory: str | Path, *, trust: bool = False) -> "Run":
         """Open a run to read it.
+
+        Args:
+            directory: of the run.
+            trust: whether to build whatever its configuration names; see `resnet_lab.trust`.
 
         Raises:
             ValueError: the directory is missing or is no run directory.
@@ -56,8 +66,8 @@ class Run:
             raise ValueError(f"{directory}: no such directory; runs lie under logs/runs")
         if not (path / "config.yaml").is_file():
             raise ValueError(f"{directory} is no run directory: it holds no config.yaml")
-        config = OmegaConf.load(path / "config.yaml")
-        if not isinstance(config, DictConfig) or "model" not in config:
+        config = read_config(path / "config.yaml")
+        if "model" not in config:
             raise ValueError(f"{path / 'config.yaml'} is not the configuration of a run")
         try:
             status = json.loads((path / "status.json").read_text())
@@ -65,7 +75,7 @@ class Run:
             status = {}
         except json.JSONDecodeError as error:
             raise ValueError(f"{path / 'status.json'} is damaged: {error}") from error
-        return cls(path, config, status)
+        return cls(path, config, status, trust=trust)
 
     @property
     def shown(self) -> Path:
@@ -77,6 +87,10 @@ class Run:
         """Whether the run came to its end: trained and tested, or given up by a search."""
         return self.status.get("state") in OVER
 
+    def build(self, key: str, *, without: tuple[str, ...] = (), **arguments: Any) -> Any:
+        """Build what the configuration describes under a key; see `resnet_lab.building`."""
+        return build(self.config, key, trust=self.trust, without=without, **arguments)
+
     def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
         """Build the data module of the configuration; nothing is read yet.
 
@@ -86,7 +100,7 @@ class Run:
         """
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
-        data: ImageDataModule = build(self.config, "data", without=("root",), seed=self.config.seed)
+        data: ImageDataModule = self.build("data", without=("root",), seed=self.config.seed)
         return data
 
     def build_task(self) -> "ImageClassifier":
@@ -94,12 +108,11 @@ class Run:
         from resnet_lab.task import ImageClassifier
 
         config = self.config
-        task: ImageClassifier = build(
-            config,
+        task: ImageClassifier = self.build(
             "task",
-            net=build(config, "model", without=NOT_OF_THE_NETWORK),
-            optimizer=build(config, "optimizer", _partial_=True),
-            scheduler=build(config, "scheduler", without=("interval",), _partial_=True),
+            net=self.build("model", without=NOT_OF_THE_NETWORK),
+            optimizer=self.build("optimizer", _partial_=True),
+            scheduler=self.build("scheduler", without=("interval",), _partial_=True),
             interval=OmegaConf.select(config, "scheduler.interval") or "step",
             num_classes=config.data.num_classes,
             monitor=config.monitor,

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from resnet_lab.building import errors_of
 from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
 from resnet_lab.finetune import keep_statistics, parameter_groups, prepare
@@ -263,7 +264,8 @@ class ImageClassifier(LightningModule):
         groups = parameter_groups(
             self.net, trunk_lr=self.trunk_lr, decay_norm_and_bias=self.decay_norm_and_bias
         )
-        optimizer = self.optimizer(groups)
+        with errors_of("optimizer"):
+            optimizer = self.optimizer(groups)
         for group in optimizer.param_groups:
             group["lr"] *= group["lr_scale"]
         if self.scheduler is None:
@@ -280,8 +282,10 @@ class ImageClassifier(LightningModule):
         }
         if isinstance(given.get("max_lr"), int | float):  # of all groups alike, unless it is a list
             fill["max_lr"] = [given["max_lr"] * g["lr_scale"] for g in optimizer.param_groups]
+        with errors_of("scheduler"):
+            scheduler = self.scheduler(optimizer, **fill)
         config: dict[str, Any] = {
-            "scheduler": self.scheduler(optimizer, **fill),
+            "scheduler": scheduler,
             "interval": self.interval,
             "name": "lr",
         }

@@ -20,7 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_lab.active_run import ActiveRun
-from resnet_lab.config import CONF, build, register_resolvers
+from resnet_lab.command_line import resumed, tidied
+from resnet_lab.config import CONF, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.run import TRIAL, Run
@@ -29,18 +30,25 @@ from resnet_lab.summary import show_summary
 from resnet_lab.sweep import announce
 
 if TYPE_CHECKING:
-    from lightning import Callback, Trainer
+    from lightning import Callback
 
 register_resolvers()
 
 
-def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ()) -> float | None:
+def train(
+    cfg: DictConfig,
+    directory: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    trust: bool = False,
+) -> float | None:
     """Train in a run directory, or go on with the run that is there, or return it if it is done.
 
     Args:
         cfg: a composed configuration.
         directory: the run directory.
         overrides: what the user typed, for the records.
+        trust: whether the configuration may name classes of any package; see `resnet_lab.trust`.
 
     Returns:
         The best value of `cfg.monitor` over all epochs.
@@ -49,7 +57,7 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
         ValueError: something in the configuration, the data or the directory is not as it must be.
     """
     try:
-        with ActiveRun.open(directory, cfg, overrides) as run:
+        with ActiveRun.open(directory, cfg, overrides, trust=trust) as run:
             if not run.done:
                 fit_and_test(run)
             show_summary(run)
@@ -62,14 +70,14 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
 def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     """Train, from the run's last checkpoint if there is one; test what `cfg.test` says, once."""
     from lightning import seed_everything
-    from lightning.pytorch.callbacks import ProgressBar
 
-    from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+    from resnet_lab.callbacks.checkpoint import Checkpoint
     from resnet_lab.callbacks.hooks import leave_out_empty_hooks
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
     from resnet_lab.device import check_accelerator, describe
     from resnet_lab.distributed import further_processes
+    from resnet_lab.trainer import build_callbacks, build_loggers, build_trainer
     from resnet_lab.weights import begin_with
 
     spare()
@@ -86,27 +94,22 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     last = run.checkpoint("last") if run.has_checkpoint("last") else None
     if last is None and cfg.model.get("weights"):
         begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
-    callbacks = [build(cfg, f"callbacks.{name}") for name in cfg.callbacks or ()]
-    loggers = [build(cfg, f"logger.{name}", save_dir=run.directory) for name in cfg.logger or ()]
+    callbacks = build_callbacks(run)
     pruning = None
     if (run.directory / TRIAL).exists():  # it is of a search
         from resnet_lab.callbacks.pruning import Pruning
 
         pruning = Pruning(run)
         callbacks.insert(0, pruning)
-    trainer: Trainer = build(
-        cfg,
-        "trainer",
-        callbacks=[Interruption(), Status(run, cfg.monitor), *watchers, *filter(None, callbacks)],
-        logger=list(filter(None, loggers)),
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=run.directory,
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-        limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
+    trainer = build_trainer(
+        run,
+        [Interruption(), Status(run, cfg.monitor), *watchers, *callbacks],
+        build_loggers(run, run.directory),
+        validates=data.size("val") > 0,
     )
     leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     collect()
-    with further_processes(run.directory):
+    with further_processes(run.directory, trust=run.trust):
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
         if pruning is not None and pruning.pruned:
             run.update(state="pruned")
@@ -139,7 +142,7 @@ def job(cfg: DictConfig) -> float | None:
             return None
         if sweeping:
             announce(directory)
-        return train(cfg, directory, list(context.overrides.task))
+        return train(cfg, directory, list(context.overrides.task), trust=True)
 
 
 def main() -> None:
@@ -148,12 +151,14 @@ def main() -> None:
     set_up_logging()
     keep_memory()
     with collection_put_off(), errors_in_one_line():
-        if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:
+        if (given := resumed(sys.argv[1:])) is not None:
             if parent := os.environ.pop(PARENT, None):
                 outlive_not(parent)
-            earlier = Run.load(sys.argv[2])
-            train(earlier.config, earlier.directory)
+            directory, trust = given
+            earlier = Run.load(directory, trust=trust)
+            train(earlier.config, earlier.directory, trust=trust)
         else:
+            sys.argv[1:] = tidied(sys.argv[1:])
             job()
 
 

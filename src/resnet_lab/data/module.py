@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from resnet_lab.building import errors_of
 from resnet_lab.data.augment import Augmentation, in_order
 from resnet_lab.data.loader import Batch, BatchLoader
 from resnet_lab.data.pixels import mean_and_std, resize
@@ -107,7 +108,8 @@ class ImageDataModule(LightningDataModule):
                 train, val = torch.arange(len(images.labels)), self._read("val")
                 self._sets["val"] = val, torch.arange(len(val.labels))
             else:
-                train, rest = stratified_split(images.labels, self.val_size, self.split_seed)
+                with errors_of("data.val_size"):
+                    train, rest = stratified_split(images.labels, self.val_size, self.split_seed)
                 self._sets["val"] = images, rest
             self._sets["train"] = images, train
             if self.batch_size > len(train):

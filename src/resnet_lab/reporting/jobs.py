@@ -7,11 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from resnet_lab.config import bears_on_result, flat, override_key
+from resnet_lab.trust import read_config
 
 STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
 
@@ -69,9 +68,8 @@ class Job:
     def config(self) -> Mapping[str, Any]:
         """Every leaf of the configuration by its dotted key; empty where it cannot be read."""
         try:
-            config = OmegaConf.load(self.directory / "config.yaml")
-            return flat(config) if isinstance(config, DictConfig) else {}
-        except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+            return flat(read_config(self.directory / "config.yaml"))
+        except (OSError, ValueError, OmegaConfBaseException):
             return {}
 
     @cached_property
