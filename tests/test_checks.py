@@ -30,6 +30,16 @@ WRONG = {
     "+trainer.max_steps=0": "must be an integer >= 1",
     "trainer.limit_train_batches=0": "must be a share of the batches up to 1.0, or their number",
     "trainer.limit_val_batches=1.5": "must be a share of the batches up to 1.0, or their number",
+    "trainer.limit_val_batches=0": "or their number; data.val_size=0 leaves it out",
+    "trainer.limit_test_batches=0": "or their number; test=null leaves it out",
+    "trainer.log_every_n_steps=-1": "must be an integer >= 0",
+    "+trainer.check_val_every_n_epoch=0": "must be an integer >= 1",
+    "+trainer.val_check_interval=0": "must be a number > 0",
+    "trainer.gradient_clip_val=-1": "must be a number > 0; leave it out for none",
+    "data.image_size=0": "must be an integer >= 1, in pixels",
+    "data.std=[0]": "must be numbers > 0",
+    "expected=5": "must be null, or have metric, value, tolerance, source",
+    "expected={metric:test/acc}": "must be null, or have metric, value, tolerance, source",
 }
 
 
@@ -55,6 +65,12 @@ def test_a_part_that_every_run_has_cannot_be_left_out(composed) -> None:
 def test_what_would_be_resolved_again_when_it_is_read_is_not_recorded(composed) -> None:
     with pytest.raises(ValueError, match=r"expected\.source="):
         resolved(composed(r"expected={source:'\${oc.env:HOME}'}"))
+
+
+def test_an_expected_value_is_a_number(composed) -> None:
+    expected = "expected={metric:test/acc,value:high,tolerance:0.1,source:paper}"
+    with pytest.raises(ValueError, match=r"^expected\.value=high: must be a number$"):
+        resolved(composed(expected))
 
 
 @pytest.mark.parametrize("seed", ["null", "0", "4294967295"])

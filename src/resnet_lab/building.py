@@ -205,6 +205,8 @@ def _words(hint: Any) -> str:
     if "a number" in plain and "an integer" in plain:
         plain.remove("an integer")
     kept = plain if set(plain) - {"null"} else options
+    if len(kept) > 3:
+        return f"one of {', '.join(kept)}"
     return (", or " if any("," in option for option in kept) else " or ").join(kept)
 
 

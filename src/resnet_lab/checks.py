@@ -46,14 +46,39 @@ def check_values(config: DictConfig) -> None:
     if preflight not in (True, False, None):
         raise _wrong("preflight", preflight, "must be true or false")
     rate = _value(config, "optimizer.lr")
-    if rate is not None or "lr" in config.optimizer:
-        number = isinstance(rate, int | float) and not isinstance(rate, bool)
-        if not (number and math.isfinite(rate) and rate > 0):
-            raise _wrong("optimizer.lr", rate, "must be a number > 0")
+    sound = _is_number(rate) and math.isfinite(rate) and rate > 0
+    if "lr" in config.optimizer and not sound:
+        raise _wrong("optimizer.lr", rate, "must be a number > 0")
     new = _value(config, "model.replace_classifier")
     if new not in (True, False, None):
         raise _wrong("model.replace_classifier", new, "must be true or false")
+    _check_data(config)
+    _check_expected(_value(config, "expected"))
     _check_length(config)
+
+
+def _check_data(config: DictConfig) -> None:
+    size = _value(config, "data.image_size")
+    for side in size if isinstance(size, list) else [size]:
+        if _is_integer(side) and side < 1:
+            raise _wrong("data.image_size", size, "must be an integer >= 1, in pixels")
+    std = _value(config, "data.std")
+    if isinstance(std, list) and not all(not _is_number(part) or part > 0 for part in std):
+        raise _wrong("data.std", std, "must be numbers > 0, one per channel, or null to measure")
+
+
+def _check_expected(expected: Any) -> None:
+    """Hold the expected result of an experiment to its form: it is needed after hours only."""
+    if expected is None:
+        return
+    form = {"metric": str, "value": int | float, "tolerance": int | float, "source": str}
+    if not isinstance(expected, dict) or expected.keys() != form.keys():
+        raise _wrong("expected", expected, f"must be null, or have {', '.join(form)}")
+    for name, kind in form.items():
+        value = expected[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            wanted = "text" if kind is str else "a number"
+            raise _wrong(f"expected.{name}", value, f"must be {wanted}")
 
 
 def _check_length(config: DictConfig) -> None:
@@ -78,15 +103,24 @@ def _check_length(config: DictConfig) -> None:
                 "trainer.max_epochs=-1: scheduler.interval=epoch needs a number of epochs; "
                 "use scheduler.interval=step"
             )
+    lowest = {"log_every_n_steps": 0, "num_sanity_val_steps": -1, "check_val_every_n_epoch": 1}
+    for name, low in lowest.items():
+        count = _value(config, f"trainer.{name}")
+        if count is not None and not (_is_integer(count) and count >= low):
+            raise _wrong(f"trainer.{name}", count, f"must be an integer >= {low}")
+    for name in ("gradient_clip_val", "val_check_interval"):
+        value = _value(config, f"trainer.{name}")
+        if _is_number(value) and value <= 0:
+            raise _wrong(f"trainer.{name}", value, "must be a number > 0; leave it out for none")
     for share in ("train", "val", "test"):
         key = f"trainer.limit_{share}_batches"
         limit = _value(config, key)
         if limit is None:
             continue
-        number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        low = 0 if share != "train" else 1e-9
-        if not (number and (limit >= low if _is_integer(limit) else low <= limit <= 1)):
-            raise _wrong(key, limit, "must be a share of the batches up to 1.0, or their number")
+        if not (_is_number(limit) and limit > 0 and (_is_integer(limit) or limit <= 1)):
+            away = {"val": "; data.val_size=0 leaves it out", "test": "; test=null leaves it out"}
+            text = "must be a share of the batches up to 1.0, or their number"
+            raise _wrong(key, limit, text + away.get(share, ""))
 
 
 def _value(config: DictConfig, key: str) -> Any:
@@ -96,6 +130,10 @@ def _value(config: DictConfig, key: str) -> Any:
     except OmegaConfBaseException:  # told of when the configuration is resolved
         return None
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_integer(value: Any) -> bool:

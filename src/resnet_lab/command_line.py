@@ -6,11 +6,12 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
 from resnet_lab.config import CONF
 
+PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option
 RESUME = "use --resume DIRECTORY [--trust], and nothing else: the rest is in the run directory"
 
@@ -74,8 +75,20 @@ def _tidied(item: str, *, sweeps: bool) -> str:
         ) from error
     if override.is_sweep_override() and not sweeps:
         raise ValueError(f"{item}: several values; -m tries each of them, {key}=[...] is a list")
+    if key in PLACES and not override.is_sweep_override():
+        _check_place(key, override.value())
     _check_group(override)
     return item
+
+
+def _check_place(key: str, value: object) -> None:
+    """Refuse what is no path, before Hydra makes a directory of that name."""
+    optional = key in ("run_dir", "sweep_dir")
+    text = value.text if isinstance(value, QuotedString) else value
+    if (value is None and optional) or (isinstance(text, str) and text.strip()):
+        return
+    said = "null" if value is None else value
+    raise ValueError(f"{key}={said}: must be a path" + (", or null" if optional else ""))
 
 
 def _check_group(override: Override) -> None:

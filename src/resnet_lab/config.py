@@ -105,6 +105,9 @@ def _is_null(value: object) -> bool:
 
 
 def _num_classes_in(root: str) -> int:
+    if not isinstance(root, str):
+        raise ValueError(f"data.root={root}: must be the path of a folder")
+
     from resnet_lab.data.image_folder import class_names
 
     return len(class_names(root))
@@ -153,6 +156,8 @@ def one_line(error: BaseException) -> str:
         place = f"{error.filename2 or error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}{WAYS_OUT.get(error.errno or 0, '')}"
     text = " ".join(str(error).split()) or type(error).__name__
+    if text.startswith("Error merging override") and error.__cause__ is not None:
+        text += f": {str(error.__cause__).splitlines()[0]}"
     expected = isinstance(error, ValueError | OSError) or "hydra" in type(error).__module__
     return text if expected else f"{type(error).__name__}: {text}"
 

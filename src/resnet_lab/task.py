@@ -249,8 +249,9 @@ class ImageClassifier(LightningModule):
             f"{split}/{name}": value for name, value in sums.compute().items() if value.ndim == 0
         }
         if not torch.isfinite(values[f"{split}/loss"]):
+            loss = float(values[f"{split}/loss"])
             raise ValueError(
-                f"{split}/loss is {float(values[f'{split}/loss'])} in epoch {self.current_epoch}: "
+                f"{split}/loss is {loss} in epoch {self.current_epoch + 1}: "
                 "the training diverged; lower optimizer.lr, lengthen scheduler.warmup, or set "
                 "trainer.gradient_clip_val"
             )
