@@ -31,7 +31,7 @@ WRONG = {
     "data=[mnist,digits]": "data=['mnist', 'digits']: takes one option; -m data=a,b tries several",
     "log_dir=null": "log_dir=null: must be a path",
     "data_dir=5": "data_dir=5: must be a path",
-    "run_dir=''": "run_dir='': must be a path, or null",
+    "run_dir=''": "run_dir=: must be a path, or null",
     "sweep_dir=[a]": "sweep_dir=['a']: must be a path, or null",
     "~model": "~model: a run needs one; choose another by model=...",
     "optimizer.lr=0.1,0.2": "optimizer.lr=0.1,0.2: several values; -m tries each of them",

@@ -179,7 +179,7 @@ def _admits(hint: Any, value: Any) -> bool:
             return len(value) == len(options) and all(map(_admits, options, value))
         if origin in LISTS and options:
             return all(_admits(options[0], item) for item in value)
-        return hint not in SCALARS and hint not in MAPPINGS and origin not in MAPPINGS
+        return hint not in SCALARS
     if isinstance(value, dict):
         if "_target_" in value:
             return hint not in SCALARS

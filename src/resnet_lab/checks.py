@@ -46,9 +46,9 @@ def check_values(config: DictConfig) -> None:
     if preflight not in (True, False, None):
         raise _wrong("preflight", preflight, "must be true or false")
     rate = _value(config, "optimizer.lr")
-    sound = _is_number(rate) and math.isfinite(rate) and rate > 0
+    sound = _is_number(rate) and math.isfinite(rate) and rate >= 0
     if "lr" in config.optimizer and not sound:
-        raise _wrong("optimizer.lr", rate, "must be a number > 0")
+        raise _wrong("optimizer.lr", rate, "must be a number >= 0")
     new = _value(config, "model.replace_classifier")
     if new not in (True, False, None):
         raise _wrong("model.replace_classifier", new, "must be true or false")
