@@ -53,9 +53,9 @@ WRONG = {
     "option": (["data=cifar11"], "data=cifar11: no such option; did you mean cifar10 or cifar100"),
     "group": (["modle=resnet20"], "modle: no such key; did you mean model"),
     "key": (["optimizer.lrr=0.1"], "optimizer.lrr: no such key; did you mean lr"),
-    "type": (["optimizer.lr=fast"], "optimizer.lr=fast: expected float"),
-    "whole number": (["trainer.max_epochs=1.5"], "trainer.max_epochs=1.5: expected"),
-    "yes or no": (["task.channels_last=maybe"], "task.channels_last=maybe: expected bool"),
+    "type": (["optimizer.lr=fast"], "optimizer.lr=fast: must be a number >= 0"),
+    "whole number": (["trainer.max_epochs=1.5"], "trainer.max_epochs=1.5: must be an integer >= 1"),
+    "yes or no": (["task.channels_last=maybe"], "task.channels_last=maybe: must be true or false"),
     "compile mode": (
         ["task.compile=maybe"],
         "task.compile=maybe: use true, false, default, reduce-overhead",
@@ -85,8 +85,71 @@ WRONG = {
         "sweep_dir=x is not for one run: name its directory by run_dir",
     ),
     "test of what": (["test=true"], "test=True: use last, best or null"),
+    "key of a group": (
+        ["max_epochs=3"],
+        "max_epochs: no such key; did you mean trainer.max_epochs?",
+    ),
+    "key that is not there yet": (
+        ["optimizer=adam", "optimizer.amsgrad=true"],
+        "optimizer.amsgrad: no such key; to add it, put a + before it: +optimizer.amsgrad=...",
+    ),
+    "several options": (
+        ["augment=[nope]"],
+        "augment=nope: no such option; there are cutmix, erasing",
+    ),
+    "object": (["data.source=foo"], "data.source=foo: must be an object, by its _target_"),
+    "not finite": (["data.val_size=nan"], "data.val_size=nan: must be a finite number"),
+    "too many for validation": (["data.val_size=-1"], "data.val_size: cannot set -1 of 1437"),
+    "place of a run": (["name=a/b"], "a/b: cannot be a directory; give a short name=..."),
+    "set by the code": (["+data.seed=1"], "data.seed is set by resnet-lab itself: it follows seed"),
+    "trainer's directory": (
+        ["+trainer.default_root_dir=x"],
+        "trainer.default_root_dir is set by resnet-lab itself: set run_dir or log_dir",
+    ),
+    "trainer's callbacks": (["+trainer.callbacks=[]"], "add to the group callbacks"),
+    "trainer's logger": (["+trainer.logger={a:1}"], "trainer.logger: add to the group logger"),
+    "trainer's checkpoints": (
+        ["+trainer.plugins=[{_target_:resnet_lab.callbacks.checkpoint.AtomicCheckpointIO}]"],
+        "trainer.plugins: a CheckpointIO is set by resnet-lab itself",
+    ),
+    "part that is made later": (["optimizer.momentum=-1"], "optimizer: Invalid momentum value"),
     "not a run": (["--resume", "nowhere"], "nowhere: no such directory"),
 }
+
+
+@pytest.mark.parametrize("group", ["callbacks", "logger"])
+@pytest.mark.parametrize("form", ["{}=[]", "~{}"])
+def test_a_run_does_without_callbacks_or_loggers(group: str, form: str, command) -> None:
+    tiny = [item for item in TINY if not item.startswith("callbacks")]
+    assert command(*tiny, form.format(group), "run_dir=mine")[0] == 0
+    assert Run.load("mine").done
+    assert Path("mine/metrics.csv").exists() == (group != "logger")
+
+
+def test_a_sweep_tries_no_callbacks(command) -> None:
+    tiny = [item for item in TINY if not item.startswith("callbacks")]
+    assert command("-m", *tiny, "callbacks=[],default")[0] == 0
+    (sweep,) = runs("sweeps")
+    assert len(list(sweep.glob("*/status.json"))) == 2
+    assert len(list(sweep.glob("*/checkpoints/best.ckpt"))) == 1
+
+
+def test_the_trainer_s_own_switches_are_honoured(command) -> None:
+    plugin = "{_target_:lightning.pytorch.plugins.environments.LightningEnvironment}"
+    added = ("+trainer.logger=false", f"+trainer.plugins=[{plugin}]")
+    assert command(*TINY, *added, "run_dir=mine")[0] == 0
+    assert Run.load("mine").done
+    assert not Path("mine/metrics.csv").exists()
+    assert Path("mine/checkpoints/last.ckpt").exists()
+
+
+@pytest.mark.parametrize("name", ["föö", "föö bär", "näme (2)"])
+def test_a_name_has_any_letters(name: str, command) -> None:
+    given = f"name='{name}'" if "(" in name else f"name={name}"
+    assert command(*TINY, given)[0] == 0
+    (run,) = runs()
+    assert run.name.endswith(f"_{name}")
+    assert Run.load(run).config.name == name
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -112,6 +175,7 @@ def test_bad_input_gets_one_line(name: str, command) -> None:
     assert re.search(expected if "*" in expected else re.escape(expected), err), err
     assert err.startswith("error: ")
     assert err.count("\n") == 1, err
+    assert err[:-1].isprintable()
     assert "Traceback" not in err
     assert not Path("x").exists()
     assert runs() == []

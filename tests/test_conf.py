@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.config import CONF, build
+from resnet_lab.active_run import resolved
+from resnet_lab.building import build
+from resnet_lab.config import CONF
 from resnet_lab.run import NOT_OF_THE_NETWORK, Run
 
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml"))
@@ -28,7 +30,7 @@ def extra(tmp_path: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.parts[0] != "hydra"], ids=str)
 def test_option_composes_and_resolves(option: Path, composed, extra) -> None:
     cfg = composed(f"{option.parent}={option.name}", *extra.get(str(option), []))
-    assert OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert OmegaConf.to_container(resolved(cfg), resolve=True, throw_on_missing=True)
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.parts[0] == "model"], ids=str)

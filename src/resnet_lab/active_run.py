@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_lab.checks import check_values
 from resnet_lab.config import one_line, override_key
+from resnet_lab.console import LogFormatter
 from resnet_lab.distributed import await_first, leads
 from resnet_lab.expected import verdict
 from resnet_lab.found import Found
@@ -24,6 +26,7 @@ from resnet_lab.resuming import agree
 from resnet_lab.run import TRIAL, Run, leftovers, write
 from resnet_lab.sweep import note
 from resnet_lab.threads import check as check_threads
+from resnet_lab.trust import refuse_interpolations
 
 if TYPE_CHECKING:
     from resnet_lab.metrics import ClassificationSums
@@ -42,15 +45,22 @@ class ActiveRun(Run):
     that, too.) The further processes of a distributed run write nothing.
     """
 
-    def __init__(self, directory: Path, config: DictConfig, status: dict[str, Any]) -> None:
-        super().__init__(directory, config, status)
+    def __init__(
+        self, directory: Path, config: DictConfig, status: dict[str, Any], *, trust: bool = False
+    ) -> None:
+        super().__init__(directory, config, status, trust=trust)
         self._lock: FileLock | None = None
         self._log_file: logging.FileHandler | None = None
         self._found: Found | None = None  # until training begins
 
     @classmethod
     def open(
-        cls, directory: str | Path, config: DictConfig, overrides: Sequence[str] = ()
+        cls,
+        directory: str | Path,
+        config: DictConfig,
+        overrides: Sequence[str] = (),
+        *,
+        trust: bool = False,
     ) -> "ActiveRun":
         """Open a directory to train in: a new run, or an earlier one of the same configuration.
 
@@ -58,6 +68,7 @@ class ActiveRun(Run):
             directory: new, empty, or an earlier run's.
             config: the configuration, resolved here.
             overrides: what the user typed, for the records.
+            trust: whether to build whatever `config` names; see `resnet_lab.trust`.
 
         Raises:
             ValueError: the directory is something else, is in use by another process, or holds a
@@ -66,7 +77,7 @@ class ActiveRun(Run):
         path = Path(directory).resolve()
         if not leads():
             await_first(path / "config.yaml")
-            run = cls._of(Run.load(path))
+            run = cls._of(Run.load(path, trust=trust))
             run._go_on(config, overrides)
             return run
         found = Found(path)
@@ -81,7 +92,7 @@ class ActiveRun(Run):
         try:
             unfinished = leftovers(path)
             if (path / "config.yaml").exists():
-                run = cls._of(Run.load(path))
+                run = cls._of(Run.load(path, trust=trust))
                 run._go_on(config, overrides)
             else:
                 ours = {".lock", "train.log", TRIAL, *(part.name for part in unfinished)}
@@ -91,7 +102,7 @@ class ActiveRun(Run):
                         f"{directory} is no run directory, and not empty ({min(others)} is there): "
                         "name another run_dir"
                     )
-                run = cls(path, resolved(config), {"overrides": list(overrides)})
+                run = cls(path, resolved(config), {"overrides": list(overrides)}, trust=trust)
                 write(path / "config.yaml", OmegaConf.to_yaml(run.config), sync=True)
         except BaseException:
             found.restore()
@@ -147,7 +158,7 @@ class ActiveRun(Run):
 
     @classmethod
     def _of(cls, run: Run) -> "ActiveRun":
-        return cls(run.directory, run.config, run.status)
+        return cls(run.directory, run.config, run.status, trust=run.trust)
 
     @property
     def leads(self) -> bool:
@@ -157,9 +168,7 @@ class ActiveRun(Run):
     def __enter__(self) -> "ActiveRun":
         if self.leads and not self.done:
             self._log_file = _LogFile(self.directory / "train.log")
-            self._log_file.setFormatter(
-                logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-            )
+            self._log_file.setFormatter(LogFormatter())
             logging.getLogger().addHandler(self._log_file)
             self.status.pop("error", None)
             self.update(state="running", started=now(), versions=versions(), commit=commit())
@@ -280,17 +289,14 @@ def resolved(config: DictConfig) -> DictConfig:
     Raises:
         ValueError: a value is missing or cannot be.
     """
-    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    check_values(config)
+    check_threads(OmegaConf.select(config, "trainer.threads", default="auto"))
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    refuse_interpolations(plain, "config.yaml")
+    resolved = OmegaConf.create(plain)
     assert isinstance(resolved, DictConfig)
     if resolved.seed is None:
         resolved.seed = random.SystemRandom().randrange(2**31)
-    if not isinstance(resolved.seed, int):
-        raise ValueError(f"seed={resolved.seed}: needs a whole number, or null to draw one")
-    check_threads(OmegaConf.select(resolved, "trainer.threads", default="auto"))
-    if resolved.test not in ("last", "best", None):
-        raise ValueError(f"test={resolved.test}: use last, best or null")
-    if resolved.test == "best" and not OmegaConf.select(resolved, "callbacks.checkpoint"):
-        raise ValueError("test=best needs callbacks.checkpoint: use test=last")
     # A directory that may move does not say where it lies.
     for key in ("run_dir", "sweep_dir", "preflight"):
         resolved.pop(key, None)

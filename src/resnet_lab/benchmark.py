@@ -145,7 +145,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
     if not resolved.data.source._target_.endswith("TorchvisionSource"):  # nothing to download
         return resolved, False
     resolved.data.source.download = False
-    data = Run(Path(), resolved, {}).build_data()
+    data = Run(Path(), resolved, {}, trust=True).build_data()
     try:
         data.prepare_data()
     except ValueError:

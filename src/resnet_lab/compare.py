@@ -24,6 +24,7 @@ from resnet_lab.reporting.terminal import print_table
 from resnet_lab.reporting.wording import NONE, duration, p_value
 from resnet_lab.run import Run, write
 from resnet_lab.startup import collection_put_off, wait_briefly
+from resnet_lab.trust import TRUST
 
 if TYPE_CHECKING:  # torch and matplotlib are imported where they are needed
     import numpy as np
@@ -111,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--checkpoint", choices=("best", "last"), help="(default: the one that each run tested)"
     )
     parser.add_argument("--data-dir", help="where the data lies now")
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--out", help="directory for compare.html (default: the second run's)")
     parser.add_argument("--json", action="store_true", help="print JSON, write nothing")
     options = parser.parse_args(arguments)
@@ -118,7 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     set_up_logging()
     wait_briefly()
     with collection_put_off(), errors_in_one_line():
-        first, second = Run.load(options.first), Run.load(options.second)
+        first, second = (
+            Run.load(directory, trust=options.trust)
+            for directory in (options.first, options.second)
+        )
         comparison = compare(first, second, options.split, options.checkpoint, options.data_dir)
         if options.json:
             print(json.dumps(comparison.result(), indent=2))
@@ -250,7 +255,7 @@ def _recorded(run: Run) -> dict[str, str]:
     job = Job(run.directory, str(status.get("state", "unknown")), {}, status)
     said = {"state": job.state}
     if job.value is not None:
-        epoch = f" (epoch {job.epoch + 1})" if job.epoch is not None else ""
+        epoch = f" (epoch {job.epoch})" if job.epoch is not None else ""
         said[f"best {job.monitor}"] = f"{job.value:.4f}{epoch}"
     if job.test is not None:
         low, high = (as_finite(status["test"].get(name)) for name in ("acc_low", "acc_high"))

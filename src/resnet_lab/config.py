@@ -1,21 +1,15 @@
-"""The bridge between Hydra and the package: resolvers, building objects, errors for people.
-
-This is the one place that instantiates what a configuration names.
-"""
+"""The bridge between Hydra and the package: resolvers, keys, errors for people."""
 
 import difflib
 import errno
 import inspect
 import math
 import operator
-import types
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
-from hydra.utils import get_object, instantiate
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
@@ -105,6 +99,8 @@ def new_dir(given: str | None, parent: str, name: str) -> str:
         return str(given)
     if launched_together():
         raise ValueError("torchrun and srun start several processes of one run: say run_dir=...")
+    if "/" in name or "\0" in name or len(name.encode()) > 240:
+        raise ValueError(f"{name}: cannot be a directory; give a short name=... without a slash")
     Path(parent).mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
         path = Path(parent) / (name if number == 1 else f"{name}-{number}")
@@ -149,96 +145,12 @@ def _is_null(value: object) -> bool:
 
 
 def _num_classes_in(root: str) -> int:
+    if not isinstance(root, str):
+        raise ValueError(f"data.root={root}: must be the path of a folder")
+
     from resnet_lab.data.image_folder import class_names
 
     return len(class_names(root))
-
-
-def build(cfg: DictConfig, key: str, *, without: tuple[str, ...] = (), **arguments: Any) -> Any:
-    """Make the object that `cfg[key]` describes by its `_target_`.
-
-    Args:
-        cfg: the whole configuration, for interpolations.
-        key: dotted path of the node; a node that is null or absent gives None.
-        without: entries of the node that other nodes read but the target does not take.
-        **arguments: further arguments of the target.
-
-    Raises:
-        ValueError: an argument has the wrong type, is unknown or is refused by the target; the
-            message begins with the key.
-    """
-    node = OmegaConf.select(cfg, key)
-    if node is None:
-        return None
-    plain = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(plain, dict)
-    plain = {name: value for name, value in plain.items() if name not in without}
-    _check_types(key, plain)
-    try:
-        return instantiate(plain, **arguments, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, ValueError | OSError):
-            raise type(cause)(*cause.args) from cause
-        raise ValueError(f"{key}: {one_line(cause)}") from cause
-
-
-def _check_types(key: str, node: Any) -> None:
-    """Hold the scalars of a node to the annotations of its target, before anything is built."""
-    if isinstance(node, list):
-        for number, item in enumerate(node):
-            _check_types(f"{key}.{number}", item)
-    if not isinstance(node, dict):
-        return
-    for name, value in node.items():
-        _check_types(f"{key}.{name}", value)
-    if "_target_" not in node:
-        return
-    try:
-        target = get_object(node["_target_"])
-    except Exception as error:
-        raise ValueError(f"{key}._target_={node['_target_']}: {one_line(error)}") from error
-    function = target.__init__ if inspect.isclass(target) else target
-    parameters = inspect.signature(target).parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        for name in node:
-            if name not in parameters and not name.startswith("_"):
-                raise ValueError(
-                    f"{key}.{name}: {target.__name__} takes no such argument; "
-                    + closest(name, list(parameters))
-                )
-    try:
-        hints = typing.get_type_hints(function)
-    except (NameError, TypeError):  # annotations that cannot be read outside their module
-        return
-    for name, value in node.items():
-        if name in hints and not _admits(hints[name], value):
-            expected = getattr(hints[name], "__name__", None) or str(hints[name])
-            if isinstance(hints[name], types.UnionType) or typing.get_origin(hints[name]):
-                expected = str(hints[name]).replace("typing.", "")
-            raise ValueError(f"{key}.{name}={value}: expected {expected}")
-
-
-def _admits(hint: Any, value: Any) -> bool:
-    """Whether a plain number, string or bool fits an annotation; True where that is not known."""
-    if not isinstance(value, str | int | float):
-        return True
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_admits(option, value) for option in typing.get_args(hint))
-    if origin is typing.Literal:
-        return value in typing.get_args(hint)
-    if origin is not None:  # list[int] is a class to Python 3.10, but nothing to isinstance
-        return origin not in (list, tuple, dict, set)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint in (str, bool):
-        return isinstance(value, hint)
-    if hint is type(None) or inspect.isclass(hint):
-        return isinstance(value, hint) if hint is not object else True
-    return True
 
 
 def flat(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
@@ -264,9 +176,10 @@ def flat(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
 
 def one_line(error: BaseException) -> str:
     """Say in one line what went wrong and, where it is known, the way out."""
-    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return f"{group}={option}: no such option; {closest(option, list(error.options))}"
+        known = error.options or [path.stem for path in (CONF / group).glob("*.yaml")]
+        return f"{group}={option}: no such option; {closest(option, list(known))}"
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
@@ -279,9 +192,8 @@ def one_line(error: BaseException) -> str:
             return one_line(own)
     if isinstance(cause, OmegaConfBaseException) and cause.key is not None:
         where = cause.full_key or str(cause.key)
-        known = [str(name) for name in cause.parent_node or () if name != "hydra"]
         if "is not in struct" in str(cause):
-            return f"{where}: no such key; {closest(str(cause.key), known)}"
+            return f"{where}: no such key; {_way_to_key(where, cause.parent_node)}"
         if "Missing mandatory value" in str(cause):
             return f"{where} has no value yet: set it with {where}=..."
     if isinstance(error, OverrideParseException):
@@ -290,8 +202,57 @@ def one_line(error: BaseException) -> str:
         place = f"{error.filename2 or error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}{WAYS_OUT.get(error.errno or 0, '')}"
     text = " ".join(str(error).split()) or type(error).__name__
+    if text.startswith("Error merging override") and error.__cause__ is not None:
+        text += f": {str(error.__cause__).splitlines()[0]}"
     expected = isinstance(error, ValueError | OSError) or "hydra" in type(error).__module__
     return text if expected else f"{type(error).__name__}: {text}"
+
+
+def _way_to_key(where: str, node: Any) -> str:
+    """Say the way out of a key that a configuration does not have.
+
+    Args:
+        where: dotted path of the key.
+        node: that lacks it.
+    """
+    name = where.rpartition(".")[2]
+    known = [str(key) for key in node or () if key not in ("hydra", "_target_")]
+    if "." not in where:
+        deeper = [key for key in _keys(node) if key.endswith(f".{name}")]
+        return f"did you mean {' or '.join(deeper[:3])}?" if deeper else closest(name, known)
+    takes, more = _arguments(where.rpartition(".")[0], node)
+    if name in takes:
+        return f"to add it, put a + before it: +{where}=..."
+    shown = {key: key if key in known else f"+{key}" for key in [*known, *takes]}
+    near = [shown[key] for key in difflib.get_close_matches(name, shown, n=3, cutoff=0.6)]
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return closest(name, known) + (f"; to add a new one, +{where}=..." if more else "")
+
+
+def _arguments(key: str, node: Any) -> tuple[list[str], bool]:
+    """Return the arguments that the target of a node takes, and whether it takes any others."""
+    from resnet_lab.trust import locate  # imports the target: only when something is wrong
+
+    try:
+        parameters = inspect.signature(locate(key, node, trust=True)).parameters.values()
+    except (ValueError, TypeError, KeyError):
+        return [], True
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    named = [parameter.name for parameter in parameters if parameter.kind not in variadic]
+    return named, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _keys(node: Any, prefix: str = "") -> list[str]:
+    """Return the dotted key of every entry of a configuration, resolving nothing."""
+    keys = []
+    for name in node or ():
+        key = f"{prefix}{name}"
+        keys.append(key)
+        child = node._get_node(name)
+        if OmegaConf.is_dict(child) and not child._is_none() and not child._is_interpolation():
+            keys += _keys(child, f"{key}.")
+    return [key for key in keys if not key.startswith("hydra")]
 
 
 def closest(name: str, known: list[str]) -> str:

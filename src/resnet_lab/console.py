@@ -8,10 +8,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
+from rich.segment import Segment
 from rich.text import Text
 
 from resnet_lab.config import one_line
+from resnet_lab.foreign_text import printable, printable_lines
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +30,17 @@ ONE_LINE = "RESNET_LAB_ONE_LINE"  # set in the processes that a process of ours 
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1" and ONE_LINE not in os.environ
 if not TRACEBACKS:
     os.environ[ONE_LINE] = "1"
+
+
+class LogFormatter(logging.Formatter):
+    """Format the lines of a run's log, without control characters."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line."""
+        return printable_lines(super().format(record))
 
 
 def set_up_logging() -> None:
@@ -60,10 +80,30 @@ class _Printer(logging.Handler):
 
 
 def console() -> Console:
-    """Return Rich's console, which Lightning's progress bar shares."""
+    """Return Rich's console, which Lightning's progress bar shares; it prints no control codes."""
     from rich import get_console
 
-    return get_console()
+    console = get_console()
+    if not getattr(console, "_resnet_lab", False):
+        console.push_render_hook(_Printable())
+        console._resnet_lab = True  # type: ignore[attr-defined]
+    return console
+
+
+class _Printable(RenderHook):
+    """Write out the control characters in what is printed, tables and all."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Safe(renderable) for renderable in renderables]
+
+
+class _Safe:
+    def __init__(self, renderable: RenderableType) -> None:
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text, style, control in console.render(self.renderable, options):
+            yield Segment(text if control else printable_lines(text), style, control)
 
 
 def show(renderable: RenderableType) -> None:
@@ -89,7 +129,7 @@ def errors_in_one_line(*, end: bool = True) -> Iterator[None]:
     except Exception as error:
         if TRACEBACKS:
             raise
-        print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
+        print(f"error: {printable(one_line(error))}", file=sys.stderr, flush=True)
         if end:
             raise SystemExit(1) from None
         raise

@@ -72,7 +72,7 @@ def wait_for_threads(directory: Path, seconds: float = 600) -> int:
 
 
 @contextmanager
-def further_processes(directory: Path, threads: int) -> Iterator[None]:
+def further_processes(directory: Path, threads: int, *, trust: bool = False) -> Iterator[None]:
     """Start the further processes of a distributed run from the run directory.
 
     Lightning starts them with this process's own command line, and where Hydra runs with all of
@@ -86,9 +86,10 @@ def further_processes(directory: Path, threads: int) -> Iterator[None]:
     Args:
         directory: of the run.
         threads: of each process, at most; Lightning would choose others.
+        trust: whether they, too, build whatever the run's configuration names.
     """
     argv, hydra, before = sys.argv, HydraConfig.instance().cfg, dict(os.environ)
-    sys.argv = [argv[0], "--resume", str(directory)]
+    sys.argv = [argv[0], "--resume", str(directory), *(["--trust"] if trust else [])]
     HydraConfig.instance().cfg = None
     os.environ[VARIABLE] = str(threads)
     try:

@@ -18,6 +18,7 @@ from resnet_lab.console import console, errors_in_one_line, quiet_lightning, set
 from resnet_lab.foreign_text import printable
 from resnet_lab.run import Run
 from resnet_lab.startup import collect, collection_put_off, spare, wait_briefly
+from resnet_lab.trust import TRUST
 
 
 def evaluate(
@@ -97,15 +98,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--checkpoint", help="best, last or a path (default: the one that the run tested)"
     )
     parser.add_argument("--data-dir", help="where the data lies now")
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
     wait_briefly()
     with collection_put_off(), errors_in_one_line():
-        result = evaluate(
-            Run.load(options.run), options.split, options.checkpoint, options.data_dir
-        )
+        run = Run.load(options.run, trust=options.trust)
+        result = evaluate(run, options.split, options.checkpoint, options.data_dir)
         print(json.dumps(result, indent=2)) if options.json else _show(result)
 
 

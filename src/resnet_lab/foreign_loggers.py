@@ -7,14 +7,15 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hydra.utils import get_object
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from lightning.pytorch.loggers import Logger
+from omegaconf import OmegaConf
 
 from resnet_lab import loggers as ours
-from resnet_lab.config import build, flat
+from resnet_lab.config import flat
 from resnet_lab.run import Run
+from resnet_lab.trust import locate
 
 log = logging.getLogger(__name__)
 
@@ -23,17 +24,22 @@ NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
 
 def build_loggers(run: Run) -> list[Logger]:
     """Build the loggers of a run; those that take a name and were given none get the run's."""
-    made = []
-    for name, node in (run.config.logger or {}).items():
+    made: list[Logger] = []
+    if run.config.trainer.get("logger") is False:
+        return made
+    for name, node in (run.config.get("logger") or {}).items():
         if node is not None:
-            more: dict[str, Any] = {"save_dir": run.directory, **_names(run, node)}
-            made.append(build(run.config, f"logger.{name}", **more))
+            key = f"logger.{name}"
+            more: dict[str, Any] = _names(run, key, node)
+            made.append(run.build(key, save_dir=run.directory, **more))
     return made
 
 
-def _names(run: Run, node: Any) -> dict[str, str]:
+def _names(run: Run, key: str, node: Any) -> dict[str, str]:
     """Return what a logger that takes it is called by, instead of `lightning_logs`."""
-    target = get_object(node["_target_"])
+    if not OmegaConf.is_dict(node) or "_target_" not in node:
+        return {}  # refused where it is built
+    target = locate(key, node, trust=run.trust)
     known = {
         "name": run.directory.name,
         "run_name": run.directory.name,
@@ -42,7 +48,7 @@ def _names(run: Run, node: Any) -> dict[str, str]:
     if target.__name__ == "WandbLogger" and "WANDB_PROJECT" not in os.environ:
         known["project"] = str(run.config.name)
     parameters = inspect.signature(target).parameters
-    return {key: text for key, text in known.items() if key in parameters and key not in node}
+    return {name: text for name, text in known.items() if name in parameters and name not in node}
 
 
 class Hyperparameters(Callback):

@@ -31,6 +31,11 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def printable_lines(text: str) -> str:
+    """Return a text of any number of lines, each `printable`; tabs stay."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
 def printable_values(value: Any) -> Any:
     """Return what was read from JSON or YAML with every text in it `printable`."""
     if isinstance(value, str):

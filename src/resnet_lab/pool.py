@@ -116,7 +116,7 @@ class Pool:
             return
         output = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the job has ended
         process = subprocess.Popen(
-            [sys.executable, "-m", "resnet_lab.train", "--resume", str(place)],
+            [sys.executable, "-m", "resnet_lab.train", "--resume", str(place), "--trust"],
             env=self.environment(slot),
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -21,17 +21,17 @@ from rich.text import Text
 from torch import Tensor, nn
 
 from resnet_lab.active_run import resolved
-from resnet_lab.checks import check_callback, check_measured
-from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
 from resnet_lab.data.pixels import sides
-from resnet_lab.device import check_accelerator, check_precision
+from resnet_lab.device import check_accelerator
 from resnet_lab.distributed import check_share
-from resnet_lab.profiler import profiler
+from resnet_lab.foreign_loggers import build_loggers
+from resnet_lab.measurable import check_measured
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
 from resnet_lab.thread_choice import most_for, setting_of
 from resnet_lab.threads import check as check_threads
+from resnet_lab.trainer import build_callbacks, build_trainer
 from resnet_lab.weights import begin_with
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Preflight:
         Raises:
             ValueError: the job could not run.
         """
-        run = Run(Path(), resolved(config), {})
+        run = Run(Path(), resolved(config), {}, trust=True)
         run.config.seed = 0  # was checked; jobs that differ in nothing else are checked once
         whole = _key(run.config)
         if whole not in self._checked:
@@ -103,17 +103,9 @@ class Preflight:
             check_threads(setting_of(run.config), most_for(run.config))
         check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
         config = run.config
-        self._check_callbacks(config)
-        for name in config.logger or ():
-            self._build(config, f"logger.{name}", save_dir=".")
-        more: dict[str, Any] = {
-            "without": ("threads",), "logger": False, "enable_checkpointing": False,
-        }  # fmt: skip
-        if isinstance(config.trainer.profiler, str):
-            more["profiler"] = profiler(config.trainer.profiler, Path())
-        self._build(config, "trainer", **more)
+        processes = self._processes(run)
         data = self._read(run)
-        check_share(data.batch_size, self._processes(config))
+        check_share(data.batch_size, processes)
         size = _key(config.data, config.model, _without_amounts(config.task))
         with torch.device("meta"):
             task = run.build_task(self._network(run))
@@ -130,29 +122,12 @@ class Preflight:
             self._estimates[key] = _estimate(task, optimizer, data, narrow=_narrow(run))
         return self._estimates[key]
 
-    def _check_callbacks(self, config: DictConfig) -> None:
-        from lightning.pytorch.callbacks import WeightAveraging
-
-        accelerator, precision = config.trainer.accelerator, config.trainer.precision
-        if self._is_new("callbacks", _key(config.callbacks, accelerator, precision)):
-            callbacks = {
-                name: build(config, f"callbacks.{name}") for name in config.callbacks or ()
-            }
-            for name, callback in callbacks.items():
-                check_callback(name, callback)
-            averages = any(isinstance(callback, WeightAveraging) for callback in callbacks.values())
-            check_precision(accelerator, precision, averages)
-
-    def _build(self, config: DictConfig, key: str, **more: Any) -> None:
-        """Build a part to see whether it can be, once for all jobs that have it."""
-        if self._is_new(key, _key(OmegaConf.select(config, key))):
-            build(config, key, **more)
-
-    def _processes(self, config: DictConfig) -> int:
-        """Return how many processes train a job."""
-        key = _key(config.trainer)
+    def _processes(self, run: Run) -> int:
+        """Build the trainer with its callbacks and loggers; return how many processes train."""
+        config = run.config
+        key = _key(config.trainer, config.get("callbacks"), config.get("logger"), config.monitor)
         if key not in self._trainers:
-            trainer = build(config, "trainer", logger=False, enable_checkpointing=False)
+            trainer = build_trainer(run, build_callbacks(run), build_loggers(run), validates=True)
             self._trainers[key] = trainer.num_devices * trainer.num_nodes
         return self._trainers[key]
 
@@ -247,8 +222,10 @@ def _without_amounts(part: DictConfig) -> Any:
 
 def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:
     """Build optimizer and schedule for the length of the run."""
-    epochs = run.config.trainer.max_epochs or 1
+    epochs = run.config.trainer.max_epochs
     steps = max(1, data.size("train") // data.batch_size) * epochs
+    if epochs == -1:
+        steps = run.config.trainer.max_steps
     # The task asks its trainer for two lengths; a trainer knows them only once it trains.
     length: Any = SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs)
     task.trainer = length

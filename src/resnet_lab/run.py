@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.config import build, monitor_mode
+from resnet_lab.building import build
+from resnet_lab.config import monitor_mode
+from resnet_lab.trust import read_config
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from torch import nn
@@ -42,16 +44,25 @@ class Run:
         directory: absolute path.
         config: the resolved configuration.
         status: the content of `status.json`.
+        trust: whether the configuration may name any class: it is the word of the person who runs
+            this, and not of whoever made the directory. See `resnet_lab.trust`.
     """
 
-    def __init__(self, directory: Path, config: DictConfig, status: dict[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, config: DictConfig, status: dict[str, Any], *, trust: bool = False
+    ) -> None:
         self.directory = directory
         self.config = config
         self.status = status
+        self.trust = trust
 
     @classmethod
-    def load(cls, directory: str | Path) -> "Run":
+    def load(cls, directory: str | Path, *, trust: bool = False) -> "Run":
         """Open a run to read it.
+
+        Args:
+            directory: of the run.
+            trust: whether to build whatever its configuration names; see `resnet_lab.trust`.
 
         Raises:
             ValueError: the directory is missing or is no run directory.
@@ -61,8 +72,8 @@ class Run:
             raise ValueError(f"{directory}: no such directory; runs lie under logs/runs")
         if not (path / "config.yaml").is_file():
             raise ValueError(f"{directory} is no run directory: it holds no config.yaml")
-        config = OmegaConf.load(path / "config.yaml")
-        if not isinstance(config, DictConfig) or "model" not in config:
+        config = read_config(path / "config.yaml")
+        if "model" not in config:
             raise ValueError(f"{path / 'config.yaml'} is not the configuration of a run")
         try:
             status = json.loads((path / "status.json").read_text())
@@ -72,7 +83,7 @@ class Run:
             raise ValueError(f"{path / 'status.json'} is damaged: {error}") from error
         if not isinstance(status, dict):
             raise ValueError(f"{path / 'status.json'} is damaged: it is not the status of a run")
-        return cls(path, config, status)
+        return cls(path, config, status, trust=trust)
 
     @property
     def shown(self) -> Path:
@@ -84,6 +95,10 @@ class Run:
         """Whether the run came to its end: trained and tested, or given up by a search."""
         return self.status.get("state") in OVER
 
+    def build(self, key: str, *, without: tuple[str, ...] = (), **arguments: Any) -> Any:
+        """Build what the configuration describes under a key; see `resnet_lab.building`."""
+        return build(self.config, key, trust=self.trust, without=without, **arguments)
+
     def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
         """Build the data module of the configuration; nothing is read yet.
 
@@ -93,7 +108,7 @@ class Run:
         """
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
-        data: ImageDataModule = build(self.config, "data", without=("root",), seed=self.config.seed)
+        data: ImageDataModule = self.build("data", without=("root",), seed=self.config.seed)
         return data
 
     def move_data(self, data_dir: str | Path) -> None:
@@ -118,7 +133,7 @@ class Run:
 
     def build_net(self) -> "nn.Module":
         """Build the network of the configuration, untrained."""
-        net: nn.Module = build(self.config, "model", without=NOT_OF_THE_NETWORK)
+        net: nn.Module = self.build("model", without=NOT_OF_THE_NETWORK)
         return net
 
     def build_task(self, net: "nn.Module | None" = None) -> "ImageClassifier":
@@ -126,12 +141,11 @@ class Run:
         from resnet_lab.task import ImageClassifier
 
         config = self.config
-        task: ImageClassifier = build(
-            config,
+        task: ImageClassifier = self.build(
             "task",
             net=self.build_net() if net is None else net,
-            optimizer=build(config, "optimizer", _partial_=True),
-            scheduler=build(config, "scheduler", without=("interval",), _partial_=True),
+            optimizer=self.build("optimizer", _partial_=True),
+            scheduler=self.build("scheduler", without=("interval",), _partial_=True),
             interval=OmegaConf.select(config, "scheduler.interval") or "step",
             num_classes=config.data.num_classes,
             monitor=config.monitor,

@@ -24,7 +24,8 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from resnet_lab.config import build, closest
+from resnet_lab.building import build
+from resnet_lab.config import closest
 from resnet_lab.run import TRIAL, shown, write
 from resnet_lab.search_space import Space
 from resnet_lab.sweep_record import load

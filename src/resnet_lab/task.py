@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from resnet_lab.building import errors_of
 from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
 from resnet_lab.data.pixels import sides
@@ -304,7 +305,8 @@ class ImageClassifier(LightningModule):
         groups = parameter_groups(
             self.net, trunk_lr=self.trunk_lr, decay_norm_and_bias=self.decay_norm_and_bias
         )
-        optimizer = self.optimizer(groups)
+        with errors_of("optimizer"):
+            optimizer = self.optimizer(groups)
         for group in optimizer.param_groups:
             group["lr"] *= group["lr_scale"]
         if self.scheduler is None:
@@ -323,8 +325,10 @@ class ImageClassifier(LightningModule):
             fill["max_lr"] = [given["max_lr"] * g["lr_scale"] for g in optimizer.param_groups]
         if _target(self.scheduler) is ReduceLROnPlateau:
             fill.update(self._plateau(given))
+        with errors_of("scheduler"):
+            scheduler = self.scheduler(optimizer, **fill)
         config: dict[str, Any] = {
-            "scheduler": self.scheduler(optimizer, **fill),
+            "scheduler": scheduler,
             "interval": self.interval,
             "name": "lr",
         }

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,8 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_lab.active_run import ActiveRun
-from resnet_lab.checks import check_callback, check_measured
-from resnet_lab.config import CONF, build, made_here, monitor_mode, register_resolvers
+from resnet_lab.command_line import resumed, tidied
+from resnet_lab.config import CONF, made_here, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.harmless import harmless
 from resnet_lab.pool import PARENT, outlive_not
@@ -32,18 +32,25 @@ from resnet_lab.summary import show_summary
 from resnet_lab.sweep import announce
 
 if TYPE_CHECKING:
-    from lightning import Callback, Trainer
+    from lightning import Callback
 
 register_resolvers()
 
 
-def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ()) -> float | None:
+def train(
+    cfg: DictConfig,
+    directory: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    trust: bool = False,
+) -> float | None:
     """Train in a run directory, or go on with the run that is there, or return it if it is done.
 
     Args:
         cfg: a composed configuration.
         directory: the run directory.
         overrides: what the user typed, for the records.
+        trust: whether the configuration may name classes of any package; see `resnet_lab.trust`.
 
     Returns:
         The best value of `cfg.monitor` over all epochs.
@@ -52,7 +59,7 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
         ValueError: something in the configuration, the data or the directory is not as it must be.
     """
     try:
-        with ActiveRun.open(directory, cfg, overrides) as run:
+        with ActiveRun.open(directory, cfg, overrides, trust=trust) as run:
             if not run.done:
                 fit_and_test(run)
             with harmless("the summary of the run"):
@@ -66,38 +73,26 @@ def train(cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = ())
 def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     """Train, from the run's last checkpoint if there is one; test what `cfg.test` says, once."""
     from lightning import seed_everything
-    from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
 
-    from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+    from resnet_lab.callbacks.checkpoint import Checkpoint
     from resnet_lab.callbacks.hooks import leave_out_empty_hooks
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.callbacks.status import Status
-    from resnet_lab.device import check_accelerator, check_precision, describe
+    from resnet_lab.device import check_accelerator, describe
     from resnet_lab.distributed import check_share, further_processes, wait_for_threads
-    from resnet_lab.foreign_loggers import (
-        NEED_A_LOGGER,
-        Hyperparameters,
-        build_loggers,
-        closing,
-    )
-    from resnet_lab.profiler import profiler
+    from resnet_lab.foreign_loggers import Hyperparameters, build_loggers, closing
+    from resnet_lab.measurable import check_measured
     from resnet_lab.task import compile_mode
     from resnet_lab.thread_choice import for_training
     from resnet_lab.threads import use
+    from resnet_lab.trainer import build_callbacks, build_trainer
     from resnet_lab.weights import begin_with
 
     spare()
     quiet_lightning()
     cfg = run.config
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
-    callbacks = []
-    for name in cfg.callbacks or ():
-        callbacks.append(build(cfg, f"callbacks.{name}"))
-        check_callback(name, callbacks[-1])
-    if not any(isinstance(callback, Checkpoint) for callback in callbacks):
-        callbacks.append(Checkpoint(cfg.monitor, monitor_mode(cfg), write=False))
-    averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
-    check_precision(cfg.trainer.accelerator, cfg.trainer.precision, averages)
+    callbacks = build_callbacks(run)
     seed_everything(cfg.seed, workers=True, verbose=False)
     compile_mode(cfg.task.compile, cfg.trainer.accumulate_grad_batches)
     data = run.build_data()
@@ -119,35 +114,18 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         device=describe(cfg.trainer.accelerator),
         precision=cfg.trainer.precision,
     )
-    loggers = build_loggers(run)
-    if not loggers:
-        callbacks = [each for each in callbacks if not isinstance(each, NEED_A_LOGGER)]
     pruning = None
     if (run.directory / TRIAL).exists():  # it is of a search
         from resnet_lab.callbacks.pruning import Pruning
 
         pruning = Pruning(run)
         callbacks.insert(0, pruning)
-    more: dict[str, Any] = {}
-    if isinstance(cfg.trainer.profiler, str):
-        more["profiler"] = profiler(cfg.trainer.profiler, run.directory)
-    trainer: Trainer = build(
-        cfg,
-        "trainer",
-        without=("threads",),
-        **more,
-        callbacks=[
-            Interruption(),
-            Status(run),
-            Hyperparameters(run),
-            *watchers,
-            *filter(None, callbacks),
-        ],
-        logger=loggers,
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=run.directory,
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-        limit_val_batches=cfg.trainer.limit_val_batches if data.size("val") else 0,
+    loggers = build_loggers(run)
+    trainer = build_trainer(
+        run,
+        [Interruption(), Status(run), Hyperparameters(run), *watchers, *callbacks],
+        loggers,
+        validates=data.size("val") > 0,
     )
     check_share(data.batch_size, trainer.num_devices * trainer.num_nodes)
     if run.leads:  # what was logged after the checkpoint is about to be logged again
@@ -158,7 +136,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     # Lightning does so after it has loaded a checkpoint, which would round weights of float64.
     trainer.precision_plugin.convert_module(task)
     collect()
-    with further_processes(run.directory, threads), closing(loggers):
+    with further_processes(run.directory, threads, trust=run.trust), closing(loggers):
         trainer.fit(task, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
         run.begin()
         if pruning is not None and pruning.pruned:
@@ -193,7 +171,7 @@ def job(cfg: DictConfig) -> float | None:
             return None
         if sweeping:
             announce(directory)
-        return train(cfg, directory, list(context.overrides.task))
+        return train(cfg, directory, list(context.overrides.task), trust=True)
 
 
 def main() -> None:
@@ -203,13 +181,15 @@ def main() -> None:
     wait_briefly()
     keep_memory()
     with collection_put_off(), errors_in_one_line():
-        if sys.argv[1:2] == ["--resume"] and len(sys.argv) == 3:
+        if (given := resumed(sys.argv[1:])) is not None:
             if parent := os.environ.pop(PARENT, None):
                 outlive_not(parent)
-            earlier = Run.load(sys.argv[2])
+            directory, trust = given
+            earlier = Run.load(directory, trust=trust)
             follow_data(earlier)
-            train(earlier.config, earlier.directory)
+            train(earlier.config, earlier.directory, trust=trust)
         else:
+            sys.argv[1:] = tidied(sys.argv[1:])
             job()
 
 

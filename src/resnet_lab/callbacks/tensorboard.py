@@ -14,8 +14,9 @@ from torch.utils.tensorboard._pytorch_graph import graph
 from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
+from resnet_lab.building import build
 from resnet_lab.callbacks.hooks import drawing
-from resnet_lab.config import bears_on_result, build, flat, override_key
+from resnet_lab.config import bears_on_result, flat, override_key
 from resnet_lab.data.pixels import sides
 from resnet_lab.run import NOT_OF_THE_NETWORK, Run
 

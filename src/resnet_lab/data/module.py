@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from resnet_lab.building import errors_of
 from resnet_lab.data.augment import Augmentation, chosen, try_out
 from resnet_lab.data.loader import Batch, BatchLoader
 from resnet_lab.data.pixels import (
@@ -120,7 +121,8 @@ class ImageDataModule(LightningDataModule):
                 train, val = torch.arange(len(images.labels)), self._read("val")
                 self._sets["val"] = val, torch.arange(len(val.labels))
             else:
-                train, rest = stratified_split(images.labels, self.val_size, self.split_seed)
+                with errors_of("data.val_size"):
+                    train, rest = stratified_split(images.labels, self.val_size, self.split_seed)
                 self._sets["val"] = images, rest
             self._sets["train"] = images, train
             if self.batch_size > len(train):

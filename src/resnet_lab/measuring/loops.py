@@ -93,7 +93,7 @@ def train(
     with (
         TemporaryDirectory() as folder,
         contextlib.redirect_stdout(_Terminal()),
-        ActiveRun.open(Path(folder) / "run", cfg) as run,
+        ActiveRun.open(Path(folder) / "run", cfg, trust=True) as run,
     ):
         fit_and_test(run, clock)
     return clock
