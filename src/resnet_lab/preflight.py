@@ -26,7 +26,7 @@ from resnet_lab.data.pixels import sides
 from resnet_lab.device import check_accelerator
 from resnet_lab.distributed import check_share
 from resnet_lab.foreign_loggers import build_loggers
-from resnet_lab.measurable import check_measured
+from resnet_lab.metric_checks import check_measured
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
 from resnet_lab.thread_choice import most_for, setting_of

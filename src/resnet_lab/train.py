@@ -81,7 +81,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.device import check_accelerator, describe
     from resnet_lab.distributed import check_share, further_processes, wait_for_threads
     from resnet_lab.foreign_loggers import Hyperparameters, build_loggers, closing
-    from resnet_lab.measurable import check_measured
+    from resnet_lab.metric_checks import check_measured
     from resnet_lab.task import compile_mode
     from resnet_lab.thread_choice import for_training
     from resnet_lab.threads import use

@@ -13,7 +13,7 @@ from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
 from resnet_lab.config import monitor_mode
 from resnet_lab.device import check_precision
 from resnet_lab.foreign_loggers import NEED_A_LOGGER
-from resnet_lab.measurable import check_callback
+from resnet_lab.metric_checks import check_callback
 from resnet_lab.profiler import profiler
 from resnet_lab.run import Run
 
