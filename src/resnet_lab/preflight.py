@@ -21,10 +21,10 @@ from rich.text import Text
 from torch import Tensor
 
 from resnet_lab.active_run import resolved
-from resnet_lab.checks import check_callback, check_measured
 from resnet_lab.config import build
 from resnet_lab.console import quiet_lightning, show
 from resnet_lab.device import check_accelerator
+from resnet_lab.metric_checks import check_callback, check_measured
 from resnet_lab.run import Run
 from resnet_lab.sweep import distinct
 from resnet_lab.weights import begin_with

@@ -20,9 +20,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_lab.active_run import ActiveRun
-from resnet_lab.checks import check_callback, check_measured
 from resnet_lab.config import CONF, build, monitor_mode, register_resolvers
 from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.metric_checks import check_callback, check_measured
 from resnet_lab.pool import PARENT, outlive_not
 from resnet_lab.run import TRIAL, Run
 from resnet_lab.startup import collect, collection_put_off, keep_memory, spare
