@@ -13,6 +13,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
 from resnet_lab.config import CONF, register_resolvers
@@ -109,6 +110,40 @@ def test_a_hopeless_trial_is_pruned(hydra, caplog: pytest.LogCaptureFixture) -> 
     before = run.status["updated"]
     assert train(run.config, run.directory) == run.status["best"]["value"]
     assert Run.load(run.directory).status["updated"] == before  # it is over
+
+
+def test_a_trial_that_dies_between_its_pruning_and_the_record_stays_pruned(
+    hydra, monkeypatch
+) -> None:
+    from resnet_lab.callbacks.interruption import Interruption
+
+    fits = []
+
+    def die(self: Interruption, trainer: Trainer, pl_module: object) -> None:
+        fits.append(trainer.should_stop)
+        if fits == [False, False, True]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Interruption, "on_fit_end", die)
+    with pytest.raises(KeyboardInterrupt):
+        hydra(*TINY, *HOPELESS)
+    third = Path("sweep", record()["jobs"][2]["directory"])
+    assert Run.load(third).status["state"] == "interrupted"
+    epochs = Run.load(third).status["epochs"]
+    hydra(*TINY, *HOPELESS)
+    assert (Run.load(third).status["state"], Run.load(third).status["epochs"]) == ("pruned", epochs)
+    assert states() == ["COMPLETE", "COMPLETE", "PRUNED"]
+
+
+def test_a_trial_without_a_value_in_an_epoch_reports_none(hydra) -> None:
+    hydra(
+        *TINY, "optimizer.lr=0.1,0.2", "hydra.sweeper.pruner=median", "hydra.sweeper.n_trials=1",
+        "trainer.max_epochs=5", "+trainer.check_val_every_n_epoch=2",
+    )  # fmt: skip
+    (trial,) = trials()
+    assert sorted(trial.intermediate_values) == [2, 4]
+    (run,) = runs().values()
+    assert trial.value == run.status["best"]["value"]
 
 
 def test_a_trial_goes_on_without_its_study(hydra) -> None:

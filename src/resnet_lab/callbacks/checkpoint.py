@@ -153,7 +153,7 @@ class Checkpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep whether a callback has ended the training."""
-        checkpoint["stopped"] = trainer.should_stop
+        checkpoint["stopped"] = bool(trainer.should_stop)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -38,7 +38,8 @@ class Pruning(EpochCallback):
         if self.trial is not None and value is not None:
             if epoch not in self.told:
                 self.trial.report(value, epoch)
-            hopeless = epoch != trainer.max_epochs and self.trial.should_prune()
+            # Its NumPy bool would make a checkpoint that does not load with weights_only.
+            hopeless = epoch != trainer.max_epochs and bool(self.trial.should_prune())
         self.pruned = trainer.strategy.broadcast(hopeless)  # all processes of the run stop together
         trainer.should_stop = trainer.should_stop or self.pruned
 
