@@ -130,6 +130,7 @@ class Between:
     """A trainer that has nothing to log yet."""
 
     log_every_n_steps = 100
+    overfit_batches = 0
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
