@@ -87,6 +87,16 @@ def test_the_benchmark_feeds_what_training_feeds(channels_last: bool, tiny) -> N
             assert numbers[4:] == expected(numbers[:4], channels_last), (name, numbers)
 
 
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("64-true", torch.float64), ("bf16-true", torch.bfloat16)]
+)
+def test_the_benchmark_computes_in_the_precision_of_training(precision, dtype, tiny) -> None:
+    loop = Subject(tiny(f"trainer.precision={precision}")).bare()
+    assert {parameter.dtype for parameter in loop.net.parameters()} == {dtype}
+    assert loop.batch[0].dtype == dtype
+    loop.step()
+
+
 def test_the_memory_format_changes_no_result(tiny) -> None:
     logits = []
     for channels_last in (False, True):

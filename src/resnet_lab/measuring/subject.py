@@ -14,6 +14,8 @@ from resnet_lab.run import Run
 from resnet_lab.thread_choice import for_training
 from resnet_lab.threads import use
 
+TYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
+
 
 class Subject:
     """What is measured: a composed configuration, its data, one batch of them ready on the device.
@@ -47,11 +49,11 @@ class Subject:
         cfg.task.channels_last = changed.get("channels_last", cfg.task.channels_last)
         cfg.task.compile = changed.get("compile", cfg.task.compile)
         classifier = Run(Path(), cfg, {}, trust=True).build_task()
-        net = classifier.net.to(self.device)
+        precision = str(changed.get("precision", cfg.trainer.precision))
+        net = classifier.to(self.device, TYPES.get(precision, torch.float32)).net
         images = classifier.arrange(self.batch[0])  # as training feeds them
         assert classifier.optimizer is not None
         optimizer = classifier.optimizer(net.parameters())
-        precision = changed.get("precision", cfg.trainer.precision)
         return BareLoop(net, optimizer, (images, self.batch[1]), precision)
 
     def steps(self) -> int:
