@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from rich import get_console, reconfigure
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -204,6 +206,7 @@ def test_an_error_with_control_characters_is_one_plain_line(capsys) -> None:
 
 
 def test_tables_and_messages_reach_the_terminal_as_plain_text(capsys) -> None:
+    reconfigure()  # as it is at first, whatever was drawn before
     table = Table("class")
     table.add_row(ESCAPES)
     show(table)
@@ -212,6 +215,15 @@ def test_tables_and_messages_reach_the_terminal_as_plain_text(capsys) -> None:
     out = capsys.readouterr().out
     assert all(line.isprintable() for line in out.split("\n"))
     assert r"cat\x1b[2J" in out
+
+
+def test_what_is_printed_beside_a_progress_bar_does_not_end_it_twice() -> None:
+    """Rich takes the last hook away when a bar ends, and a bar may begin before ours is there."""
+    reconfigure()
+    with Live("bar", console=get_console()):
+        console().print(ESCAPES)
+    left = [type(hook).__name__ for hook in get_console()._render_hooks]
+    assert left == ["_Printable"]
 
 
 def test_the_log_of_a_run_holds_no_control_characters(tiny) -> None:
