@@ -21,7 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from PIL import Image, PsdImagePlugin
+from rich import get_console, reconfigure
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -566,6 +568,7 @@ def test_an_error_with_control_characters_is_one_plain_line(capsys) -> None:
 
 
 def test_tables_and_messages_reach_the_terminal_as_plain_text(capsys) -> None:
+    reconfigure()  # as it is at first, whatever was drawn before
     table = Table("class")
     table.add_row(ESCAPES)
     show(table)
@@ -574,6 +577,15 @@ def test_tables_and_messages_reach_the_terminal_as_plain_text(capsys) -> None:
     out = capsys.readouterr().out
     assert all(line.isprintable() for line in out.split("\n"))
     assert r"cat\x1b[2J" in out
+
+
+def test_what_is_printed_beside_a_progress_bar_does_not_end_it_twice() -> None:
+    """Rich takes the last hook away when a bar ends, and a bar may begin before ours is there."""
+    reconfigure()
+    with Live("bar", console=get_console()):
+        console().print(ESCAPES)
+    left = [type(hook).__name__ for hook in get_console()._render_hooks]
+    assert left == ["_Printable"]
 
 
 def test_the_log_of_a_run_holds_no_control_characters(tiny) -> None:

@@ -84,9 +84,9 @@ def console() -> Console:
     from rich import get_console
 
     console = get_console()
-    if not getattr(console, "_resnet_lab", False):
-        console.push_render_hook(_Printable())
-        console._resnet_lab = True  # type: ignore[attr-defined]
+    if not any(isinstance(hook, _Printable) for hook in console._render_hooks):
+        # Not pushed: a progress bar that ends takes the last hook away, taking it for its own.
+        console._render_hooks.insert(0, _Printable())
     return console
 
 

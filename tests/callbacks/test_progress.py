@@ -29,7 +29,8 @@ def test_the_bar_ends_at_its_end(tiny, tmp_path: Path, monkeypatch) -> None:
         train(tiny(BAR), tmp_path / "run")
     rich.reconfigure()
     drawn = terminal.getvalue()
-    assert "Epoch 1/1" in drawn
+    assert "Epoch 1/2" in drawn
+    assert "Epoch 2/2" in drawn
     assert "3/3" in drawn
     testing = [line for line in drawn.splitlines() if "Testing" in line]
     assert testing

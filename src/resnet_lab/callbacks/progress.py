@@ -52,6 +52,11 @@ class ProgressBar(RichProgressBar):
         latest = {name: float(value) for name, value in getattr(pl_module, "latest", {}).items()}
         return {**latest, **super().get_metrics(trainer, pl_module)}
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Count epochs from 1, as everything does that a person reads."""
+        of = f"/{self.trainer.max_epochs}" if (self.trainer.max_epochs or 0) > 0 else ""
+        return f"Epoch {current_epoch + 1}{of}".ljust(len(self.validation_description))
+
     def _init_progress(self, trainer: Trainer) -> None:
         super()._init_progress(trainer)
         live = self.progress and self.progress.live
