@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 TURNS = 5  # timed steps of each number of threads
 ALIKE = 1.03  # of two numbers whose times are as close as this, the smaller one is taken
-LOST = 1.5  # a number whose time is this many times the best is not timed again
+LOST = 1.5  # a number whose shortest time is this many times the best median is dropped
 LONG = 0.5  # seconds; a shorter step is always timed
 ALLOWANCE = 0.25  # seconds that the comparison may take however short the run
 SHARE = 0.01  # of the run that it may take beyond that
@@ -179,19 +179,22 @@ def fastest(step: Callable[[int], object], size: int, most: int, steps: int) -> 
     if one > LONG and steps * SHARE < 2 * most:
         return most
     numbers = [2**power for power in range(most.bit_length()) if 2**power < most] + [most]
-    times: dict[int, list[float]] = {number: [] for number in numbers}
+    times: dict[int, list[float]] = {}
+    for number in numbers:
+        with using(number):  # two images tell of a disaster for less than a whole step would cost
+            if number == 1 or _seconds(step, min(2, size)) < max(2 * one, ALLOWANCE):
+                times[number] = []
     began = time.perf_counter()
     for turn in range(TURNS + 1):
-        first = turn == 0 and one <= LONG  # memory and kernels are set up: it counts little
-        if turn == 1 and one <= LONG:
+        if turn == 1 and one <= LONG:  # in the first turn, memory and kernels were set up
             times = {number: [] for number in times}
         for number, found in times.items():
             with using(number):
                 found.append(_seconds(step, size))
         medians = {number: statistics.median(found) for number, found in times.items()}
         best = min(medians.values())
-        if not first:
-            times = {n: found for n, found in times.items() if medians[n] < LOST * best}
+        if turn > 1:  # one slow moment loses nothing
+            times = {n: found for n, found in times.items() if min(found) < LOST * best}
         allowed = max(ALLOWANCE, SHARE * steps * best)
         if len(times) == 1 or time.perf_counter() - began > allowed:
             break
