@@ -18,7 +18,7 @@ WITH = "+expected={metric: %s, value: 0.9, tolerance: 0.01, source: here}"
 
 WRONG = {
     "split without images": (["data.val_size=0"], r"^monitor=val/acc: no metric has that name"),
-    "no validation": (["trainer.limit_val_batches=0"], r"^monitor=val/acc: no metric has that"),
+    "no validation": (["trainer.limit_val_batches=0"], r"^trainer.limit_val_batches=0: must be"),
     "too few epochs": (
         ["+trainer.check_val_every_n_epoch=3"],
         r"^monitor=val/acc is never measured: .* after 9 batches, .* ends after 6;",
@@ -67,7 +67,7 @@ WRONG = {
         r"^expected.metric=test/acc: .* test=null leaves the test out",
     ),
     "expected of other weights": ([WITH % "train/acc"], r"^expected.metric=train/acc: .*val/acc"),
-    "expected nothing": (["+expected={value: 0.9}"], r"^expected.metric=None"),
+    "expected nothing": (["+expected={value: 0.9}"], r"^expected={'value': 0.9}: must be null, or have metric, value"),
     "expected word": (
         [WITH % "test/acc", "expected.value=high"], r"^expected.value=high: must be a number",
     ),
