@@ -50,10 +50,10 @@ def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path,
     trainer = found["trainer"]
     assert trainer.pop("between_epochs") > 0
     blocks = 8 * 32  # of one epoch, times images in a batch
-    assert trainer == {"bare": blocks, "ours": blocks, "ratio": 0.5}
+    assert trainer == {"bare": blocks, "ours": blocks, "ratio": 0.5, "n": 8, "n_between": 1}
     assert found["loader"]["ratio"] == 3.0
     assert min(found["loader"].values()) > 0
-    assert {"lightning", "ours", "difference", "input"} == set(found["step_overhead"])
+    assert {"lightning", "ours", "difference", "input", "n"} == set(found["step_overhead"])
     assert found["start"]["ratio"] == 1.5
     assert len(found["variants"]) >= 4
     assert found["recommended"] in found["variants"]
@@ -73,7 +73,7 @@ def test_the_overhead_of_a_step_is_the_median_of_differences(monkeypatch, tiny) 
     monkeypatch.setattr(subject, "train", lambda *args, **kwargs: measured)
     monkeypatch.setattr(subject, "loader_rate", lambda data, seconds: 6400.0)
     found = subject.Subject(tiny()).step_overhead(1)
-    assert found == {"lightning": 2.0, "ours": 5.0, "difference": 3.0, "input": 5.0}  # ms
+    assert found == {"lightning": 2.0, "ours": 5.0, "difference": 3.0, "input": 5.0, "n": 3}  # ms
 
 
 def test_random_images_stand_in_for_a_data_set_that_is_not_here(monkeypatch, tmp_path) -> None:

@@ -63,8 +63,8 @@ def test_a_whole_job_is_timed(tiny, monkeypatch) -> None:
     recorded = []
     finish = contention.ActiveRun.finish
 
-    def finished(run, sums) -> None:
-        finish(run, sums)
+    def finished(run, *measured: object) -> None:
+        finish(run, *measured)
         recorded.append(Run.load(run.directory).status)
 
     monkeypatch.setattr(contention.ActiveRun, "finish", finished)

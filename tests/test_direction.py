@@ -46,7 +46,7 @@ def test_the_lowest_error_is_best(by_error, tmp_path: Path) -> None:
         "trainer.max_epochs=4", "optimizer.lr=0.3", "test=best",
         "expected={metric: test/error, value: 1.0, tolerance: 0.0, source: here}",
     )  # fmt: skip
-    value = train(cfg, tmp_path / "run")
+    value = train(cfg, tmp_path / "run", trust=True)
     run = Run.load(tmp_path / "run")
     assert value == pytest.approx(min(column(tmp_path / "run", "val/error")))
     best = run.status["best"]
@@ -62,7 +62,7 @@ def test_torchmetrics_has_a_say(by_error, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"^monitor_mode=max: MulticlassCalibrationError, .* lower"
     ):
-        train(cfg, tmp_path / "run")
+        train(cfg, tmp_path / "run", trust=True)
 
 
 def test_a_sweep_and_a_search_take_it_over(by_error, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_plateau_scheduler_lowers_the_rate_when_nothing_improves(
         "scheduler=plateau", "scheduler.patience=0", f"monitor={monitor}", "trainer.max_epochs=6",
         "trainer.log_every_n_steps=1",
     )  # fmt: skip
-    train(cfg, tmp_path / "run")
+    train(cfg, tmp_path / "run", trust=True)
     rates, values = column(tmp_path / "run", "lr"), column(tmp_path / "run", monitor)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         torch.optim.SGD([torch.zeros(1)], lr=cfg.optimizer.lr), mode=mode, patience=0

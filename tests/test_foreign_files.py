@@ -528,7 +528,7 @@ def test_an_interpolation_is_refused_and_never_resolved(value, plant: Plant, mon
     with pytest.raises(ValueError, match=r"config\.yaml: task\.note.*holds no \$\{") as caught:
         Run.load(run)
     assert "swordfish" not in str(caught.value)
-    assert Job(run, "done", {}, {}).config == {}  # what a report shows
+    assert "swordfish" not in str(Job(run, "done", {}, {}).config)  # what a report shows
 
 
 @pytest.mark.parametrize(

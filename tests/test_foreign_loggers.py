@@ -90,7 +90,7 @@ def test_each_run_is_one_of_its_own_with_a_name_and_its_configuration(
 ) -> None:
     for seed in (0, 1):
         cfg = tiny(TARGET + kind, "trainer.max_epochs=1", "name=mine", f"seed={seed}")
-        train(cfg, f"seed={seed}", ["optimizer.lr=0.1", f"seed={seed}"])
+        train(cfg, f"seed={seed}", ["optimizer.lr=0.1", f"seed={seed}"], trust=True)
     assert len(Service.all) == 2
     for seed, run in enumerate(Service.all):
         assert run.names == {"mine", f"seed={seed}"}
@@ -102,7 +102,7 @@ def test_each_run_is_one_of_its_own_with_a_name_and_its_configuration(
 
 def test_names_that_were_given_stay(tiny: Compose) -> None:
     names = ("+logger.service.name=run", "+logger.service.project=project")
-    train(tiny(TARGET + "WandbLogger", "trainer.max_epochs=1", *names), "one")
+    train(tiny(TARGET + "WandbLogger", "trainer.max_epochs=1", *names), "one", trust=True)
     assert Service.all[0].names == {"run", "project"}
 
 
@@ -110,18 +110,22 @@ def test_a_service_that_is_away_fails_no_run(
     tiny: Compose, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(WandbLogger, "refuses", True)
-    train(tiny(TARGET + "WandbLogger", "trainer.max_epochs=1"), "one")
+    train(tiny(TARGET + "WandbLogger", "trainer.max_epochs=1"), "one", trust=True)
     assert Run.load("one").done
     assert "WandbLogger took no hyperparameters: the service is away" in caplog.text
 
 
 def test_a_run_that_fails_is_ended_as_failed(tiny: Compose) -> None:
     with pytest.raises(ValueError, match="nan"):
-        train(tiny(TARGET + "WandbLogger", "optimizer.lr=1e30"), "one")
+        train(tiny(TARGET + "WandbLogger", "optimizer.lr=1e30"), "one", trust=True)
     assert [run.code for run in Service.all] == [1]
 
 
 def test_a_run_needs_no_logger(tiny: Compose) -> None:
-    train(tiny("logger.csv=null", "logger.tensorboard=null", "trainer.max_epochs=1"), "one")
+    train(
+        tiny("logger.csv=null", "logger.tensorboard=null", "trainer.max_epochs=1"),
+        "one",
+        trust=True,
+    )
     assert Run.load("one").done
     assert not Path("one/metrics.csv").exists()

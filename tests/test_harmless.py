@@ -57,7 +57,7 @@ def test_a_drawing_that_fails_ends_no_run(
 
 
 @pytest.mark.parametrize(
-    ("place", "name"), [(CSVLogger, "save"), (TensorBoardLogger, "log_metrics")]
+    ("place", "name"), [(CSVLogger, "log_metrics"), (TensorBoardLogger, "log_metrics")]
 )
 def test_a_record_that_cannot_be_written_ends_the_run(
     place, name, tiny, tmp_path: Path, monkeypatch
@@ -90,9 +90,9 @@ def test_a_sweep_whose_report_fails_is_done(monkeypatch, caplog) -> None:
     import resnet_lab.report
 
     monkeypatch.setattr(resnet_lab.report, "report", fails)
-    sweep: Any = SimpleNamespace(directory=Path("sweep"))
+    sweep: Any = SimpleNamespace(directory=Path("sweep"), shown=Path("sweep"))
     assert launch.finish(sweep, []) == []
-    assert warnings_of(caplog)[0].startswith("the report of the sweep failed and is left out: No")
+    assert warnings_of(caplog)[0].startswith("the report of the sweep (again: ")
 
 
 def test_a_report_without_its_plots_is_written(tiny, tmp_path: Path, monkeypatch, caplog) -> None:

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_lab import building
 from resnet_lab.config import CONF, register_resolvers
 from resnet_lab.job_config import Composer
 from resnet_lab.preflight import Preflight
@@ -23,7 +24,7 @@ JOBS = (
     ("model=resnet18", "model.depth=20"),
     ("augment=[]",),
     ("augment=[trivial,erasing]", "seed=1"),
-    ("~callbacks.summary", "+trainer.overfit_batches=1"),
+    ("~callbacks.summary", "+trainer.max_time=null"),
     ("+a.b=1", "++optimizer.momentum=0.5"),
     ("+tag={a: 1, b: [x,y]}",),
     ("experiment=he2016_resnet20", "optimizer.lr=0.3"),
@@ -71,11 +72,11 @@ def test_what_jobs_share_is_composed_and_checked_once(
 ) -> None:
     config, context = engine
     loader, composed, built = context.config_loader, [], []
-    load, build = loader.load_sweep_config, Preflight._processes.__globals__["build"]
+    load, build = loader.load_sweep_config, building.build
     monkeypatch.setattr(
         loader, "load_sweep_config", lambda *given: composed.append(given) or load(*given)
     )
-    for place in ("resnet_lab.preflight.build", "resnet_lab.run.build"):
+    for place in ("resnet_lab.trainer.build", "resnet_lab.run.build"):
         monkeypatch.setattr(
             place, lambda cfg, key, **more: built.append(key) or build(cfg, key, **more)
         )

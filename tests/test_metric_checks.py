@@ -67,7 +67,9 @@ WRONG = {
         r"^expected.metric=test/acc: .* test=null leaves the test out",
     ),
     "expected of other weights": ([WITH % "train/acc"], r"^expected.metric=train/acc: .*val/acc"),
-    "expected nothing": (["+expected={value: 0.9}"], r"^expected={'value': 0.9}: must be null, or have metric, value"),
+    "expected nothing": (
+        ["+expected={value: 0.9}"], r"^expected={'value': 0.9}: must be null, or have metric, value"
+    ),
     "expected word": (
         [WITH % "test/acc", "expected.value=high"], r"^expected.value=high: must be a number",
     ),

@@ -81,13 +81,3 @@ def test_the_table_of_groups_lists_every_option() -> None:
 def test_pictures_and_files_exist() -> None:
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (REPOSITORY / path).is_file(), path
-
-
-def test_the_map_names_what_is_there() -> None:
-    listing = README.partition("## Map")[2].partition("```")[2].partition("```")[0]
-    named = set(re.findall(r"\w+\.py|\w+(?=/)", listing))
-    package = REPOSITORY / "src/resnet_lab"
-    there = {path.name for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert there - named <= {"__init__.py", "__pycache__", "provenance.py", "summary.py"}
-    for name in named - there - {"logs", "runs", "sweeps"}:  # which training makes
-        assert list(REPOSITORY.glob(name)) + list(REPOSITORY.glob(f"src/**/{name}")), name

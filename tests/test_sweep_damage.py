@@ -152,9 +152,9 @@ def test_a_pool_runs_each_job_for_itself(
     popen: Callable[..., Any] = subprocess.Popen
 
     def start(command: list[str], **more: Any) -> Any:
-        action = PROCESS.replace("{action}", ACTIONS[Path(command[-1]).name])
+        action = PROCESS.replace("{action}", ACTIONS[Path(command[-2]).name])
         more["env"]["PYTHONIOENCODING"] = "utf-8"
-        return popen([sys.executable, "-c", action, command[-1]], **more)
+        return popen([sys.executable, "-c", action, command[-2]], **more)
 
     monkeypatch.setattr("resnet_lab.pool.subprocess.Popen", start)
     jobs = [Job(name, [f"tag={name}"]) for name in ACTIONS]

@@ -215,7 +215,7 @@ def test_a_run_records_its_threads_and_keeps_them(cores, tiny, monkeypatch, capl
     cores(4)
     monkeypatch.setattr(thread_choice, "fastest", lambda step, size, most, steps: 3)
     with ActiveRun.open("run", tiny()) as run:
-        monkeypatch.setattr(run, "finish", lambda sums: None)
+        monkeypatch.setattr(run, "finish", lambda *measured: None)
         fit_and_test(run)
     status = Run.load("run").status
     assert status["threads"] == 3

@@ -19,6 +19,7 @@ from benchmarks.faults.records import differences
 TINY = (
     "model.depth=8", "trainer.max_epochs=2", "trainer.accelerator=cpu", "trainer.precision=32-true",
     "trainer.limit_train_batches=3", "callbacks.tensorboard.graph=false",
+    "trainer.threads=1",
 )  # fmt: skip
 SWEEP = ("-m", *TINY, "seed=0,1")
 POOL = ("hydra/launcher=local_pool", "hydra.launcher.workers=2")

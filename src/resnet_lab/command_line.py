@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import Override, QuotedString, ValueType
 from hydra.errors import HydraException
 
 from resnet_lab.config import CONF
@@ -101,6 +101,8 @@ def _check_group(override: Override) -> None:
             raise ValueError(f"~{group}: a run needs one; choose another by {group}=...")
         return
     value = override.value()
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        return  # it names what is there
     values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
     several = "[]" if group in ("augment", "callbacks", "logger") else None
     for value in values:

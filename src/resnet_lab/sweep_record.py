@@ -57,6 +57,8 @@ def is_entry(directory: Path, entry: Any) -> bool:
     name, overrides = entry.get("directory"), entry.get("overrides")
     if not isinstance(name, str) or not isinstance(overrides, list):
         return False
+    if "\0" in name:  # no path at all
+        return False
     return Path(name).name == name not in ("", "..") and not (directory / name).is_symlink()
 
 

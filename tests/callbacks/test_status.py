@@ -18,7 +18,9 @@ def test_the_speed_counts_the_batches_that_were_trained(
     now = iter([0.0, 0.0, 2.0])
     monkeypatch.setattr(status.time, "perf_counter", lambda: next(now))
     told: dict[str, Any] = {}
-    run = SimpleNamespace(status={}, update=lambda **fields: told.update(fields))
+    run = SimpleNamespace(
+        status={}, begin=lambda: None, update=lambda **fields: told.update(fields)
+    )
     current = SimpleNamespace(completed=first)
     progress = SimpleNamespace(batch_progress=SimpleNamespace(current=current))
     trainer = SimpleNamespace(

@@ -26,6 +26,7 @@ class Status(EpochCallback):
         self._spent = float(run.status.get("seconds", 0.0))  # by earlier tries of this run
         self._began = self._epoch_began = self._validation_began = 0.0
         self._validating = 0.0
+        self._recorded: dict[str, Any] | None = None
         self._first = 0  # batch of this epoch, where a run goes on in the middle
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -48,7 +49,10 @@ class Status(EpochCallback):
             trainer.log_every_n_steps = min(trainer.log_every_n_steps, steps)  # type: ignore[attr-defined]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, from what was recorded when the checkpoint was written."""
+        if self._recorded is not None:
+            self.run.rewind(self._recorded)
+            self._spent = self._recorded["seconds"]
         self._began = time.perf_counter()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -105,9 +109,8 @@ class Status(EpochCallback):
         return {**self.run.of_training(), "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what was recorded."""
-        self.run.rewind(state_dict)
-        self._spent = state_dict["seconds"]
+        """Keep it for `on_fit_start`: a test loads a checkpoint too, and takes nothing back."""
+        self._recorded = state_dict
 
 
 def _wait(device: torch.device) -> None:
