@@ -10,10 +10,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import compare
-from resnet_lab.config import CONF, register_resolvers
+from resnet_lab.core.config import CONF, register_resolvers
 from resnet_lab.evaluate import evaluate
 from resnet_lab.reporting.predictions import Predictions, pair
-from resnet_lab.run import Run
+from resnet_lab.runs.run import Run
 from resnet_lab.train import train
 from tests.conftest import TINY
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from resnet_lab.config import CONF
-from resnet_lab.run import Run
+from resnet_lab.core.config import CONF
+from resnet_lab.runs.run import Run
 from resnet_lab.train import train
 
 OPTIONS = sorted(path.stem for path in CONF.glob("augment/*.yaml"))

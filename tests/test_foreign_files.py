@@ -28,14 +28,14 @@ from rich.table import Table
 from rich.text import Text
 
 from resnet_lab import evaluate, report
-from resnet_lab.active_run import ActiveRun, resolved
-from resnet_lab.building import build
-from resnet_lab.console import console, errors_in_one_line, show
-from resnet_lab.data.image_folder import ImageFolder
-from resnet_lab.foreign_text import csv_cell, markdown, markdown_code, printable, printable_lines
+from resnet_lab.core.building import build
+from resnet_lab.core.console import console, errors_in_one_line, show
+from resnet_lab.core.text import csv_cell, markdown, markdown_code, printable, printable_lines
+from resnet_lab.data.sources.image_folder import ImageFolder
 from resnet_lab.reporting import terminal
 from resnet_lab.reporting.jobs import Job
-from resnet_lab.run import NOT_OF_THE_NETWORK, Run
+from resnet_lab.runs.active import ActiveRun, resolved
+from resnet_lab.runs.run import NOT_OF_THE_NETWORK, Run
 from tests.reporting.fakes import fake_job
 
 # ---- data
@@ -245,8 +245,8 @@ def test_numbers_stay_numbers_in_a_csv(value: object) -> None:
 
 
 def test_any_name_is_drawn_as_it_stands() -> None:
-    from resnet_lab.plots import confusion_matrix, image_grid, new_figure
     from resnet_lab.reporting import html
+    from resnet_lab.reporting.plots.curves import confusion_matrix, image_grid, new_figure
 
     many = len(NAMES)
     image_grid(np.zeros((many, 4, 4, 3), np.uint8), NAMES).canvas.draw()
@@ -260,7 +260,7 @@ def test_any_name_is_drawn_as_it_stands() -> None:
 
 
 def test_a_dollar_in_a_name_is_no_formula() -> None:
-    from resnet_lab.plots import confusion_matrix
+    from resnet_lab.reporting.plots.curves import confusion_matrix
 
     figure = confusion_matrix(np.eye(2, dtype=int), ["$\\frac$", "$b$"])
     figure.canvas.draw()
@@ -372,7 +372,7 @@ def test_two_runs_from_elsewhere_are_compared(status: dict[str, object], tmp_pat
     from omegaconf import OmegaConf
 
     from resnet_lab import compare
-    from resnet_lab.run import Run
+    from resnet_lab.runs.run import Run
 
     texts = ({"model": {"name": "${oc.env:HOME}", HOSTILE: 1}}, {"model": {"name": HOSTILE}})
     first, second = (Run(tmp_path, OmegaConf.create(text), status) for text in texts)
@@ -402,9 +402,9 @@ TARGETS = [
     "lightning.pytorch.cli.LightningCLI",
     "lightning.pytorch.trainer.connectors.signal_connector._HandlersCompose",
     "resnet_lab.train.main",
-    "resnet_lab.weights.read",
-    "resnet_lab.active_run.ActiveRun",
-    "resnet_lab.pool.subprocess.Popen",
+    "resnet_lab.training.pretrained.read",
+    "resnet_lab.runs.active.ActiveRun",
+    "resnet_lab.sweeps.pool.subprocess.Popen",
     "hydra.utils.instantiate",
     "functools.partial",
     "torch.nn.Module.__subclasses__",
@@ -448,7 +448,7 @@ def test_a_recorded_target_is_refused_before_it_is_imported(target, plant: Plant
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_a_recorded_target_is_refused_however_deep(target) -> None:
     node = {"_target_": target, "_args_": ["touch ran"], "_partial_": True}
-    around = {"_target_": "resnet_lab.task.ImageClassifier", "_recursive_": False}
+    around = {"_target_": "resnet_lab.training.task.ImageClassifier", "_recursive_": False}
     config = OmegaConf.create({"task": {**around, "mix": {"x": [[node]]}}})
     with pytest.raises(ValueError, match=r"^task\.mix\.x\.0\.0\._target_="):
         build(config, "task")

@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from resnet_lab import evaluate
-from resnet_lab.config import CONF
+from resnet_lab.core.config import CONF
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()

@@ -11,8 +11,8 @@ from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import report, train
-from resnet_lab.launch import finish
-from resnet_lab.sweep import Sweep
+from resnet_lab.sweeps.launch import finish
+from resnet_lab.sweeps.sweep import Sweep
 from tests.conftest import TINY
 from tests.reporting.fakes import fake_job, fake_sweep
 
@@ -160,7 +160,7 @@ def test_a_report_that_fails_is_no_failure_of_the_sweep(
 
 
 def test_a_plot_that_cannot_be_drawn_leaves_the_tables(tmp_path: Path, monkeypatch, caplog) -> None:
-    from resnet_lab.reporting import plots
+    from resnet_lab.reporting.plots import sweep as plots
 
     def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("no such font")

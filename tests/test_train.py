@@ -1,6 +1,5 @@
 """The main job, from a composed configuration to its records."""
 
-import csv
 import json
 import os
 import signal
@@ -11,19 +10,11 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from resnet_lab.active_run import ActiveRun
 from resnet_lab.evaluate import evaluate
-from resnet_lab.run import Run
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.run import Run
 from resnet_lab.train import fit_and_test, train
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def column(run: Path, name: str) -> list[float]:
-    return [float(row[name]) for row in rows(run) if row.get(name)]
+from tests.helpers import Killed, column, rows
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +23,7 @@ def finished(tmp_path_factory, request) -> Path:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from resnet_lab.config import CONF, register_resolvers
+    from resnet_lab.core.config import CONF, register_resolvers
     from tests.conftest import TINY
 
     register_resolvers()
@@ -153,15 +144,11 @@ def test_the_last_checkpoint_is_of_the_last_epoch_whatever_the_best(
     assert epochs["best"] < 2
 
 
-class Killed(BaseException):
-    """Like a signal: not an Exception."""
-
-
 @pytest.mark.parametrize("interval", ["step", "epoch"])
 def test_a_resumed_run_equals_an_uninterrupted_one(
     interval, tiny, tmp_path: Path, monkeypatch
 ) -> None:
-    from resnet_lab.task import ImageClassifier
+    from resnet_lab.training.task import ImageClassifier
 
     cfg = tiny(
         "trainer.max_epochs=4", f"scheduler.interval={interval}", "model.stochastic_depth=0.5"
@@ -211,7 +198,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 def test_ctrl_c_saves_the_step_and_the_run_goes_on_within_the_epoch(
     number, accumulate, tiny, tmp_path: Path, monkeypatch
 ) -> None:
-    from resnet_lab.task import ImageClassifier
+    from resnet_lab.training.task import ImageClassifier
 
     cfg = tiny(
         "trainer.max_epochs=3", "trainer.limit_train_batches=6", "model.stochastic_depth=0.5",

@@ -22,10 +22,10 @@ import rich
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.config import CONF, register_resolvers
-from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
-from resnet_lab.provenance import commit, now, versions
-from resnet_lab.startup import collect, collection_put_off, keep_memory, spare, wait_briefly
+from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
+from resnet_lab.core.provenance import commit, now, versions
 
 DEFAULTS = ("data=cifar10", "model=resnet20")
 SMALL = ("data=mnist", "model=small_resnet", "data.batch_size=128")
@@ -51,7 +51,7 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]
     """
     import torch
 
-    from resnet_lab.device import describe
+    from resnet_lab.core.device import describe
     from resnet_lab.measuring.loader import against_torchvision
     from resnet_lab.measuring.processes import start_up
     from resnet_lab.measuring.subject import Subject
@@ -136,7 +136,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
     Returns:
         The resolved configuration, and whether the images are random.
     """
-    from resnet_lab.run import Run
+    from resnet_lab.runs.run import Run
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", list(overrides))
@@ -151,7 +151,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
     except ValueError:
         facts = resolved.data
         facts.source = {
-            "_target_": "resnet_lab.data.sources.RandomImages",
+            "_target_": "resnet_lab.data.sources.base.RandomImages",
             "num_classes": facts.num_classes,
             "size": facts.image_size,
             "channels": facts.channels,

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_lab.config import bears_on_result, flat, register_resolvers
-from resnet_lab.console import console, errors_in_one_line, set_up_logging
-from resnet_lab.foreign_text import printable, printable_values
-from resnet_lab.provenance import now
+from resnet_lab.core.config import bears_on_result, flat, register_resolvers
+from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
+from resnet_lab.core.overhead import collection_put_off, wait_briefly
+from resnet_lab.core.provenance import now
+from resnet_lab.core.text import printable, printable_values
+from resnet_lab.core.trust import TRUST
 from resnet_lab.reporting import html
 from resnet_lab.reporting.jobs import Job, as_finite, as_typed
 from resnet_lab.reporting.statistics import LEVEL
 from resnet_lab.reporting.terminal import print_table
 from resnet_lab.reporting.wording import NONE, duration, p_value
-from resnet_lab.run import Run, write
-from resnet_lab.startup import collection_put_off, wait_briefly
-from resnet_lab.trust import TRUST
+from resnet_lab.runs.run import Run, write
 
 if TYPE_CHECKING:  # torch and matplotlib are imported where they are needed
     import numpy as np
@@ -182,7 +182,7 @@ def _show(comparison: Comparison) -> None:
 
 
 def _pictures(comparison: Comparison) -> list[str]:
-    from resnet_lab.plots import learning_curves
+    from resnet_lab.reporting.plots.curves import learning_curves
 
     runs = {"first": comparison.first, "second": comparison.second}
     files = {name: run.directory / "metrics.csv" for name, run in runs.items()}
@@ -210,7 +210,7 @@ def _pictures(comparison: Comparison) -> list[str]:
 
 
 def _has_curves(path: Path) -> bool:
-    from resnet_lab.plots import read_curves
+    from resnet_lab.reporting.plots.curves import read_curves
 
     try:
         return bool(read_curves(path))
@@ -220,7 +220,7 @@ def _has_curves(path: Path) -> bool:
 
 def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
     """Draw images with their true class and what each run saw."""
-    from resnet_lab.plots import image_grid
+    from resnet_lab.reporting.plots.curves import image_grid
 
     first, second = paired
     titles = []

@@ -13,12 +13,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from resnet_lab.config import register_resolvers
-from resnet_lab.console import console, errors_in_one_line, quiet_lightning, set_up_logging
-from resnet_lab.foreign_text import printable
-from resnet_lab.run import Run
-from resnet_lab.startup import collect, collection_put_off, spare, wait_briefly
-from resnet_lab.trust import TRUST
+from resnet_lab.core.config import register_resolvers
+from resnet_lab.core.console import console, errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.core.overhead import collect, collection_put_off, spare, wait_briefly
+from resnet_lab.core.text import printable
+from resnet_lab.core.trust import TRUST
+from resnet_lab.runs.run import Run
 
 
 def evaluate(
@@ -41,9 +41,9 @@ def evaluate(
     """
     from lightning import Trainer
 
-    from resnet_lab.metrics import proportion
-    from resnet_lab.thread_choice import for_evaluation
-    from resnet_lab.threads import use
+    from resnet_lab.core.threads import use
+    from resnet_lab.training.metrics import proportion
+    from resnet_lab.training.thread_choice import for_evaluation
 
     spare()
     collect()

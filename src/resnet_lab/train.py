@@ -19,17 +19,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from resnet_lab.active_run import ActiveRun
-from resnet_lab.command_line import resumed, tidied
-from resnet_lab.config import CONF, made_here, register_resolvers
-from resnet_lab.console import errors_in_one_line, quiet_lightning, set_up_logging
-from resnet_lab.harmless import harmless
-from resnet_lab.pool import PARENT, outlive_not
-from resnet_lab.resuming import find_start, follow_data
-from resnet_lab.run import TRIAL, Run
-from resnet_lab.startup import collect, collection_put_off, keep_memory, spare, wait_briefly
-from resnet_lab.summary import show_summary
-from resnet_lab.sweep import announce
+from resnet_lab.core.command_line import resumed, tidied
+from resnet_lab.core.config import CONF, made_here, register_resolvers
+from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.core.harmless import harmless
+from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.resuming import find_start, follow_data
+from resnet_lab.runs.run import TRIAL, Run
+from resnet_lab.runs.summary import show_summary
+from resnet_lab.sweeps.pool import PARENT, outlive_not
+from resnet_lab.sweeps.sweep import announce
 
 if TYPE_CHECKING:
     from lightning import Callback
@@ -50,7 +50,8 @@ def train(
         cfg: a composed configuration.
         directory: the run directory.
         overrides: what the user typed, for the records.
-        trust: whether the configuration may name classes of any package; see `resnet_lab.trust`.
+        trust: whether the configuration may name classes of any package; see
+            `resnet_lab.core.trust`.
 
     Returns:
         The best value of `cfg.monitor` over all epochs.
@@ -75,18 +76,18 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from lightning import seed_everything
 
     from resnet_lab.callbacks.checkpoint import Checkpoint
-    from resnet_lab.callbacks.hooks import leave_out_empty_hooks
     from resnet_lab.callbacks.interruption import Interruption
-    from resnet_lab.callbacks.status import Status
-    from resnet_lab.device import check_accelerator, describe
-    from resnet_lab.distributed import check_share, further_processes, wait_for_threads
-    from resnet_lab.foreign_loggers import Hyperparameters, build_loggers, closing
-    from resnet_lab.metric_checks import check_measured
-    from resnet_lab.task import compile_mode
-    from resnet_lab.thread_choice import for_training
-    from resnet_lab.threads import use
-    from resnet_lab.trainer import build_callbacks, build_trainer
-    from resnet_lab.weights import begin_with
+    from resnet_lab.core.device import check_accelerator, describe
+    from resnet_lab.core.hooks import leave_out_empty_hooks
+    from resnet_lab.core.processes import check_share, further_processes, wait_for_threads
+    from resnet_lab.core.threads import use
+    from resnet_lab.runs.metric_checks import check_measured
+    from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
+    from resnet_lab.runs.status import Status
+    from resnet_lab.runs.trainer import build_callbacks, build_trainer
+    from resnet_lab.training.pretrained import begin_with
+    from resnet_lab.training.task import compile_mode
+    from resnet_lab.training.thread_choice import for_training
 
     spare()
     quiet_lightning()
@@ -116,7 +117,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     )
     pruning = None
     if (run.directory / TRIAL).exists():  # it is of a search
-        from resnet_lab.callbacks.pruning import Pruning
+        from resnet_lab.sweeps.pruning import Pruning
 
         pruning = Pruning(run)
         callbacks.insert(0, pruning)
@@ -165,7 +166,7 @@ def job(cfg: DictConfig) -> float | None:
             kind = "a sweep" if sweeping else "one run"
             raise ValueError(f"{key}={cfg[key]} is not for {kind}: name its directory by {other}")
         if cfg.preflight:
-            from resnet_lab.preflight import preflight
+            from resnet_lab.sweeps.preflight import preflight
 
             preflight(cfg)
             return None

@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resnet_lab.active_run import ActiveRun
 from resnet_lab.callbacks.averaging import EMA
 from resnet_lab.evaluate import evaluate
-from resnet_lab.run import Run
-from resnet_lab.task import ImageClassifier
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.run import Run
 from resnet_lab.train import fit_and_test, train
+from resnet_lab.training.task import ImageClassifier
 from tests.conftest import TINY
-from tests.test_train import column
+from tests.helpers import column
 
 State = dict[str, Tensor]
 QUIET = (*TINY, "callbacks.tensorboard=null")

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from resnet_lab.active_run import ActiveRun
 from resnet_lab.callbacks.record import EpochCallback, Record
 from resnet_lab.evaluate import evaluate
-from resnet_lab.run import Run
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.run import Run
 from resnet_lab.train import fit_and_test, train
-from tests.test_train import column
+from tests.helpers import column
 
 
 def trainer(epoch: int, step: int, **metrics: float) -> Any:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import write_cifar10, write_mnist
+
+from tests.data.fakes import write_cifar10, write_mnist
 
 
 @pytest.fixture

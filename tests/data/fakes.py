@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_lab.data.sources import Images, Source
+from resnet_lab.data.sources.base import Images, Source
 
 
 @pytest.fixture

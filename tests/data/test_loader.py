@@ -1,7 +1,7 @@
 import torch
 
 from resnet_lab.data.loader import BatchLoader, derive_seed
-from resnet_lab.data.sources import Images
+from resnet_lab.data.sources.base import Images
 
 
 def numbered(count: int = 103) -> Images:

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from resnet_lab.data import ImageDataModule
-from resnet_lab.data.augment import RandomHorizontalFlip
 from resnet_lab.data.loader import Batch
-from resnet_lab.data.sources import Images
+from resnet_lab.data.sources.base import Images
+from resnet_lab.data.transforms.crop_flip import RandomHorizontalFlip
 
 
 class Patches:

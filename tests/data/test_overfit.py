@@ -7,8 +7,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from resnet_lab.active_run import ActiveRun
-from resnet_lab.run import Run
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.run import Run
 from resnet_lab.train import fit_and_test
 
 

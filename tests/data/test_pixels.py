@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_lab.data import ImageDataModule, sources
-from resnet_lab.data.auto_augment import RandAugment, TrivialAugmentWide
-from resnet_lab.data.erase import RandomErasing
+from resnet_lab.data import ImageDataModule
 from resnet_lab.data.pixels import ByUser, resize, sides, to_bytes
-from resnet_lab.data.sources import Images
-from resnet_lab.preflight import Preflight
-from resnet_lab.run import Run
+from resnet_lab.data.sources import base as sources
+from resnet_lab.data.sources.base import Images
+from resnet_lab.data.transforms.auto_augment import RandAugment, TrivialAugmentWide
+from resnet_lab.data.transforms.erase import RandomErasing
+from resnet_lab.runs.run import Run
+from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.train import train
 
 LEVELS = np.linspace(0, 255, 9).round()

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from fakes import offline  # noqa: F401  (a fixture)
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torchvision import datasets
 
-from resnet_lab.config import CONF
-from resnet_lab.data.sources import Source
-from resnet_lab.data.torchvision_files import files_of, missing
-from resnet_lab.data.torchvision_source import TorchvisionSource
+from resnet_lab.core.config import CONF
+from resnet_lab.data.sources.base import Source
+from resnet_lab.data.sources.downloads import files_of, missing
+from resnet_lab.data.sources.torchvision import TorchvisionSource
 from tests.conftest import REAL_DATA
+from tests.data.fakes import offline  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.usefixtures("offline")
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.run import Run
+from resnet_lab.runs.run import Run
 from tests.conftest import TINY
+from tests.helpers import fits, record
+from tests.helpers import runs_of as runs
 from tests.slurm.cluster import wait_until
-from tests.test_sweep import fits, record, result, runs
+from tests.sweeps.test_sweep import result
 
 pytestmark = pytest.mark.slurm
 

@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Override
 
 
 class Grid(BasicSweeper):
-    """Hydra's own basic sweeper, in a directory that can be gone on with; see `resnet_lab.launch`.
+    """Hydra's own basic sweeper, in a directory that can be resumed; see `sweeps.launch`.
 
     Args:
         params: values to try by key, as an option of the group `sweep` names them.
@@ -19,7 +19,7 @@ class Grid(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run every job that is not done yet."""
-        from resnet_lab.launch import refuse_swept_sweeps, run_jobs
+        from resnet_lab.sweeps.launch import refuse_swept_sweeps, run_jobs
 
         assert self.config is not None
         assert self.hydra_context is not None

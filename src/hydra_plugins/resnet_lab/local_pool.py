@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 
 class LocalPool(Launcher):
-    """Run several jobs at once, each in a fresh process; see `resnet_lab.pool`.
+    """Run several jobs at once, each in a fresh process; see `resnet_lab.sweeps.pool`.
 
     Args:
         workers: jobs at once; None: `jobs_per_gpu` on each GPU, or one for each two cores.
@@ -34,7 +34,7 @@ class LocalPool(Launcher):
     @property
     def slots(self) -> int:
         """The number of jobs at once, for a search to choose as many together."""
-        from resnet_lab.pool import Pool
+        from resnet_lab.sweeps.pool import Pool
 
         return Pool(self.workers, self.jobs_per_gpu).workers
 
@@ -42,9 +42,9 @@ class LocalPool(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs, and return when all have ended."""
-        from resnet_lab.job_config import Composer
-        from resnet_lab.launch import find_job
-        from resnet_lab.pool import Pool
+        from resnet_lab.sweeps.composing import Composer
+        from resnet_lab.sweeps.launch import find_job
+        from resnet_lab.sweeps.pool import Pool
 
         assert self.config is not None
         assert self.context is not None

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 
 class Search(Sweeper):
-    """Let Optuna choose what each trial tries; see `resnet_lab.search`.
+    """Let Optuna choose what each trial tries; see `resnet_lab.sweeps.search`.
 
     Args:
         params: ranges by key, as an option of the group `sweep` names them.
@@ -52,10 +52,10 @@ class Search(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the search until there are `n_trials`."""
-        import resnet_lab.search
-        from resnet_lab.launch import refuse_swept_sweeps
-        from resnet_lab.search_space import Space
-        from resnet_lab.study import Options
+        import resnet_lab.sweeps.search
+        from resnet_lab.sweeps.launch import refuse_swept_sweeps
+        from resnet_lab.sweeps.space import Space
+        from resnet_lab.sweeps.study import Options
 
         assert self.config is not None
         assert self.context is not None
@@ -73,7 +73,7 @@ class Search(Sweeper):
         refuse_swept_sweeps(overrides)
         space = Space.read(overrides)
         options = Options(self.sampler, self.pruner, self.seed)
-        search = resnet_lab.search.Search(
+        search = resnet_lab.sweeps.search.Search(
             self.config, self.context, self.launcher, space, options, self.n_trials, at_once
         )
         return search.run()

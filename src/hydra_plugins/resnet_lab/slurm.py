@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 
 class Slurm(Launcher):
-    """Run the jobs on a SLURM cluster; see `resnet_lab.slurm`.
+    """Run the jobs on a SLURM cluster; see `resnet_lab.sweeps.slurm`.
 
     Args:
         **parameters: of submitit; `conf/hydra/launcher/slurm.yaml` lists them.
@@ -29,7 +29,7 @@ class Slurm(Launcher):
             ValueError: it is not installed.
         """
         try:
-            from resnet_lab.slurm import Submission
+            from resnet_lab.sweeps.slurm import Submission
         except ImportError as error:
             raise ValueError(
                 f"hydra/launcher=slurm: {error.name} is not installed; pip install -c "

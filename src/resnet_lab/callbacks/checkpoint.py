@@ -13,7 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
 from resnet_lab.callbacks.record import EpochCallback, Record
-from resnet_lab.schedulers import step_plateaus
+from resnet_lab.training.schedulers import step_plateaus
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

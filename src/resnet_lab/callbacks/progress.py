@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from resnet_lab.callbacks.hooks import drawing
+from resnet_lab.core.hooks import drawing
 
 SHARE = 1 / 200  # of the time, at most, goes into drawing
 

@@ -8,8 +8,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.table import Table
 from torch import Tensor, nn
 
-from resnet_lab.callbacks.hooks import drawing
-from resnet_lab.console import show
+from resnet_lab.core.console import show
+from resnet_lab.core.hooks import drawing
 from resnet_lab.data.pixels import sides
 
 log = logging.getLogger(__name__)

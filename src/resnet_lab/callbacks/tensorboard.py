@@ -14,11 +14,11 @@ from torch.utils.tensorboard._pytorch_graph import graph
 from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
-from resnet_lab.building import build
-from resnet_lab.callbacks.hooks import drawing
-from resnet_lab.config import bears_on_result, flat, override_key
+from resnet_lab.core.building import build
+from resnet_lab.core.config import bears_on_result, flat, override_key
+from resnet_lab.core.hooks import drawing
 from resnet_lab.data.pixels import sides
-from resnet_lab.run import NOT_OF_THE_NETWORK, Run
+from resnet_lab.runs.run import NOT_OF_THE_NETWORK, Run
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
 HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from resnet_lab.data.sources import Images
+from resnet_lab.data.sources.base import Images
 
 
 class Batch(NamedTuple):

@@ -7,8 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lab.building import errors_of
-from resnet_lab.data.augment import Augmentation, chosen, try_out
+from resnet_lab.core.building import errors_of
 from resnet_lab.data.loader import Batch, BatchLoader
 from resnet_lab.data.pixels import (
     Fit,
@@ -18,8 +17,9 @@ from resnet_lab.data.pixels import (
     resize,
     sides,
 )
-from resnet_lab.data.sources import Images, Source, read
+from resnet_lab.data.sources.base import Images, Source, read
 from resnet_lab.data.splits import stratified_split
+from resnet_lab.data.transforms.crop_flip import Augmentation, chosen, try_out
 
 
 class Facts(TypedDict):
@@ -53,7 +53,7 @@ class ImageDataModule(LightningDataModule):
         mean: per channel, of the training set, in [0, 1]; None: measured on the training part.
         std: likewise.
         augment: changes to training batches by name, applied in this order, see
-            `resnet_lab.data.augment`; one that is None is left out.
+            `resnet_lab.data.transforms.crop_flip`; one that is None is left out.
         val_size: images set aside for validation, as a count or a fraction below 1; 0 for none.
         split_seed: of that split; independent of `seed`.
         batch_size: images in a batch, over all devices together.

@@ -14,8 +14,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from resnet_lab.active_run import ActiveRun
-from resnet_lab.threads import available_cores, most_threads
+from resnet_lab.core.threads import available_cores, most_threads
+from resnet_lab.runs.active import ActiveRun
 from resnet_lab.train import fit_and_test
 
 # Ends by itself when the benchmark is gone.

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnet_lab.active_run import ActiveRun
+from resnet_lab.runs.active import ActiveRun
 from resnet_lab.train import fit_and_test
 
 

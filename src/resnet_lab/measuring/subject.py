@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from resnet_lab.core.threads import use
 from resnet_lab.measuring import middle
 from resnet_lab.measuring.loader import loader_rate
 from resnet_lab.measuring.loops import BareLoop, free_network, lightning_rate, train
-from resnet_lab.run import Run
-from resnet_lab.thread_choice import for_training
-from resnet_lab.threads import use
+from resnet_lab.runs.run import Run
+from resnet_lab.training.thread_choice import for_training
 
 TYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
 

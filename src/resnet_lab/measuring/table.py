@@ -5,8 +5,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from resnet_lab.console import console
-from resnet_lab.foreign_text import printable
+from resnet_lab.core.console import console
+from resnet_lab.core.text import printable
 
 Row = tuple[str, str, str, str, str]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from resnet_lab.config import bears_on_result, override_key
-from resnet_lab.foreign_text import printable, printable_values
+from resnet_lab.core.config import bears_on_result, override_key
+from resnet_lab.core.text import printable, printable_values
 
 STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
 SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # of a configuration, from its first line on

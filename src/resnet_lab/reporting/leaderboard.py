@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from resnet_lab.config import mode_of
+from resnet_lab.core.config import mode_of
 from resnet_lab.reporting.board import Group, Leaderboard, Metric
 from resnet_lab.reporting.comparable import Basis, comparable, described
 from resnet_lab.reporting.jobs import Job

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from resnet_lab.foreign_text import csv_cell, markdown_code
-from resnet_lab.foreign_text import markdown as markdown_text
-from resnet_lab.harmless import harmless
-from resnet_lab.provenance import now
+from resnet_lab.core.harmless import harmless
+from resnet_lab.core.provenance import now
+from resnet_lab.core.text import csv_cell, markdown_code
+from resnet_lab.core.text import markdown as markdown_text
 from resnet_lab.reporting import html
 from resnet_lab.reporting.board import Leaderboard
 from resnet_lab.reporting.headline import SHOWN_OTHERS, answer
@@ -24,7 +24,7 @@ from resnet_lab.reporting.wording import (
     notes,
     word_columns,
 )
-from resnet_lab.run import write
+from resnet_lab.runs.run import write
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def write_pages(
     figures = ""
     if plots:
         with harmless("drawing the report"):
-            from resnet_lab.reporting.plots import chosen_plots  # imports matplotlib
+            from resnet_lab.reporting.plots.sweep import chosen_plots  # imports matplotlib
 
             drawn = chosen_plots(board, search=results.search)
             if drawn:

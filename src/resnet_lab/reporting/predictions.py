@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnet_lab.console import quiet_lightning
-from resnet_lab.foreign_text import printable
+from resnet_lab.core.console import quiet_lightning
+from resnet_lab.core.text import printable
+from resnet_lab.core.threads import use
 from resnet_lab.reporting.statistics import mcnemar
-from resnet_lab.run import Run
-from resnet_lab.threads import use
+from resnet_lab.runs.run import Run
 
 BATCH = 500  # images; what fits is no question without gradients
 
@@ -89,7 +89,7 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
     """
     from lightning.fabric import Fabric
 
-    from resnet_lab.thread_choice import for_evaluation
+    from resnet_lab.training.thread_choice import for_evaluation
 
     quiet_lightning()
     if data_dir is not None:

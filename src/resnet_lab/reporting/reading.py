@@ -9,9 +9,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from resnet_lab.foreign_text import printable, printable_values
+from resnet_lab.core.text import printable, printable_values
 from resnet_lab.reporting.jobs import STATES, Job, result_settings
-from resnet_lab.sweep_record import is_entry
+from resnet_lab.sweeps.record import is_entry
 
 DEEPEST = 4  # directories between one that is named and its runs
 

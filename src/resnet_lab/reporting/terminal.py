@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from resnet_lab.console import console
+from resnet_lab.core.console import console
 from resnet_lab.reporting.board import Leaderboard, short_names
 from resnet_lab.reporting.headline import SHOWN_OTHERS, answer
 from resnet_lab.reporting.reading import Results

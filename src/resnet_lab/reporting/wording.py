@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from resnet_lab.foreign_text import printable
+from resnet_lab.core.text import printable
 from resnet_lab.reporting.board import Group, Leaderboard, Metric, short, short_names
 from resnet_lab.reporting.jobs import Job
 from resnet_lab.reporting.reading import Results

@@ -1,0 +1,1 @@
+"""What every part needs: configuration, building, console, device, processes, files, overhead."""

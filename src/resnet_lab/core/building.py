@@ -1,0 +1,228 @@
+"""Build the objects that a configuration names. This is the one place that instantiates.
+
+A node is held to the signature of its `_target_` before anything is built; what may be a target,
+`resnet_lab.core.trust` decides.
+"""
+
+import collections.abc
+import inspect
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from resnet_lab.core.config import closest, one_line
+from resnet_lab.core.trust import locate
+
+# How a person is told of what the code itself gives to an object, by its key.
+SET_BY = {
+    "data.seed": "it follows seed",
+    "task.interval": "set scheduler.interval",
+    "task.monitor": "set monitor",
+    "task.net": "set model",
+    "task.num_classes": "set data.num_classes",
+    "task.optimizer": "set optimizer",
+    "task.scheduler": "set scheduler",
+    "task.seed": "it follows seed",
+    "trainer.callbacks": "add to the group callbacks, with +callbacks.NAME._target_=...",
+    "trainer.default_root_dir": "set run_dir or log_dir",
+    "trainer.enable_progress_bar": "callbacks.progress=null leaves the bar out",
+    "save_dir": "loggers write into the run directory; set run_dir or log_dir",
+    "_partial_": "leave it out",
+    "_convert_": "leave it out",
+}
+
+SCALARS: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+}
+LISTS = (list, tuple, set, collections.abc.Sequence, collections.abc.Iterable,
+         collections.abc.Collection)  # fmt: skip
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+def build(
+    cfg: DictConfig,
+    key: str,
+    *,
+    trust: bool = False,
+    without: tuple[str, ...] = (),
+    **arguments: Any,
+) -> Any:
+    """Make the object that `cfg[key]` describes by its `_target_`.
+
+    Args:
+        cfg: the whole configuration, for interpolations.
+        key: dotted path of the node; a node that is null or absent gives None.
+        trust: whether the configuration may name anything: it was composed from what the person
+            who runs this typed. One that was read from a run directory was not; see
+            `resnet_lab.core.trust`.
+        without: entries of the node that other nodes read but the target does not take.
+        **arguments: further arguments of the target, which the node must not give.
+
+    Raises:
+        ValueError: the target is not trusted, or an argument has the wrong type, is unknown, is
+            given by the code or is refused by the target; the message names the key.
+    """
+    node = OmegaConf.select(cfg, key)
+    if node is None:
+        return None
+    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    if not isinstance(plain, dict) or "_target_" not in plain:
+        raise ValueError(f"{key}={plain}: must be an object, by its _target_, or null")
+    plain = {name: value for name, value in plain.items() if name not in without}
+    for name in (*arguments, "_convert_", "_partial_"):
+        if name in plain:
+            way = SET_BY.get(f"{key}.{name}") or SET_BY.get(name, "leave it out")
+            raise ValueError(f"{key}.{name} is set by resnet-lab itself: {way}")
+    _check(key, plain, trust, arguments)
+    try:
+        return instantiate(plain, **arguments, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, Exception):
+            raise _naming(key, cause) from cause
+        raise
+
+
+@contextmanager
+def errors_of(key: str) -> Iterator[None]:
+    """Name the key of a part in the errors of its making; for a part that is made later."""
+    try:
+        yield
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise _naming(key, error) from error
+
+
+def _naming(key: str, error: Exception) -> Exception:
+    """Return an error that names the key; our own classes do that by themselves."""
+    if isinstance(error, OSError):
+        return type(error)(*error.args)
+    known = isinstance(error, TypeError | RuntimeError) or "Misconf" in type(error).__name__
+    text = " ".join(str(error).split()) if known else one_line(error)
+    return ValueError(text if re.match(r"(\w+\.)+\w+[=: ]", text) else f"{key}: {text}")
+
+
+def _check(key: str, node: Any, trust: bool, given: Mapping[str, Any] | None = None) -> None:
+    """Hold a node, and those in it, to the signatures of their targets."""
+    if isinstance(node, list):
+        for number, item in enumerate(node):
+            _check(f"{key}.{number}", item, trust)
+    if isinstance(node, float) and not math.isfinite(node):
+        raise ValueError(f"{key}={node}: must be a finite number")
+    if not isinstance(node, dict):
+        return
+    for name, value in node.items():
+        _check(f"{key}.{name}", value, trust)
+    if "_target_" not in node:
+        return
+    target = locate(key, node, trust=trust)
+    for name in ("_partial_", "_recursive_"):
+        if not isinstance(node.get(name, True), bool):
+            raise ValueError(f"{key}.{name}={node[name]}: must be true or false")
+    parameters = inspect.signature(target).parameters
+    _check_names(key, node, target, given or {})
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):  # annotations that cannot be read outside their module
+        return
+    for name, value in node.items():
+        if name not in hints or name not in parameters or parameters[name].kind not in NAMED:
+            continue
+        if value is None and parameters[name].default is None:
+            continue
+        if not _admits(hints[name], value):
+            said = "null" if value is None else value
+            raise ValueError(f"{key}.{name}={said}: must be {_words(hints[name])}")
+
+
+def _check_names(key: str, node: Mapping[str, Any], target: Any, given: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(target).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for name in node:
+            if name not in parameters and not name.startswith("_"):
+                raise ValueError(
+                    f"{key}.{name}: {target.__name__} takes no such argument; "
+                    + closest(name, [name for name in parameters if name not in given])
+                )
+    if "_args_" in node or node.get("_partial_") or given.get("_partial_"):
+        return
+    for name, parameter in parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind in NAMED
+        if needed and name not in node and name not in given:
+            raise ValueError(f"{key}.{name} has no value: set it with +{key}.{name}=...")
+
+
+def _admits(hint: Any, value: Any) -> bool:
+    """Whether a plain value fits an annotation; True where that is not known."""
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if hint in (Any, object) or isinstance(hint, typing.TypeVar):
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(_admits(option, value) for option in options)
+    if origin is typing.Literal:
+        return value in options
+    if isinstance(value, list):
+        if origin is tuple and options and options[-1] is not Ellipsis:
+            return len(value) == len(options) and all(map(_admits, options, value))
+        if origin in LISTS and options:
+            return all(_admits(options[0], item) for item in value)
+        return hint not in SCALARS
+    if isinstance(value, dict):
+        if "_target_" in value:
+            return hint not in SCALARS
+        return hint in MAPPINGS or origin in MAPPINGS or typing.is_typeddict(hint)
+    if origin is not None:  # list[int] is a class to Python 3.10, but nothing to isinstance
+        return False
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in SCALARS:
+        return isinstance(value, hint)
+    try:
+        return not inspect.isclass(hint) or isinstance(value, hint)
+    except TypeError:  # a protocol, which no plain value follows
+        return False
+
+
+def _words(hint: Any) -> str:
+    """Say what an annotation asks for."""
+    options = _options(hint)
+    plain = [option for option in options if not option.startswith("an object")]
+    if "a number" in plain and "an integer" in plain:
+        plain.remove("an integer")
+    kept = plain if set(plain) - {"null"} else options
+    if len(kept) > 3:
+        return f"one of {', '.join(kept)}"
+    return (", or " if any("," in option for option in kept) else " or ").join(kept)
+
+
+def _options(hint: Any) -> list[str]:
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return list(dict.fromkeys(word for option in options for word in _options(option)))
+    if origin is typing.Literal:
+        return [str(option) for option in options]
+    if hint in SCALARS:
+        return [SCALARS[hint]]
+    if origin is tuple and options and options[-1] is not Ellipsis:
+        return [f"a list of {len(options)}, each {_words(options[0])}"]
+    if hint in LISTS or origin in LISTS:
+        return [f"a list, each {_words(options[0])}" if options else "a list"]
+    if hint in MAPPINGS or origin in MAPPINGS:
+        return ["a mapping"]
+    name = getattr(hint, "__name__", str(hint))
+    return [f"an object, by its _target_: {name}"]

@@ -1,0 +1,124 @@
+"""What a person types: mended where the meaning is clear, refused in one line where it is not."""
+
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString, ValueType
+from hydra.errors import HydraException
+
+from resnet_lab.core.config import CONF
+
+PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
+SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option
+RESUME = "use --resume DIRECTORY [--trust], and nothing else: the rest is in the run directory"
+
+
+def resumed(arguments: Sequence[str]) -> tuple[str, bool] | None:
+    """Return the run directory of `--resume` and whether it is trusted; None without that option.
+
+    Raises:
+        ValueError: something else is given too.
+    """
+    if "--resume" not in arguments:
+        if "--trust" in arguments:
+            raise ValueError("--trust is for --resume: what you type yourself is trusted")
+        return None
+    rest = [argument for argument in arguments if argument not in ("--resume", "--trust")]
+    if len(rest) != 1 or rest[0].startswith("-"):
+        raise ValueError(f"--resume: {RESUME}")
+    return rest[0], "--trust" in arguments
+
+
+def tidied(arguments: Sequence[str]) -> list[str]:
+    """Return the command line for Hydra: options first, and quotes where it asks for them.
+
+    Values with letters that Hydra takes only in quotes (`name=föö`) are quoted.
+
+    Raises:
+        ValueError: an option or an override is wrong.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # else a page of usage, and exit code 2
+    try:
+        parsed = parser.parse_intermixed_args(list(arguments))
+    except _Refused as refused:
+        raise ValueError(f"{refused}; see --help") from None
+    options = list(arguments)
+    for item in parsed.overrides:
+        options.remove(item)
+    return options + [_tidied(item, sweeps=parsed.multirun) for item in parsed.overrides]
+
+
+def _tidied(item: str, *, sweeps: bool) -> str:
+    key, equals, value = item.partition("=")
+    if not key or not (equals or item.startswith("~")):
+        raise ValueError(
+            f"{item}: must be KEY=VALUE; one with spaces needs quotes around the whole"
+        )
+    parser = OverridesParser.create()
+    try:
+        try:
+            override = parser.parse_override(item)
+        except HydraException:
+            if re.search(r"[\[\]{}()'\"$,\\]", value):
+                raise
+            item = f"{key}='{value}'"
+            override = parser.parse_override(item)
+    except HydraException as error:  # of a letter, or of the whole
+        reason = str(getattr(error, "message", error)).splitlines()[0]
+        raise ValueError(
+            f"{item}: not a valid override ({reason}); text with special characters needs quotes "
+            f"of its own: \"{key}='...'\""
+        ) from error
+    if override.is_sweep_override() and not sweeps:
+        raise ValueError(f"{item}: several values; -m tries each of them, {key}=[...] is a list")
+    if key in PLACES and not override.is_sweep_override():
+        _check_place(key, override.value())
+    _check_group(override)
+    return item
+
+
+def _check_place(key: str, value: object) -> None:
+    """Refuse what is no path, before Hydra makes a directory of that name."""
+    optional = key in ("run_dir", "sweep_dir")
+    text = value.text if isinstance(value, QuotedString) else value
+    if (value is None and optional) or (isinstance(text, str) and text.strip()):
+        return
+    said = "null" if value is None else value
+    raise ValueError(f"{key}={said}: must be a path" + (", or null" if optional else ""))
+
+
+def _check_group(override: Override) -> None:
+    """Refuse a choice that Hydra refuses in words that name no group, or takes for a mixture."""
+    group = str(override.key_or_group)
+    if not (CONF / group).is_dir():
+        return
+    if override.is_delete():
+        if group in SINGLE and group != "scheduler":
+            raise ValueError(f"~{group}: a run needs one; choose another by {group}=...")
+        return
+    value = override.value()
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        return  # it names what is there
+    values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
+    several = "[]" if group in ("augment", "callbacks", "logger") else None
+    for value in values:
+        if group in SINGLE and str(value).startswith("["):
+            raise ValueError(f"{group}={value}: takes one option; -m {group}=a,b tries several")
+        if value is None or value in ("", "null"):
+            none = f"{group}={several}" if several else f"leave {group} out"
+            none = "scheduler=none" if group == "scheduler" else none
+            raise ValueError(f"{group}={value or 'null'}: must be the name of an option; {none}")
+        if isinstance(value, bool | int | float):
+            raise ValueError(f"{group}={value}: must be the name of an option")
+
+
+class _Refused(Exception):
+    pass
+
+
+def _refuse(message: str) -> NoReturn:
+    raise _Refused(message)

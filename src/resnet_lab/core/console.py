@@ -1,0 +1,135 @@
+"""What a person sees: messages, tables, one line for an error."""
+
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
+from rich.segment import Segment
+from rich.text import Text
+
+from resnet_lab.core.config import one_line
+from resnet_lab.core.text import printable, printable_lines
+
+log = logging.getLogger(__name__)
+
+ONE_LINE = "RESNET_LAB_ONE_LINE"  # set in the processes that a process of ours starts
+
+# What a person set, to see them; `train` sets it too, and its child processes inherit that.
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1" and ONE_LINE not in os.environ
+if not TRACEBACKS:
+    os.environ[ONE_LINE] = "1"
+
+
+class LogFormatter(logging.Formatter):
+    """Format the lines of a run's log, without control characters."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line."""
+        return printable_lines(super().format(record))
+
+
+def set_up_logging() -> None:
+    """Print messages plainly, and warnings of libraries."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    logging.getLogger("resnet_lab").setLevel(logging.DEBUG)
+    if not any(isinstance(handler, _Printer) for handler in root.handlers):
+        root.addHandler(_Printer())
+    logging.captureWarnings(True)
+
+
+def quiet_lightning() -> None:
+    """Send Lightning's messages to the run's log, not the terminal; call after its import."""
+    # A message of torch 2.14 to Lightning 2.6 at each fit; nothing of ours can be changed for it.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    # To whoever trains, or begins a sweep, where SLURM's commands are, but not by one of them.
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()  # added when it is imported
+        logger.propagate = True
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_tips)
+
+
+def _no_tips(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()
+
+
+class _Printer(logging.Handler):
+    """Print our messages, and warnings of others, through Rich's console above its live bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        ours = record.name.startswith("resnet_lab") and record.levelno >= logging.INFO
+        if ours or record.levelno >= logging.WARNING:
+            console().print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+
+
+def console() -> Console:
+    """Return Rich's console, which Lightning's progress bar shares; it prints no control codes."""
+    from rich import get_console
+
+    console = get_console()
+    if not any(isinstance(hook, _Printable) for hook in console._render_hooks):
+        # Not pushed: a progress bar that ends takes the last hook away, taking it for its own.
+        console._render_hooks.insert(0, _Printable())
+    return console
+
+
+class _Printable(RenderHook):
+    """Write out the control characters in what is printed, tables and all."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Safe(renderable) for renderable in renderables]
+
+
+class _Safe:
+    def __init__(self, renderable: RenderableType) -> None:
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text, style, control in console.render(self.renderable, options):
+            yield Segment(text if control else printable_lines(text), style, control)
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a table, and write it to the run's log as plain text."""
+    console().print(renderable, soft_wrap=isinstance(renderable, Text))
+    plain = Console(width=120, file=io.StringIO(), color_system=None)
+    with plain.capture() as captured:
+        plain.print(renderable)
+    log.debug("\n%s", captured.get())
+
+
+@contextmanager
+def errors_in_one_line(*, end: bool = True) -> Iterator[None]:
+    """Print one line on stderr instead of a traceback, and end the process with exit code 1.
+
+    Args:
+        end: False lets the exception go on: the other jobs of a sweep run.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        if TRACEBACKS:
+            raise
+        print(f"error: {printable(one_line(error))}", file=sys.stderr, flush=True)
+        if end:
+            raise SystemExit(1) from None
+        raise

@@ -1,0 +1,196 @@
+"""What a configuration may name: foreign files are data, never code.
+
+A configuration says by `_target_` what is to be built, and building is running code. Where it comes
+from decides what it may name:
+
+- What was composed from `conf/` and the command line may name anything: the person who runs it
+  typed it.
+- What was read from a run directory may come from anybody. It may name what a file of `conf/`
+  names, word for word; classes of `PACKAGES` that are of one of the `KINDS` that a run is made of;
+  and their `FUNCTIONS` that return a network. Nothing else is even imported. `--trust` lifts that
+  for one command, `trust=True` in Python.
+
+A recorded configuration has no `${...}` in it: one that has is refused, never resolved.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.utils import _locate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from resnet_lab.core.config import CONF
+
+PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
+
+# Modules whose functions return a network.
+FUNCTIONS = ("resnet_lab.models", "torchvision.models", "timm.models._factory")
+
+# Arguments by which timm unpickles a file.
+UNPICKLED = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
+
+# Classes that a run is made of, by where their base class is found. Some are of packages that may
+# not be installed, and none is imported before something is built.
+KINDS = (
+    "torch.nn.Module",  # networks, losses, metrics, torchvision's transforms, LightningModules
+    "torch.optim.Optimizer",
+    "torch.optim.lr_scheduler.LRScheduler",
+    "lightning.pytorch.LightningDataModule",
+    "lightning.pytorch.Callback",
+    "lightning.pytorch.Trainer",
+    "lightning.pytorch.loggers.Logger",
+    "lightning.pytorch.profilers.Profiler",
+    "lightning.pytorch.strategies.Strategy",
+    "lightning.pytorch.plugins.Precision",
+    "lightning.pytorch.plugins.LayerSync",
+    "lightning.fabric.plugins.ClusterEnvironment",
+    "optuna.pruners.BasePruner",
+    "optuna.samplers.BaseSampler",
+)
+
+# What stands where: a network under `model`, and so on.
+PLACES = {
+    "model": "torch.nn.Module",
+    "task": "lightning.pytorch.LightningModule",
+    "optimizer": "torch.optim.Optimizer",
+    "scheduler": "torch.optim.lr_scheduler.LRScheduler",
+    "data": "lightning.pytorch.LightningDataModule",
+    "callbacks.*": "lightning.pytorch.Callback",
+    "logger.*": "lightning.pytorch.loggers.Logger",
+    "trainer": "lightning.pytorch.Trainer",
+}
+
+TRUST = "build whatever its configuration names: that can run any code"  # help of --trust
+
+REFUSAL = (
+    "a configuration from a run directory may name only what conf/ names, and networks, callbacks "
+    f"and the like of {', '.join(PACKAGES)}; if you trust where it comes from, add --trust"
+)
+
+
+def read_config(path: Path) -> DictConfig:
+    """Read the configuration of a run, as data: nothing in it is resolved.
+
+    Raises:
+        ValueError: it is no configuration, or holds an interpolation.
+        OSError: it cannot be read.
+    """
+    try:
+        config = OmegaConf.load(path)
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"{path} is not the configuration of a run")
+    refuse_interpolations(OmegaConf.to_container(config, resolve=False), str(path))
+    return config
+
+
+def refuse_interpolations(node: Any, place: str, key: str = "") -> None:
+    """Raise a ValueError if a plain value of a configuration would be resolved when it is read.
+
+    Args:
+        node: plain types.
+        place: of the configuration, for the message.
+        key: of the node.
+    """
+    if isinstance(node, dict):
+        for name, value in node.items():
+            refuse_interpolations(name, place, f"{key}.{name}" if key else str(name))
+            refuse_interpolations(value, place, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            refuse_interpolations(value, place, f"{key}.{number}")
+    elif isinstance(node, str) and "${" in node:
+        raise ValueError(f"{place}: {key}={node}: what a run records holds no ${{...}}")
+
+
+def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
+    """Return the class or function that a node names as its `_target_`.
+
+    Args:
+        key: of the node.
+        node: plain types.
+        trust: whether it may be anything, as the person who runs this typed it.
+
+    Raises:
+        ValueError: there is none, or it may not be named in a configuration from elsewhere.
+    """
+    target = node["_target_"]
+    said = f"{key}._target_={target}"
+    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
+        raise ValueError(f"{said}: must be the dotted path of a class, such as torch.optim.SGD")
+    if not trust and target.startswith("timm."):
+        _refuse_files(key, node)
+    trust = trust or target in _named_in_conf()
+    if not trust and not _may_import(target):
+        raise ValueError(f"{said}: {REFUSAL}")
+    try:
+        found = _locate(target)
+    except Exception as error:  # an import runs code, which may raise anything
+        raise ValueError(f"{said}: {' '.join(str(error).split())}") from error
+    if not callable(found):
+        raise ValueError(f"{said}: must be a class or a function")
+    if not trust and not _of_a_kind(found):
+        raise ValueError(f"{said}: {REFUSAL}")
+    _check_place(key, said, found)
+    return found
+
+
+def _refuse_files(key: str, node: Mapping[str, Any]) -> None:
+    for name, value in node.items():
+        if name in UNPICKLED or (isinstance(value, str) and ":" in value):
+            raise ValueError(
+                f"{key}.{name}={value}: timm would unpickle it, which runs code; if you trust "
+                "where it comes from, add --trust"
+            )
+
+
+def _may_import(target: str) -> bool:
+    parts = target.split(".")
+    return parts[0] in PACKAGES and not any(part.startswith("_") for part in parts)
+
+
+def _of_a_kind(found: Any) -> bool:
+    """Whether something is a part of a run: a class of `KINDS` or of the data, or a model."""
+    module = str(getattr(found, "__module__", ""))
+    if module.partition(".")[0] not in PACKAGES:  # reached through a module that imports it
+        return False
+    if not inspect.isclass(found):
+        within = any(module == name or module.startswith(f"{name}.") for name in FUNCTIONS)
+        return inspect.isfunction(found) and within
+    if module.startswith("resnet_lab.data"):  # sources and augmentations have no base class
+        return True
+    return any(base in KINDS for base in _bases(found))
+
+
+def _bases(found: type) -> set[str]:
+    """Return which `KINDS` a class derives from; a kind that is not imported yet has no classes."""
+    derived = set()
+    for kind in {*KINDS, *PLACES.values()}:
+        module, _, name = kind.rpartition(".")
+        base = getattr(sys.modules.get(module), name, None)
+        if inspect.isclass(base) and issubclass(found, base):
+            derived.add(kind)
+    return derived
+
+
+def _check_place(key: str, said: str, found: Any) -> None:
+    place = re.sub(r"^(callbacks|logger)\.[^.]+$", r"\1.*", key)
+    kind = PLACES.get(place)
+    if kind is not None and inspect.isclass(found) and kind not in _bases(found):
+        raise ValueError(f"{said}: must be a subclass of {kind}")
+
+
+@lru_cache(maxsize=1)
+def _named_in_conf() -> frozenset[str]:
+    """Return every `_target_` that a file of `conf/` names: whoever runs this put it there."""
+    pattern = re.compile(r"_target_:\s*['\"]?([\w.]+)")
+    texts = (path.read_text(encoding="utf-8") for path in CONF.rglob("*.yaml"))
+    return frozenset(name for text in texts for name in pattern.findall(text))

@@ -1,0 +1,1 @@
+"""Where images come from: torchvision, folders of pictures, bundled digits."""

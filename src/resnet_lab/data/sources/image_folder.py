@@ -1,0 +1,281 @@
+"""Any folder of pictures, one sub-folder a class."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from resnet_lab.data.pixels import Fit, Pixels
+from resnet_lab.data.sources import decode
+from resnet_lab.data.sources.base import Images, check_split
+from resnet_lab.data.sources.cache import cached
+from resnet_lab.data.sources.decode import EXTENSIONS, Form
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Pictures in class folders, decoded once to images of one size.
+
+    `root` holds one folder a class, or `train/` and, if there are such splits, `val/` and `test/`,
+    which hold the class folders. Without `test/`, a share of each class is set aside as test
+    split. Folders inside a class folder belong to that class; hidden and other files are ignored.
+
+    Args:
+        root: the folder.
+        image_size: of both sides of the images in pixels, or [height, width].
+        channels: 1 for grey, 3 for colour.
+        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.sources.decode.Form`.
+        range: the values that are black and white in files of more than 8 bits, as in [0, 4095];
+            see `resnet_lab.data.sources.modes`.
+        follow_links: whether links may lead out of `root`; those that stay in it are followed
+            always.
+        test_fraction: share of each class that is set aside, where there is no `test/`.
+        split_seed: which ones.
+        cache: a folder that keeps the decoded images, so that the next run starts at once and
+            memory holds only what is in use; renewed when a file changes. None: no such folder.
+    """
+
+    root: str
+    image_size: int | list[int] = 64
+    channels: int = 3
+    fit: Fit = "crop"
+    range: Literal["auto"] | list[float] = "auto"
+    follow_links: bool = False
+    test_fraction: float = 0.2
+    split_seed: int = 0
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        form = self._form()
+        object.__setattr__(self, "image_size", (form.height, form.width))  # a list has no hash
+        object.__setattr__(self, "range", form.extent)
+        if not 0 < self.test_fraction < 1:
+            raise ValueError(f"test_fraction={self.test_fraction}: lies between 0 and 1")
+        # Absolute, so that equal sources stay equal when the working directory changes.
+        object.__setattr__(self, "root", str(Path(self.root).expanduser().absolute()))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the class folders, sorted."""
+        return class_names(self.root)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Train and test, and val where there is such a folder."""
+        own = _has_splits(Path(self.root)) and (Path(self.root) / "val").is_dir()
+        return ("train", "val", "test") if own else ("train", "test")
+
+    def prepare(self) -> None:
+        """Look through the folder.
+
+        Raises:
+            ValueError: it is not laid out as a set of images.
+        """
+        for name in ("valid", "validation", "dev"):
+            if _has_splits(Path(self.root)) and (Path(self.root) / name).is_dir():
+                raise ValueError(f"{Path(self.root) / name} would not be used: rename it to val")
+        for split in self.splits:
+            if split != "test" or not self._place(split)[1]:  # else it is part of train
+                self._list(split)
+
+    def read(self, split: str) -> Images:
+        """Decode one split, or take it from the cache; see `Source.read`."""
+        check_split(split, self.splits)
+        files = self._list(split)
+        labels = torch.tensor([label for _, label in files])
+        return Images(self._pixels(split, [path for path, _ in files]), labels)
+
+    def _list(self, split: str) -> list[tuple[Path, int]]:
+        """Return path and label of a split's pictures, sorted by class and path."""
+        root, classes = Path(self.root), self.classes
+        folder, held_out = self._place(split)
+        names = {entry.name for entry in _folders(folder)}
+        for name in sorted(names ^ set(classes)):
+            here, there = (split, "train") if name in names else ("train", split)
+            raise ValueError(
+                f"class {name!r} has a folder in {root / here} and none in {root / there}: "
+                f"every split needs the same classes; add it, or remove {root / split}"
+            )
+        files = []
+        for label, name in enumerate(classes):
+            paths = pictures(folder / name, None if self.follow_links else root)
+            if not paths:
+                raise ValueError(
+                    f"class folder {folder / name} holds no images: add some ("
+                    f"{' '.join(sorted(EXTENSIONS))}), or remove the folder"
+                )
+            if held_out:
+                paths = self._share(split, folder, paths)
+            files += [(path, label) for path in paths]
+        return files
+
+    def _place(self, split: str) -> tuple[Path, bool]:
+        """Return the folder of a split, and whether train and test share it."""
+        root = Path(self.root)
+        if not _has_splits(root):
+            return root, True
+        held_out = split != "val" and not (root / "test").is_dir()
+        return root / ("train" if held_out else split), held_out
+
+    def _share(self, split: str, folder: Path, paths: list[Path]) -> list[Path]:
+        """Return the part of a class's pictures that belongs to train or to test."""
+        if len(paths) == 1:
+            raise ValueError(
+                f"class folder {paths[0].parent} holds 1 image: a class needs two or more, one "
+                "each to train and to test with"
+            )
+
+        # Drawn by a hash of the name: when pictures come or go, all but a few of the others stay on
+        # their side, and what a network was trained on does not become its test.
+        def draw(path: Path) -> bytes:
+            name = f"{self.split_seed}/{os.fspath(path)[len(str(folder)) :]}"
+            return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+
+        count = min(max(round(len(paths) * self.test_fraction), 1), len(paths) - 1)
+        keys = list(map(draw, paths))
+        last = sorted(keys)[count - 1]
+        return [
+            path
+            for path, key in zip(paths, keys, strict=True)
+            if (key <= last) == (split == "test")
+        ]
+
+    def _form(self) -> Form:
+        return Form.of(self.image_size, self.channels, self.fit, self.range)
+
+    def _pixels(self, split: str, paths: Sequence[Path]) -> Tensor:
+        form = self._form()
+        shape = (len(paths), *form.shape)
+        if self.cache is None:
+            pixels = decode.allocate(shape)
+            self._decode(pixels, paths)
+            return torch.from_numpy(pixels)
+
+        return cached(
+            Path(self.cache).expanduser().absolute(),
+            f"{split}-{form}",
+            self._fingerprint(paths),
+            shape,
+            lambda pixels: self._decode(pixels, paths),
+        )
+
+    def _decode(self, pixels: Pixels, paths: Sequence[Path]) -> None:
+        form = self._form()
+        log.info("decoding %s images of %s", f"{len(paths):,}", self.root)
+
+        def load(index: int) -> Pixels:
+            return decode.load(paths[index], form)
+
+        decode.decode_all(pixels, load, name=paths.__getitem__)
+
+    def _fingerprint(self, paths: Sequence[Path]) -> str:
+        """Return JSON that differs when a picture, or what is made of it, differs."""
+        digest = hashlib.sha256()
+        for path in paths:
+            try:
+                state = path.stat()
+            except OSError as error:
+                raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+            name = os.path.relpath(path, self.root)
+            entry = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0"
+            digest.update(entry.encode("utf-8", "surrogateescape"))
+        form = dataclasses.asdict(self._form())
+        return json.dumps({**form, "images": len(paths), "sha256": digest.hexdigest()})
+
+
+def class_names(root: str) -> tuple[str, ...]:
+    """Return the names of a folder's classes, sorted, without looking at a single picture.
+
+    Raises:
+        ValueError: there is no such folder, or it does not hold two or more class folders.
+    """
+    folder = Path(root).expanduser().absolute()
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise ValueError(
+            f"image folder {folder} {problem}: name a folder that holds one sub-folder a class"
+        )
+    if _has_splits(folder):
+        folder = folder / "train"
+    names = tuple(entry.name for entry in _folders(folder))
+    if len(names) < 2:
+        loose = sum(_is_picture(path.name) for path in folder.iterdir())
+        found = f"{loose} images directly in it and " if loose else ""
+        found += f"one sub-folder ({names[0]})" if names else "no sub-folders"
+        raise ValueError(
+            f"image folder {folder} holds {found}: sort the images into one sub-folder a class, "
+            "two or more"
+        )
+    return names
+
+
+def pictures(folder: Path, within: Path | None = None) -> list[Path]:
+    """Return the picture files anywhere below `folder`, sorted; links are followed.
+
+    Args:
+        folder: where to look.
+        within: a folder that links may not lead out of; None: they may lead anywhere.
+
+    Raises:
+        ValueError: some folder may not be read, or a link leads out.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise ValueError(f"folder {error.filename} cannot be read: {error.strerror}") from error
+
+    fence = None if within is None else os.path.realpath(within)
+
+    def check(path: str, place: str) -> None:
+        if fence is not None and os.path.commonpath([fence, place]) != fence:
+            raise ValueError(
+                f"{path} is a link that leads out of {within}: put there what it leads to, or set "
+                "data.source.follow_links=true"
+            )
+
+    found, seen = [], set()
+    for here, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = sorted(filter(_counts, folders))
+        place = os.path.realpath(here)
+        if place in seen:  # a link back to where we have been
+            folders.clear()
+            continue
+        check(here, place)
+        seen.add(place)
+        paths = [os.path.join(here, name) for name in files if _is_picture(name)]  # noqa: PTH118
+        for path in paths if fence is not None else ():
+            if os.path.islink(path):  # noqa: PTH114  # of millions of files, each as fast as can be
+                check(path, os.path.realpath(path))
+        found += paths
+    return [Path(name) for name in sorted(found)]
+
+
+def _has_splits(root: Path) -> bool:
+    """Tell whether `root/train` holds class folders, and is not a class itself."""
+    return (root / "train").is_dir() and bool(_folders(root / "train"))
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and name != "__MACOSX"
+
+
+def _is_picture(name: str) -> bool:
+    _, dot, extension = name.rpartition(".")
+    return _counts(name) and bool(dot) and extension.lower() in EXTENSIONS
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the sub-folders that count, sorted by name."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and _counts(path.name))
+    except OSError as error:
+        raise ValueError(f"folder {folder} cannot be read: {error.strerror}") from error

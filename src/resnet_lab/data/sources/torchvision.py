@@ -1,0 +1,212 @@
+"""A classification data set of torchvision, by the name of its class."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from resnet_lab.data.pixels import ByUser, Fit, Pixels, limits, sides, to_bytes
+from resnet_lab.data.sources import decode
+from resnet_lab.data.sources.base import Images, check_split, read
+from resnet_lab.data.sources.decode import Form
+from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of, missing
+from resnet_lab.data.splits import stratified_split
+
+Arguments = Mapping[str, Any] | tuple[tuple[str, Any], ...]
+
+# What reading a split told of the classes: an equal source that finds its images already read
+# would have to read them again for that.
+_NAMES: dict["TorchvisionSource", tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True)
+class TorchvisionSource:
+    """A torchvision data set, in torchvision's own layout below `root`.
+
+    What is there is used as it is: no network, and nothing is written. An archive of CIFAR or of
+    the MNIST family that somebody put there is unpacked. What is missing then is downloaded by
+    torchvision, which checks the MD5, and appears in `root` when it is whole.
+
+    It serves every set whose items are a picture and the number of a class: those that torchvision
+    holds as arrays (CIFAR, the MNIST family, SVHN, STL10, USPS, SEMEION) and those that it opens
+    file by file. Sets of other targets (attributes, boxes, captions) and of videos are refused.
+
+    Args:
+        dataset: name of the class in `torchvision.datasets`.
+        root: the data directory.
+        train: what that class is called with for the training split; a mapping.
+        test: likewise for the test split. Where it is the same as `train`, because the set has no
+            split of its own (EuroSAT, Caltech101: both are {}), a part is set aside.
+        test_fraction: how much of it, as a share of each class.
+        val: likewise; None where the set has no validation split of its own.
+        channels: 1 or 3; for sets that are stored as picture files.
+        image_size: of both sides in pixels, or [height, width]; likewise.
+        fit: `crop`, `pad` or `stretch`, likewise; see `resnet_lab.data.sources.decode.Form`.
+        range: the values that are black and white, where they are no bytes; see
+            `resnet_lab.data.pixels.to_bytes`.
+        mirrors: addresses of folders that hold the same files, tried after torchvision's own.
+        download: whether the network may be used.
+    """
+
+    dataset: str
+    root: str
+    train: Arguments = (("train", True),)
+    test: Arguments = (("train", False),)
+    val: Arguments | None = None
+    channels: int = 3
+    image_size: int | list[int] | None = None
+    fit: Fit = "crop"
+    range: Literal["auto"] | list[float] = "auto"
+    mirrors: tuple[str, ...] = ()
+    download: bool = True
+    test_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        for split in self.splits:  # a mapping has no hash
+            object.__setattr__(self, split, tuple(sorted(dict(getattr(self, split)).items())))
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", sides(self.image_size))
+        object.__setattr__(self, "range", limits(self.range) or "auto")
+        object.__setattr__(self, "mirrors", tuple(self.mirrors))
+        # Absolute, so that equal sources stay equal when the working directory changes.
+        object.__setattr__(self, "root", str(Path(self.root).expanduser().absolute()))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names as the set gives them, or its labels; reads a split if none was read yet."""
+        if self not in _NAMES:
+            read(self, "train")
+        return _NAMES[self]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Train and test, and val where the set has its own."""
+        return ("train", "test") if self.val is None else ("train", "val", "test")
+
+    def prepare(self) -> None:
+        """Unpack or download what is missing.
+
+        Raises:
+            ValueError: no such data set, or its files are missing and cannot be fetched.
+        """
+        for split in self.splits:
+            # Where the files are known, their presence will do: `read` checks what is in them,
+            # which for CIFAR-10 costs 0.3 s a time.
+            if files := files_of(self._class(), self._arguments(split)):
+                if missing(files, Path(self.root)):
+                    self._fetch(split)
+            else:
+                self._open(split)
+
+    def read(self, split: str) -> Images:
+        """Read one split, and fetch it first where it is missing; see `Source.read`."""
+        check_split(split, self.splits)
+        dataset = self._open(split)
+        images = self._from_arrays(dataset) or self._from_pictures(dataset)
+        if len(images.pixels) != len(images.labels):
+            raise ValueError(
+                f"{self.dataset} in {self.root} has {len(images.pixels)} images and "
+                f"{len(images.labels)} labels: delete its files and fetch them again"
+            )
+        names = getattr(dataset, "classes", None) or range(int(images.labels.max()) + 1)
+        # MNIST names its classes "0 - zero".
+        _NAMES[self] = tuple(re.sub(r"^(\d+) - \w+$", r"\1", str(name)) for name in names)
+        if split != "val" and self.train == self.test:
+            parts = stratified_split(images.labels, self.test_fraction, seed=0)
+            chosen = parts[split == "test"]
+            return Images(images.pixels[chosen], images.labels[chosen])
+        return images
+
+    def _class(self) -> Any:
+        from torchvision import datasets
+
+        if self.dataset not in datasets.__all__:
+            close = difflib.get_close_matches(self.dataset, datasets.__all__) or datasets.__all__
+            raise ValueError(
+                f"torchvision has no data set {self.dataset!r}: is it {' or '.join(close)}?"
+            )
+        return getattr(datasets, self.dataset)
+
+    def _arguments(self, split: str) -> dict[str, Any]:
+        return dict(getattr(self, split))
+
+    def _fetch(self, split: str) -> None:
+        cls, arguments = self._class(), self._arguments(split)
+        fetch(cls, arguments, Path(self.root), self.mirrors, download=self.download)
+
+    def _open(self, split: str) -> Any:
+        """Return torchvision's data set of a split; fetch it first where it is missing."""
+        cls, arguments, root = self._class(), self._arguments(split), Path(self.root)
+        files = files_of(cls, arguments)
+        if missing(files, root):
+            self._fetch(split)
+        try:
+            return construct(cls, root, arguments, download=False)
+        except Exception as error:
+            # A RuntimeError may say that files are missing which we do not know of.
+            if files or not isinstance(error, RuntimeError):
+                raise self._unreadable(split, error) from error
+        self._fetch(split)
+        try:
+            return construct(cls, root, arguments, download=False)
+        except Exception as error:
+            raise self._unreadable(split, error) from error
+
+    def _unreadable(self, split: str, error: Exception) -> ValueError:
+        arguments, root = self._arguments(split), Path(self.root)
+        if bad := damaged(files_of(self._class(), arguments), root):
+            more = f" and {len(bad) - 1} more" if bad[1:] else ""
+            return ValueError(
+                f"{bad[0]}{more} cannot be read or is damaged: delete it and start again"
+            )
+        return ValueError(
+            f"torchvision's {self.dataset} cannot be read from {root} with {arguments}: "
+            f"{decode.one_line(error)}"
+        )
+
+    def _from_arrays(self, dataset: Any) -> Images | None:
+        """Return the arrays that a data set holds in memory; None if it does not."""
+        data = getattr(dataset, "data", None)
+        labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
+        if not isinstance(data, np.ndarray | Tensor) or labels is None:
+            return None
+        targets = torch.as_tensor(labels, dtype=torch.int64)
+        if targets.ndim != 1:
+            return None
+        pixels = torch.from_numpy(to_bytes(np.asarray(data), self.range))
+        if pixels.ndim == 3:
+            pixels = pixels.unsqueeze(-1)
+        elif pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3):
+            pixels = pixels.permute(0, 2, 3, 1)
+        return Images(pixels.contiguous(), targets)
+
+    def _from_pictures(self, dataset: Any) -> Images:
+        """Return the pictures that a data set opens one by one."""
+        if self.image_size is None:
+            raise ValueError(
+                f"{self.dataset} is stored as picture files: set data.source.image_size to the "
+                "height and width that they are to have"
+            )
+        form = Form.of(self.image_size, self.channels, self.fit, self.range)
+        pixels = decode.allocate((len(dataset), *form.shape))
+        labels = torch.empty(len(dataset), dtype=torch.int64)
+
+        def load(index: int) -> Pixels:
+            image, target = dataset[index]
+            if not isinstance(image, Image) or not isinstance(target, int | np.integer):
+                raise ByUser(
+                    f"a {type(image).__name__} and a {type(target).__name__} are no picture and "
+                    "class: this is no classification set, or needs other arguments"
+                )
+            labels[index] = int(target)
+            return decode.to_pixels(image, form)
+
+        decode.decode_all(pixels, load, name=lambda index: f"number {index} of {self.dataset}")
+        return Images(torch.from_numpy(pixels), labels)

@@ -1,0 +1,1 @@
+"""One run: its directory, its records and checkpoints, fit and test, loggers."""

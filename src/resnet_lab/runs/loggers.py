@@ -1,0 +1,98 @@
+"""The loggers of a run: they write straight into the run directory, and can be rewound.
+
+A run that goes on after an interruption goes on from a checkpoint. What it had logged after that
+checkpoint is about to be logged again, so it is taken out first: the record holds each step once.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch.loggers as lightning_loggers
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from resnet_lab.runs.records import CSVFile, rewind_events
+
+FLUSH_SECONDS = 5  # after which a running TensorBoard shows what a long epoch has logged
+FLUSH_ROWS = 100  # of metrics.csv
+
+
+class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
+    """Write events to `save_dir` itself."""
+
+    def __init__(self, save_dir: str | Path) -> None:
+        super().__init__(
+            save_dir, name="", version="", default_hp_metric=False, flush_secs=FLUSH_SECONDS
+        )
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log all but Lightning's `epoch`, a straight line that would stand first of all curves."""
+        kept = {name: value for name, value in metrics.items() if name != "epoch"}
+        if kept:
+            super().log_metrics(kept, step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Flush, so that a running TensorBoard shows what there is."""
+        self.experiment.flush()
+
+    @rank_zero_only
+    def rewind(self, step: int) -> None:
+        """Take out what was logged from `step` on; call it before anything else is logged."""
+        rewind_events(Path(self.log_dir), step, before=int(time.time()))
+
+
+class CSVLogger(Logger):
+    """Write `metrics.csv` to `save_dir`, after what is there.
+
+    Lightning's own deletes an earlier file, and a kill while it adds a column loses all rows.
+    """
+
+    def __init__(self, save_dir: str | Path) -> None:
+        super().__init__()
+        self._save_dir = str(save_dir)
+        self._file = CSVFile(Path(save_dir) / "metrics.csv")
+
+    @property
+    def name(self) -> str:
+        """Nothing: the run directory has a name."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Nothing: the run directory has one curve."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run directory."""
+        return self._save_dir
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Write nothing: `config.yaml` holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row; it is written together with others."""
+        self._file.add({**metrics, "step": step or 0})
+        if self._file.waiting >= FLUSH_ROWS:
+            self.save()
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write what was logged since the last call."""
+        self._file.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what was logged since the last call."""
+        self.save()
+
+    @rank_zero_only
+    def rewind(self, step: int) -> None:
+        """Take out what was logged from `step` on."""
+        self._file.rewind(step)

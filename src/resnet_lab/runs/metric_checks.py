@@ -1,0 +1,101 @@
+"""What a run must be able to measure: held to its configuration before it starts."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from resnet_lab.core.config import monitor_mode
+from resnet_lab.runs.expected import check_expected
+
+if TYPE_CHECKING:
+    from lightning import Callback
+
+    from resnet_lab.data import ImageDataModule
+    from resnet_lab.training.task import ImageClassifier
+
+
+def check_measured(config: DictConfig, task: "ImageClassifier", data: "ImageDataModule") -> None:
+    """Hold the network, `monitor` and `expected` to the data and the length of the run.
+
+    Args:
+        config: of the run.
+        task: with its network.
+        data: set up to fit.
+
+    Raises:
+        ValueError: the run would not have what it is to be judged by, or the network does not go
+            with the data.
+    """
+    validates = data.size("val") > 0 and config.trainer.get("limit_val_batches", 1.0) != 0
+    task.check(data.facts(), validates=validates)
+    mode = monitor_mode(config)
+    for key, value in (("monitor", config.monitor), ("mode", mode)):
+        own = OmegaConf.select(config, f"callbacks.checkpoint.{key}")
+        if own not in (None, value):
+            top = "monitor" if key == "monitor" else "monitor_mode"
+            raise ValueError(
+                f"callbacks.checkpoint.{key}={own}, but the run is judged by {value}: "
+                f"set {top}, which everything else follows"
+            )
+    metric = getattr(task, str(config.monitor).replace("/", "_"), None)  # val_ece of torchmetrics
+    higher = getattr(metric, "higher_is_better", None)
+    if higher not in (None, mode == "max"):
+        raise ValueError(
+            f"monitor_mode={mode}: {type(metric).__name__}, which is {config.monitor}, is better "
+            f"when {'higher' if higher else 'lower'}"
+        )
+    batches = _limited(data.size("train") // data.batch_size, config.trainer)
+    if str(config.monitor).startswith("val/"):
+        _check_validated(config, batches)
+    split = str(config.monitor).partition("/")[0]  # the best weights have no other's metrics
+    tested = task.metric_names("test") if config.test else []
+    check_expected(config, [*tested, *task.metric_names(split)])
+
+
+def check_callback(name: str, callback: "Callback") -> None:
+    """Refuse a callback that a resumed run could not go on with as an undisturbed one would.
+
+    Args:
+        name: under `callbacks` in the configuration.
+        callback: as it was built.
+    """
+    from lightning.pytorch.callbacks import GradientAccumulationScheduler
+
+    if isinstance(callback, GradientAccumulationScheduler):
+        raise ValueError(
+            f"callbacks.{name}: a GradientAccumulationScheduler is not supported: the length of "
+            "the schedule and a resume need one trainer.accumulate_grad_batches for the whole run"
+        )
+
+
+def _limited(batches: int, trainer: DictConfig) -> int:
+    limit = trainer.get("limit_train_batches", 1.0)
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+
+def _check_validated(config: DictConfig, batches: int) -> None:
+    """Refuse a run that ends before its first validation."""
+    trainer = config.trainer
+    every: int | None = trainer.get("check_val_every_n_epoch", 1)
+    interval: Any = trainer.get("val_check_interval")
+    interval = 1.0 if interval is None else interval
+    if trainer.get("fast_dev_run") or not isinstance(interval, int | float) or not batches:
+        return
+    within = interval if isinstance(interval, int) else max(1, int(batches * interval))
+    first = within if every is None else (every - 1) * batches + within
+    total = math.inf
+    if trainer.max_epochs not in (None, -1):
+        total = trainer.max_epochs * batches
+    steps = trainer.get("max_steps", -1)
+    if steps not in (None, -1):
+        a_step = trainer.accumulate_grad_batches
+        epochs, rest = divmod(steps, math.ceil(batches / a_step))
+        total = min(total, epochs * batches + min(rest * a_step, batches))
+    if first > total:
+        raise ValueError(
+            f"monitor={config.monitor} is never measured: the first validation comes after "
+            f"{first:,} batches, and the run ends after {total:,}; train for longer, validate "
+            "earlier (trainer.val_check_interval, trainer.check_val_every_n_epoch), or use "
+            "monitor=train/loss"
+        )

@@ -1,0 +1,144 @@
+"""The files that hold a run's curves, safe to be killed at any moment: metrics.csv and event files.
+
+Rows are appended in whole lines; a file that has to change is replaced by a new one. What a kill or
+a power cut left half written at the end is read past, and taken out by the next rewind.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from resnet_lab.runs.run import replacing
+
+EVENTS = "events.out.tfevents.*"
+
+
+class CSVFile:
+    """Rows of numbers with a step, whose columns become known as they are first logged.
+
+    Args:
+        path: of the file; it need not exist yet.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._columns: list[str] | None = None  # None: the file was not looked at yet
+        self._rows: list[Mapping[str, Any]] = []
+
+    @property
+    def waiting(self) -> int:
+        """The number of rows that are not written yet."""
+        return len(self._rows)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row, to be written by `flush`."""
+        self._rows.append(row)
+
+    def flush(self) -> None:
+        """Append the rows that wait; write the file anew where they bring columns."""
+        if not self._rows:
+            return
+        if self._columns is None:
+            self._columns, _ = read_rows(self.path)
+        more = {name for row in self._rows for name in row} - set(self._columns)
+        if more or not self.path.exists():
+            _, earlier = read_rows(self.path)
+            self._replace(sorted({*self._columns, *more}), [*earlier, *self._rows])
+        else:
+            with self.path.open("a", newline="") as file:
+                file.write(_text(self._columns, self._rows))
+        self._rows = []
+
+    def rewind(self, step: int) -> None:
+        """Drop the rows from `step` on, and what cannot be read."""
+        self._rows, self._columns = [], None
+        if self.path.exists():
+            columns, rows = read_rows(self.path)
+            kept = [row for row in rows if int(row["step"]) < step]
+            if kept:
+                self._replace(columns, kept)
+            else:
+                self.path.unlink()
+
+    def _replace(self, columns: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        header = dict(zip(columns, columns, strict=True))
+        with replacing(self.path) as part:
+            part.write_text(_text(columns, [header, *rows]), newline="")
+        self._columns = columns
+
+
+def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns and the rows of a metrics.csv, without what is damaged or half written."""
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return [], []
+    whole = text[: text.rfind("\n") + 1].replace("\0", "")
+    reader = csv.DictReader(io.StringIO(whole))
+    columns = list(reader.fieldnames or ())
+    rows = [row for row in reader if (row.get("step") or "").isdecimal() and _is_whole(row)]
+    return (columns, rows) if "step" in columns else ([], [])
+
+
+def _is_whole(row: Mapping[Any, Any]) -> bool:
+    return None not in row and None not in row.values()  # fields too many, too few
+
+
+def _text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, columns).writerows(rows)
+    return text.getvalue()
+
+
+def rewind_events(directory: Path, step: int, before: int) -> None:
+    """Drop the events from `step` on, and what cannot be read.
+
+    They are taken out of the files. TensorBoard knows a mark that hides events, but it hides what a
+    reader happens to have read before it. Readers go by the order of the files' names, which begin
+    with the second of making: files that seem to come from the future (the clock was set back) get
+    names that sort before those of new files.
+
+    Args:
+        directory: of the event files.
+        step: the first one to drop.
+        before: second from which on the names of new files begin.
+    """
+    paths = sorted(directory.glob(EVENTS))
+    late = any(path.name.split(".")[3] >= f"{before:010d}" for path in paths)
+    for number, path in enumerate(paths):
+        if late:
+            parts = path.name.split(".")
+            parts[3] = f"{number:010d}"
+            path = path.rename(path.with_name(".".join(parts)))
+        kept = [(event, record) for event, record in _events(path) if _stays(event, step)]
+        if all(event.HasField("file_version") for event, _ in kept):
+            path.unlink()
+            continue
+        with replacing(path) as part, part.open("wb") as file:
+            writer = RecordWriter(file)
+            for _, record in kept:
+                writer.write(record)
+
+
+def _events(path: Path) -> Iterator[tuple[Event, bytes]]:
+    if path.stat().st_size == 0:
+        return
+    for record in RawEventFileLoader(str(path)).Load():
+        event = Event()
+        event.ParseFromString(record)
+        yield event, record
+
+
+def _stays(event: Event, step: int) -> bool:
+    """Whether an event is from before a step; the first of a file says which format it has."""
+    what = event.WhichOneof("what")
+    return what == "file_version" or (int(event.step) < step and what != "session_log")

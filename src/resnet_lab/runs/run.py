@@ -1,0 +1,266 @@
+"""A run directory: the unit of truth, and how to load it back.
+
+| file | what |
+| --- | --- |
+| `config.yaml` | the resolved configuration: enough to rebuild the run |
+| `status.json` | state, metrics, speed, versions, commit, error; replaced atomically |
+| `checkpoints/best.ckpt`, `last.ckpt` | plain tensors and types: `weights_only=True` loads them |
+| `train.log` | what was printed, with the traceback of a failure |
+
+The directory may be moved and renamed: nothing in it says where it lies.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from resnet_lab.core.building import build
+from resnet_lab.core.config import monitor_mode
+from resnet_lab.core.trust import read_config
+
+if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
+    from torch import nn
+
+    from resnet_lab.data import ImageDataModule
+    from resnet_lab.data.module import Facts
+    from resnet_lab.training.task import ImageClassifier
+
+OVER = ("done", "pruned")  # states of a run that is not trained any further
+TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps.study`
+
+NOT_OF_THE_NETWORK = ("name", "weights", "replace_classifier")  # under `model`, for other readers
+
+
+class Run:
+    """One run directory, to read.
+
+    Attributes:
+        directory: absolute path.
+        config: the resolved configuration.
+        status: the content of `status.json`.
+        trust: whether the configuration may name any class: it is the word of the person who runs
+            this, and not of whoever made the directory. See `resnet_lab.core.trust`.
+    """
+
+    def __init__(
+        self, directory: Path, config: DictConfig, status: dict[str, Any], *, trust: bool = False
+    ) -> None:
+        self.directory = directory
+        self.config = config
+        self.status = status
+        self.trust = trust
+
+    @classmethod
+    def load(cls, directory: str | Path, *, trust: bool = False) -> "Run":
+        """Open a run to read it.
+
+        Args:
+            directory: of the run.
+            trust: whether to build whatever its configuration names; see `resnet_lab.core.trust`.
+
+        Raises:
+            ValueError: the directory is missing or is no run directory.
+        """
+        path = Path(directory).resolve()
+        if not path.is_dir():
+            raise ValueError(f"{directory}: no such directory; runs lie under logs/runs")
+        if not (path / "config.yaml").is_file():
+            raise ValueError(f"{directory} is no run directory: it holds no config.yaml")
+        config = read_config(path / "config.yaml")
+        if "model" not in config:
+            raise ValueError(f"{path / 'config.yaml'} is not the configuration of a run")
+        try:
+            status = json.loads((path / "status.json").read_text())
+        except FileNotFoundError:
+            status = {}
+        except ValueError as error:
+            raise ValueError(f"{path / 'status.json'} is damaged: {error}") from error
+        if not isinstance(status, dict):
+            raise ValueError(f"{path / 'status.json'} is damaged: it is not the status of a run")
+        return cls(path, config, status, trust=trust)
+
+    @property
+    def shown(self) -> Path:
+        """The directory as a person would type it: relative where it lies below the current one."""
+        return shown(self.directory)
+
+    @property
+    def done(self) -> bool:
+        """Whether the run came to its end: trained and tested, or given up by a search."""
+        return self.status.get("state") in OVER
+
+    def build(self, key: str, *, without: tuple[str, ...] = (), **arguments: Any) -> Any:
+        """Build what the configuration describes under a key; see `resnet_lab.core.building`."""
+        return build(self.config, key, trust=self.trust, without=without, **arguments)
+
+    def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
+        """Build the data module of the configuration; nothing is read yet.
+
+        Args:
+            facts: of a checkpoint; its mean and std then normalise, also where the configuration
+                leaves them to be measured.
+        """
+        if facts is not None:
+            self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
+        data: ImageDataModule = self.build("data", without=("root",), seed=self.config.seed)
+        return data
+
+    def move_data(self, data_dir: str | Path) -> None:
+        """Look for the data in another directory than the run was trained with.
+
+        Args:
+            data_dir: where what lay in the recorded `data_dir` lies now; of a data set with a
+                directory of its own (`data.root`), where that one lies now.
+
+        Raises:
+            ValueError: there is no such directory, or the data is no files.
+        """
+        if not Path(data_dir).is_dir():
+            raise ValueError(f"data_dir={data_dir}: no such directory")
+        if not reroot(self.config, str(data_dir)):
+            own = self.config.data.get("root")
+            if own is None:
+                raise ValueError(
+                    f"data_dir={data_dir}: the data of {self.shown} is no files; leave it out"
+                )
+            reroot(self.config, str(data_dir), str(own))
+
+    def build_net(self) -> "nn.Module":
+        """Build the network of the configuration, untrained."""
+        net: nn.Module = self.build("model", without=NOT_OF_THE_NETWORK)
+        return net
+
+    def build_task(self, net: "nn.Module | None" = None) -> "ImageClassifier":
+        """Build the task of the configuration, around its network or one that is built already."""
+        from resnet_lab.training.task import ImageClassifier
+
+        config = self.config
+        task: ImageClassifier = self.build(
+            "task",
+            net=self.build_net() if net is None else net,
+            optimizer=self.build("optimizer", _partial_=True),
+            scheduler=self.build("scheduler", without=("interval",), _partial_=True),
+            interval=OmegaConf.select(config, "scheduler.interval") or "step",
+            num_classes=config.data.num_classes,
+            monitor=config.monitor,
+            monitor_mode=monitor_mode(config),
+            seed=config.seed,
+        )
+        return task
+
+    def load_task(self, which: str = "best") -> "tuple[ImageClassifier, Facts]":
+        """Build the network with the weights of a checkpoint.
+
+        Args:
+            which: "best", "last" or a path.
+
+        Returns:
+            The task, in evaluation mode, and the facts of the data that it was trained on.
+
+        Raises:
+            ValueError: there is no such checkpoint, it cannot be read, or it is of another network.
+        """
+        from resnet_lab.training.pretrained import load_weights, read
+
+        path = self.checkpoint(which)
+        state = read(path)
+        if not isinstance(state, dict) or "state_dict" not in state or "data" not in state:
+            raise ValueError(f"{path} is not a checkpoint of resnet-lab")
+        task = self.build_task()
+        load_weights(task, state["state_dict"], str(path))
+        return task.eval(), state["data"]
+
+    def has_checkpoint(self, which: str) -> bool:
+        """Whether the run has a checkpoint "best" or "last"."""
+        return (self.directory / "checkpoints" / f"{which}.ckpt").is_file()
+
+    def checkpoint(self, which: str = "best") -> Path:
+        """Return the path of a checkpoint.
+
+        Args:
+            which: "best", "last" or a path.
+
+        Raises:
+            ValueError: there is none.
+        """
+        named = self.directory / "checkpoints" / f"{which}.ckpt"
+        path = named if which in ("best", "last") else Path(which)
+        if not path.is_file():
+            raise ValueError(f"{path}: no such checkpoint; use best, last or the path of one")
+        return path
+
+
+def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
+    """Bring every path of the data that lies below one directory to below another.
+
+    Args:
+        config: of a run, resolved; changed in place.
+        now: where the directory lies now.
+        before: where it lay; None: the recorded `data_dir`, which becomes `now`.
+
+    Returns:
+        Whether there was such a path.
+    """
+    old = str(config.data_dir) if before is None else before
+    found = False
+
+    def moved(value: Any) -> Any:
+        nonlocal found
+        if isinstance(value, dict):  # `name` is a word, even if a directory is called so
+            return {key: entry if key == "name" else moved(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [moved(entry) for entry in value]
+        if isinstance(value, str) and f"{value}/".startswith(f"{old.rstrip('/')}/"):
+            found = True
+            return now + value[len(old.rstrip("/")) :]
+        return value
+
+    config.data = moved(OmegaConf.to_container(config.data, resolve=True))
+    if before is None:
+        config.data_dir = now
+    return found
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """Replace a file: the caller writes the path it is given, and readers never see half of it.
+
+    Args:
+        path: of the file.
+        sync: wait until the content is on the disk, so that a power cut cannot lose both the old
+            file and the new one. It takes some milliseconds.
+    """
+    name = path.name.replace("tfevents", "events")  # TensorBoard reads whatever is called so
+    part = path.with_name(f".{name}.{os.getpid()}.part")
+    try:
+        yield part
+        if sync:
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def leftovers(directory: Path) -> list[Path]:
+    """Return the files that processes of ours were killed over while they wrote them."""
+    found = [*directory.glob(".*.part"), *directory.glob("checkpoints/.*.part")]
+    return [path for path in found if re.fullmatch(r"\..+\.(ckpt|\d+)\.part", path.name)]
+
+
+def write(path: Path, text: str, *, sync: bool = False) -> None:
+    """Replace a text file; see `replacing`."""
+    with replacing(path, sync=sync) as part:
+        part.write_text(text)
+
+
+def shown(path: Path) -> Path:
+    """Return an absolute path as a person would type it: relative where it lies below this one."""
+    here = Path.cwd()
+    return path.relative_to(here) if here in path.parents else path

@@ -1,0 +1,95 @@
+"""The trainer of a run: what the configuration says, and what a run directory needs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import CheckpointIO
+
+from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
+from resnet_lab.core.building import build
+from resnet_lab.core.config import monitor_mode
+from resnet_lab.core.device import check_precision
+from resnet_lab.core.profiler import profiler
+from resnet_lab.runs.metric_checks import check_callback
+from resnet_lab.runs.run import Run
+from resnet_lab.runs.services import NEED_A_LOGGER
+
+
+def build_callbacks(run: Run) -> list[Callback]:
+    """Build the callbacks of the configuration; `callbacks.NAME=null` leaves one out.
+
+    Without `callbacks.checkpoint` there is one that writes nothing: it knows what is best.
+
+    Raises:
+        ValueError: one does not go with the precision, or with an exact resume.
+    """
+    callbacks: list[Callback] = []
+    for name in run.config.get("callbacks") or ():
+        callback = run.build(f"callbacks.{name}")
+        if callback is not None:
+            check_callback(name, callback)
+            callbacks.append(callback)
+    config = run.config.trainer
+    averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+    check_precision(config.accelerator, config.precision, averages)
+    if not any(isinstance(callback, Checkpoint) for callback in callbacks):
+        callbacks.append(Checkpoint(run.config.monitor, monitor_mode(run.config), write=False))
+    return callbacks
+
+
+def build_trainer(
+    run: Run, callbacks: Sequence[Callback], loggers: Sequence[Logger], *, validates: bool
+) -> Trainer:
+    """Build the trainer of a run.
+
+    Args:
+        run: whose directory takes the checkpoints.
+        callbacks: of the configuration and of the run.
+        loggers: likewise.
+        validates: whether there is a validation split.
+
+    Raises:
+        ValueError: the configuration gives the trainer what it cannot take.
+    """
+    config = run.config.trainer
+    if config.get("logger") not in (None, True, False):
+        raise ValueError(
+            "trainer.logger: add to the group logger, with +logger.NAME._target_=...; "
+            "+trainer.logger=false leaves all out"
+        )
+    if not loggers:
+        callbacks = [part for part in callbacks if not isinstance(part, NEED_A_LOGGER)]
+    given: dict[str, Any] = {}
+    if isinstance(config.get("profiler"), str):
+        given["profiler"] = profiler(config.profiler, run.directory)
+    trainer: Trainer = build(
+        run.config,
+        "trainer",
+        trust=run.trust,
+        without=("logger", "plugins", "limit_val_batches", "threads", *given),
+        callbacks=list(callbacks),
+        logger=list(loggers),
+        plugins=[AtomicCheckpointIO(), *_plugins(run)],
+        default_root_dir=run.directory,
+        enable_progress_bar=any(isinstance(part, ProgressBar) for part in callbacks),
+        limit_val_batches=config.get("limit_val_batches", 1.0) if validates else 0,
+        **given,
+    )
+    return trainer
+
+
+def _plugins(run: Run) -> list[object]:
+    """Build what the configuration adds to the trainer's plugins."""
+    given = run.config.trainer.get("plugins") or []
+    if isinstance(given, str) or "_target_" in given:
+        raise ValueError("trainer.plugins: must be a list, [{_target_: ...}]")
+    plugins = [run.build(f"trainer.plugins.{number}") for number in range(len(given))]
+    if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+        raise ValueError(
+            "trainer.plugins: a CheckpointIO is set by resnet-lab itself, so that a kill leaves no "
+            "half of a checkpoint: leave it out"
+        )
+    return plugins

@@ -1,0 +1,1 @@
+"""Many runs: jobs, their checks, launchers, search."""

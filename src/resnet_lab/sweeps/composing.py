@@ -1,0 +1,69 @@
+"""The configuration of a job of a sweep.
+
+Hydra composes one in 75 ms, most of which goes into the choice of groups. Jobs that choose the same
+groups share that: the values that they override are put into a copy.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict, read_write
+
+from resnet_lab.core.config import one_line
+
+
+class Composer:
+    """Compose the jobs of a sweep.
+
+    Args:
+        config: what they have in common, with Hydra's own node.
+        context: of Hydra.
+    """
+
+    def __init__(self, config: DictConfig, context: HydraContext) -> None:
+        self._config = config
+        self._context = context
+        self._groups: dict[str, bool] = {}  # whether a key is a group
+        self._parser = OverridesParser.create(config_loader=context.config_loader)
+        self._parsed: dict[str, Override] = {}
+        self._bases: dict[tuple[str, ...], DictConfig] = {}  # by what chooses groups
+
+    def __call__(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the configuration of a job, without Hydra's own node.
+
+        Raises:
+            ValueError: it does not compose; the job is named.
+        """
+        try:
+            for item in overrides:
+                if item not in self._parsed:
+                    self._parsed[item] = self._parser.parse_override(item)
+            parsed = [self._parsed[item] for item in overrides]
+            values = [override for override in parsed if self._is_value(override)]
+            structure = tuple(item for item in overrides if not self._is_value(self._parsed[item]))
+            if structure not in self._bases:
+                self._bases[structure] = self._base(structure)
+            job = deepcopy(self._bases[structure])
+            ConfigLoaderImpl._apply_overrides_to_config(values, job)
+        except Exception as error:
+            raise ValueError(one_line(error)) from error
+        return job
+
+    def _is_value(self, override: Override) -> bool:
+        """Whether an override sets a value, whatever groups are chosen."""
+        key = override.key_or_group
+        if "/" in key or override.package is not None or key.startswith("hydra"):
+            return False
+        if key not in self._groups:
+            self._groups[key] = bool(self._context.config_loader.get_group_options(key))
+        return not self._groups[key]
+
+    def _base(self, overrides: Sequence[str]) -> DictConfig:
+        job = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+        with read_write(job), open_dict(job):
+            job.pop("hydra")
+        return job

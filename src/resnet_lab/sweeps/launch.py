@@ -1,0 +1,239 @@
+"""The jobs of a sweep: found, checked before the first one starts, and handed to a launcher."""
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict, read_write
+
+from resnet_lab.core.config import one_line, override_key
+from resnet_lab.core.harmless import harmless
+from resnet_lab.core.processes import launched_together
+from resnet_lab.runs.run import OVER
+from resnet_lab.sweeps.composing import Composer
+from resnet_lab.sweeps.job_directory import job_dir, result_overrides
+from resnet_lab.sweeps.record import read_status
+from resnet_lab.sweeps.sweep import Sweep, distinct
+
+if TYPE_CHECKING:
+    from resnet_lab.sweeps.preflight import Estimate
+
+log = logging.getLogger(__name__)
+
+PROGRESS = 5.0  # seconds between two lines that say how far a long check is
+
+
+class Job(NamedTuple):
+    """One job of a sweep."""
+
+    directory: str  # below the sweep's
+    overrides: list[str]
+
+
+def find_job(config: DictConfig, overrides: Sequence[str]) -> Job:
+    """Find the directory of a job, from its overrides alone."""
+    return Job(job_dir(overrides, config.sweep_dir), list(overrides))
+
+
+def find_jobs(config: DictConfig, overrides: Iterable[Sequence[str]]) -> list[Job]:
+    """Find the directory of each job; jobs with the same result are one, and that is said.
+
+    Args:
+        config: what the jobs have in common.
+        overrides: of each job.
+    """
+    given = [find_job(config, each) for each in overrides]
+    jobs: dict[str, Job] = {}
+    differ: set[str] = set()  # keys by which jobs of one result differ
+    for job in given:
+        first = jobs.setdefault(job.directory, job)
+        assert result_overrides(first.overrides) == result_overrides(job.overrides)
+        differ |= set(map(override_key, set(first.overrides) ^ set(job.overrides)))
+    if len(jobs) < len(given):
+        keys = " and ".join(sorted(differ))
+        why = f"differ only in {keys}, which no result depends on" if differ else "are the same"
+        log.warning("%d of %d jobs are run: the others %s", len(jobs), len(given), why)
+    return list(jobs.values())
+
+
+def returned(job: Job, value: float | Exception | None) -> JobReturn:
+    """Tell Hydra what a job that ran in another process came to."""
+    failed = isinstance(value, Exception)
+    result = JobReturn(
+        overrides=job.overrides, status=JobStatus.FAILED if failed else JobStatus.COMPLETED
+    )
+    result.return_value = value
+    return result
+
+
+def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
+    """Check every job before the first one starts; see `resnet_lab.sweeps.preflight`.
+
+    Args:
+        config: what the jobs have in common, with Hydra's own node.
+        context: of Hydra.
+        jobs: to check.
+
+    Raises:
+        ValueError: of the first job that cannot run, naming it.
+    """
+    from resnet_lab.sweeps.preflight import Preflight, check_disk
+
+    compose = Composer(config, context)
+    launcher = str(config.hydra.launcher._target_)
+    preflight = Preflight(elsewhere=launcher.endswith(".Slurm"))
+    estimates = []
+    names = distinct([job.overrides for job in jobs])
+    told = time.monotonic()
+    for number, (job, name) in enumerate(zip(jobs, names, strict=True), 1):
+        try:
+            estimates.append(preflight.check(compose(job.overrides)))
+        except Exception as error:
+            which = f"job {number} of {len(jobs)} ({name})"
+            raise ValueError(f"{which}: {one_line(error)}; nothing was started") from error
+        if time.monotonic() > told + PROGRESS:
+            told = time.monotonic()
+            log.info("%d of %d jobs are checked", number, len(jobs))
+    needed = sum(estimate.checkpoints for estimate in estimates)
+    check_disk(config.sweep_dir or config.log_dir, needed)
+    return estimates
+
+
+def fix_directory(config: DictConfig) -> Path:
+    """Settle where the sweep goes, for every job and every process that composes it again."""
+    directory = Path(str(config.hydra.sweep.dir)).resolve()
+    quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
+    with read_write(config), open_dict(config):
+        config.hydra.sweep.dir = str(directory)
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
+    return directory
+
+
+def refuse_misuse(config: DictConfig) -> None:
+    """Raise a ValueError if this is no command of a sweep."""
+    given = [item for item in config.hydra.overrides.hydra if "sweep.subdir" in item]
+    if given:
+        raise ValueError(
+            f"{given[0]}: a job's directory is named after its overrides; leave it out"
+        )
+    if config.run_dir is not None:
+        raise ValueError(
+            f"run_dir={config.run_dir} is not for a sweep: name its directory by sweep_dir"
+        )
+    if launched_together():
+        raise ValueError(
+            "a sweep starts the processes of its jobs itself: leave torchrun or srun out, and use "
+            "trainer=ddp trainer.devices=..."
+        )
+
+
+def refuse_swept_sweeps(overrides: Iterable[Override]) -> None:
+    """Raise a ValueError where the sets of values themselves are swept: only one can be read."""
+    for override in overrides:
+        if override.key_or_group == "sweep" and override.is_sweep_override():
+            raise ValueError(
+                f"{override.input_line}: one set of values at a time; run them one after the other"
+            )
+
+
+def run_jobs(
+    config: DictConfig,
+    context: HydraContext,
+    launcher: Launcher,
+    overrides: Iterable[Sequence[str]],
+) -> list[JobReturn]:
+    """Check the jobs of a sweep that are not done yet, then run them.
+
+    Args:
+        config: what the jobs have in common, with Hydra's own node.
+        context: of Hydra.
+        launcher: that runs them.
+        overrides: of each job.
+
+    Raises:
+        ValueError: a job cannot run, or some failed.
+    """
+    refuse_misuse(config)
+    jobs = find_jobs(config, overrides)
+    due = [job for job in jobs if not _is_over(config.sweep_dir, job)]
+    if len(due) < len(jobs):
+        log.info("%d of %d jobs are done already", len(jobs) - len(due), len(jobs))
+    estimates = check(config, context, due) if due else []
+    if config.preflight:
+        from resnet_lab.sweeps.preflight import show_table
+
+        show_table(due, estimates)
+        return []
+    with Sweep.open(fix_directory(config), config) as sweep:
+        sweep.add(jobs)
+        returns = launch(sweep, launcher, due, 0)
+    return finish(sweep, returns)
+
+
+def launch(
+    sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int
+) -> Sequence[JobReturn]:
+    """Run jobs of a sweep, and record those that failed; one that is damaged is not run.
+
+    Args:
+        sweep: that they are entered in.
+        launcher: that runs them.
+        jobs: to run.
+        first: number of the first one.
+    """
+    errors: dict[str, str] = {}
+    returns = []
+    for job in jobs:
+        status = read_status(sweep.directory / job.directory) or {}
+        if status.get("damaged"):
+            error = errors[job.directory] = str(status["error"])
+            print(f"error: job {job.directory}: {error}", file=sys.stderr, flush=True)
+            returns.append(returned(job, ValueError(error)))
+    sound = [job for job in jobs if job.directory not in errors]
+    if sound:
+        results = launcher.launch([job.overrides for job in sound], first)
+        for job, result in zip(sound, results, strict=True):
+            if result.status is JobStatus.FAILED and isinstance(result._return_value, Exception):
+                errors[job.directory] = one_line(result._return_value)
+        returns += results
+    sweep.mark_failed(errors)
+    return returns
+
+
+def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
+    """Report on a sweep that ran to its end.
+
+    Raises:
+        ValueError: some jobs failed.
+    """
+    _report(sweep)
+    failed = sum(job.status is JobStatus.FAILED for job in returns)
+    if failed:
+        again = f"the same command with sweep_dir={shlex.quote(str(sweep.shown))} tries them again"
+        raise ValueError(f"{failed} of {len(sweep.states())} jobs failed; {again}")
+    return list(returns)
+
+
+def _is_over(sweep_dir: str | None, job: Job) -> bool:
+    if sweep_dir is None:
+        return False
+    return (read_status(Path(sweep_dir, job.directory)) or {}).get("state") in OVER
+
+
+def _report(sweep: Sweep) -> None:
+    """Print and write the report; what goes wrong with it is no failure of the sweep."""
+    from resnet_lab.report import report, show_files, show_report, write_report
+
+    again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"
+    with harmless(f"the report of the sweep (again: {again})"):
+        found = report([sweep.directory], write=False)
+        show_report(found)
+        show_files(write_report(found))

@@ -1,0 +1,256 @@
+"""Several jobs at once on this machine, each in a fresh process.
+
+A job is started as `python -m resnet_lab.train --resume DIRECTORY`: its run directory, with its
+configuration in it, is all that is handed over. Each slot of the pool has a GPU of its own, or its
+share of the cores. Should this process die, its jobs notice, save, and end too.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+from rich.live import Live
+from rich.text import Text
+
+from resnet_lab.core.config import is_finite_number, one_line
+from resnet_lab.core.console import console
+from resnet_lab.core.threads import VARIABLE, available_cores, most_threads
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.run import OVER
+from resnet_lab.sweeps.composing import Composer
+from resnet_lab.sweeps.launch import Job, returned
+from resnet_lab.sweeps.record import best_value, read_status
+from resnet_lab.sweeps.sweep import distinct
+
+log = logging.getLogger(__name__)
+
+PARENT = "RESNET_LAB_PARENT"  # process that a job must not outlive
+POLL = 0.1  # seconds between two looks at the processes
+REFRESH = 1.0  # seconds between two looks at the jobs' records
+FRAME = " \t" + "".join(map(chr, range(0x2500, 0x2580)))  # what a table is drawn with
+
+
+class Slotted(NamedTuple):
+    """A job that runs in a slot."""
+
+    number: int
+    config: DictConfig
+    process: "subprocess.Popen[bytes]"
+    output: IO[bytes]
+    began: float
+
+
+class Pool:
+    """Slots in which jobs run.
+
+    Args:
+        workers: number of slots; None: `jobs_per_gpu` on each GPU, or one for each two cores.
+        jobs_per_gpu: slots that share a GPU.
+    """
+
+    def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
+        self.gpus = _visible_gpus()
+        slots = len(self.gpus) * jobs_per_gpu
+        self.workers = workers or slots or max(1, available_cores() // 2)
+        self.threads = most_threads(self.workers)  # of a job, at most
+        self._running: dict[int, Slotted] = {}  # by slot
+        self._results: dict[int, JobReturn] = {}  # by number of the job
+        self._names: list[str] = []
+
+    def environment(self, slot: int) -> dict[str, str]:
+        """Return the environment of a job in a slot: its GPU, its threads."""
+        mine = {VARIABLE: str(self.threads)}
+        if self.gpus:
+            mine["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
+        return {**os.environ, **mine, PARENT: str(os.getpid())}
+
+    def run(self, directory: str, jobs: Sequence[Job], compose: Composer) -> list[JobReturn]:
+        """Run jobs, in order, as slots come free.
+
+        Ctrl-C lets every job that runs save and end; a second one ends them at once.
+
+        Args:
+            directory: of the sweep.
+            jobs: to run.
+            compose: gives their configurations.
+
+        Returns:
+            For each job its best value of `monitor`, or the error that ended it.
+        """
+        places = [Path(directory) / job.directory for job in jobs]
+        self._names = distinct([job.overrides for job in jobs])
+        waiting = list(reversed(range(len(jobs))))
+        log.info("%d jobs, %d at once", len(jobs), min(self.workers, len(jobs)))
+        with _terminated_like_interrupted(), self._screen(places, jobs) as refresh:
+            try:
+                while waiting or self._running:
+                    free = [slot for slot in range(self.workers) if slot not in self._running]
+                    for slot in free[: len(waiting)]:
+                        number = waiting.pop()
+                        self._start(slot, number, places[number], jobs[number], compose)
+                    time.sleep(POLL)
+                    self._collect(places, jobs)
+                    refresh(waiting)
+            except KeyboardInterrupt:
+                self._stop()
+                raise
+        return [self._results[number] for number in range(len(jobs))]
+
+    def _start(self, slot: int, number: int, place: Path, job: Job, compose: Composer) -> None:
+        try:
+            config = compose(job.overrides)
+            ActiveRun.prepare(place, config, job.overrides)
+        except Exception as error:  # of this job; the others run
+            self._fail(number, job, one_line(error))
+            return
+        output = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the job has ended
+        process = subprocess.Popen(
+            [sys.executable, "-m", "resnet_lab.train", "--resume", str(place), "--trust"],
+            env=self.environment(slot),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is passed on by this process, once
+        )
+        self._running[slot] = Slotted(number, config, process, output, time.monotonic())
+        log.info("started  %s", self._names[number])
+
+    def _collect(self, places: Sequence[Path], jobs: Sequence[Job]) -> None:
+        for slot, slotted in list(self._running.items()):
+            code = slotted.process.poll()
+            if code is None:
+                continue
+            del self._running[slot]
+            slotted.output.seek(0)
+            printed = slotted.output.read().decode(errors="replace")
+            slotted.output.close()
+            self._conclude(slotted, places[slotted.number], jobs[slotted.number], code, printed)
+
+    def _conclude(self, slotted: Slotted, place: Path, job: Job, code: int, printed: str) -> None:
+        """Find out what became of a job whose process has ended."""
+        number, name = slotted.number, self._names[slotted.number]
+        status = read_status(place) or {}
+        state, value = status.get("state"), best_value(status)
+        if state in OVER:  # all is written, whatever the process did afterwards
+            self._results[number] = returned(job, value)
+            shown = "" if value is None else f"  {slotted.config.monitor} {value:.4f}"
+            seconds = time.monotonic() - slotted.began
+            log.info("%-8s %s%s  (%.0f s)", state, name, shown, seconds)
+            return
+        error = status.get("error")
+        if state not in ("failed", "interrupted"):
+            error = _why(code, printed)
+            try:
+                ActiveRun.bury(place, error, printed)
+            except Exception as problem:  # of this job; the others run
+                error += f"; {one_line(problem)}"
+        self._fail(number, job, str(error))
+
+    def _fail(self, number: int, job: Job, error: str) -> None:
+        print(f"error: job {self._names[number]}: {error}", file=sys.stderr, flush=True)
+        self._results[number] = returned(job, ValueError(error))
+
+    def _stop(self) -> None:
+        """Ask the jobs to save and end, and wait; insist when asked again."""
+        try:
+            log.info("stopping: each job saves after its step; Ctrl-C again ends them at once")
+            for job in self._running.values():
+                job.process.send_signal(signal.SIGINT)
+            for job in self._running.values():
+                job.process.wait()
+        except KeyboardInterrupt:
+            for job in self._running.values():
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                    os.killpg(job.process.pid, signal.SIGKILL)
+                job.process.wait()
+
+    @contextlib.contextmanager
+    def _screen(
+        self, places: Sequence[Path], jobs: Sequence[Job]
+    ) -> Iterator[Callable[[Sequence[int]], None]]:
+        """Show a line for each running job while a person looks on."""
+        if not console().is_terminal:
+            yield lambda waiting: None
+            return
+        due = 0.0
+
+        def refresh(waiting: Sequence[int]) -> None:
+            nonlocal due
+            if time.monotonic() < due:
+                return
+            due = time.monotonic() + REFRESH
+            lines = [
+                _line(self._names[job.number], read_status(places[job.number]) or {}, job)
+                for job in self._running.values()
+            ]
+            done = len(self._results)
+            lines.append(f"{done} of {len(jobs)} jobs ended, {len(waiting)} waiting")
+            live.update(Text("\n".join(lines)))
+
+        with Live(console=console(), auto_refresh=True, transient=True) as live:
+            yield refresh
+
+
+def outlive_not(parent: str) -> None:
+    """End this process, as a termination would, when the one that started it is gone."""
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let a termination of this process end its jobs as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _why(code: int, printed: str) -> str:
+    """Say why a process ended, with the last line of text that it printed."""
+    why = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    if code == -signal.SIGKILL:
+        why += ": the machine may be out of memory"
+    lines = [line.strip(FRAME) for line in printed.splitlines()]
+    return ": ".join([why, *[line for line in lines if any(map(str.isalnum, line))][-1:]])
+
+
+def _line(name: str, status: Mapping[str, Any], job: Slotted) -> str:
+    monitor, metrics = job.config.monitor, status.get("metrics")
+    value = metrics.get(monitor) if isinstance(metrics, dict) else None
+    speed = status.get("images_per_second")
+    parts = [
+        name,
+        f"epoch {status.get('epochs', 0)} of {job.config.trainer.max_epochs}",
+        f"{monitor} {value:.4f}" if is_finite_number(value) else "",
+        f"{speed:,.0f} images/s" if is_finite_number(speed) else "",
+        f"{time.monotonic() - job.began:.0f} s",
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def _visible_gpus() -> list[str]:
+    """Return what CUDA_VISIBLE_DEVICES calls each GPU that this process may use."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    names = named.split(",") if named else [str(number) for number in range(count)]
+    return names[:count]

@@ -1,0 +1,279 @@
+"""Check a job without training it: configuration, data, network, metric, memory, disk.
+
+    python -m resnet_lab.train preflight=true ...
+
+The data is read (and fetched where it is missing) as the job would; the network is built on the
+meta device, where tensors have a shape and no memory.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor, nn
+
+from resnet_lab.core.console import quiet_lightning, show
+from resnet_lab.core.device import check_accelerator
+from resnet_lab.core.processes import check_share
+from resnet_lab.core.threads import check as check_threads
+from resnet_lab.data.pixels import sides
+from resnet_lab.runs.active import resolved
+from resnet_lab.runs.metric_checks import check_measured
+from resnet_lab.runs.run import Run
+from resnet_lab.runs.services import build_loggers
+from resnet_lab.runs.trainer import build_callbacks, build_trainer
+from resnet_lab.sweeps.sweep import distinct
+from resnet_lab.training.pretrained import begin_with
+from resnet_lab.training.thread_choice import most_for, setting_of
+
+if TYPE_CHECKING:
+    from resnet_lab.data import ImageDataModule
+    from resnet_lab.sweeps.launch import Job
+    from resnet_lab.training.task import ImageClassifier
+
+MIB = 2**20
+
+# A trainer that this machine can build, whatever the one that is to train has.
+ANY_MACHINE = {
+    "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "precision": "32-true",
+}  # fmt: skip
+
+
+class Estimate(NamedTuple):
+    """How large a job is."""
+
+    parameters: int
+    memory: int  # bytes: weights, gradients, optimizer state and what a batch leaves for backward
+    checkpoints: int  # bytes: best.ckpt and last.ckpt
+
+
+class Preflight:
+    """Check jobs, one after the other; what they have in common is done once.
+
+    Args:
+        elsewhere: the jobs are for other machines, which may have other devices.
+    """
+
+    def __init__(self, *, elsewhere: bool = False) -> None:
+        import lightning  # noqa: F401  # sets up the loggers that are about to be quieted
+
+        quiet_lightning()
+        self._elsewhere = elsewhere
+        self._data: dict[str, ImageDataModule] = {}
+        self._trainers: dict[str, int] = {}  # how many processes each has
+        self._net: tuple[str, nn.Module] | None = None  # the last one, and what describes it
+        self._seen: set[str] = set()  # parts that are as they must be
+        self._checked: dict[str, Estimate] = {}  # by the whole configuration
+        self._estimates: dict[str, Estimate] = {}  # by what decides the size
+
+    def check(self, config: DictConfig) -> Estimate:
+        """Check one job.
+
+        Args:
+            config: composed, without Hydra's own node.
+
+        Raises:
+            ValueError: the job could not run.
+        """
+        run = Run(Path(), resolved(config), {}, trust=True)
+        run.config.seed = 0  # was checked; jobs that differ in nothing else are checked once
+        whole = _key(run.config)
+        if whole not in self._checked:
+            self._checked[whole] = self._check(run)
+        return self._checked[whole]
+
+    def _check(self, run: Run) -> Estimate:
+        from resnet_lab.training.task import compile_mode
+
+        compile_mode(run.config.task.compile, run.config.trainer.accumulate_grad_batches)
+        run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
+        if run.config.optimizer.get("fused"):
+            run.config.optimizer.fused = False  # changes no shape, and is not for the meta device
+        if self._elsewhere:
+            run.config.trainer.update(ANY_MACHINE)
+        else:
+            check_threads(setting_of(run.config), most_for(run.config))
+        check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
+        config = run.config
+        processes = self._processes(run)
+        data = self._read(run)
+        check_share(data.batch_size, processes)
+        size = _key(config.data, config.model, _without_amounts(config.task))
+        with torch.device("meta"):
+            task = run.build_task(self._network(run))
+            judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
+            if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
+                check_measured(config, task, data)
+        optimizer = _optimizer(run, task, data)
+        weights = config.model.weights
+        if weights and self._is_new("weights", _key(config.data, config.model)):
+            # They need a network to be put into.
+            begin_with(run.build_net(), weights, config.model.replace_classifier)
+        key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
+        if key not in self._estimates:
+            self._estimates[key] = _estimate(task, optimizer, data, narrow=_narrow(run))
+        return self._estimates[key]
+
+    def _processes(self, run: Run) -> int:
+        """Build the trainer with its callbacks and loggers; return how many processes train."""
+        config = run.config
+        key = _key(config.trainer, config.get("callbacks"), config.get("logger"), config.monitor)
+        if key not in self._trainers:
+            trainer = build_trainer(run, build_callbacks(run), build_loggers(run), validates=True)
+            self._trainers[key] = trainer.num_devices * trainer.num_nodes
+        return self._trainers[key]
+
+    def _is_new(self, *what: str) -> bool:
+        """Whether this was not asked before; what is wrong ends the check, so it is asked once."""
+        key = _key(*what)
+        new = key not in self._seen
+        self._seen.add(key)
+        return new
+
+    def _network(self, run: Run) -> nn.Module:
+        """Build the network, or return the last job's if it is the same."""
+        task = run.config.task
+        key = _key(run.config.model, run.config.data, task.get("freeze"), task.get("trunk_lr"))
+        if self._net is None or self._net[0] != key:
+            self._net = key, run.build_net()
+        return self._net[1]
+
+    def _read(self, run: Run) -> "ImageDataModule":
+        key = _key(run.config.data)
+        if key not in self._data:
+            data = run.build_data()
+            data.prepare_data()
+            data.setup("fit")
+            self._data[key] = data
+        return self._data[key]
+
+
+def preflight(config: DictConfig) -> None:
+    """Check a single run, and print how large it is.
+
+    Raises:
+        ValueError: it could not run.
+    """
+    size = Preflight().check(config)
+    check_disk(config.run_dir or config.log_dir, size.checkpoints)
+    text = (
+        f"this run can start: {size.parameters:,} parameters, about {size.memory / MIB:,.0f} MiB "
+        f"beside the images, {size.checkpoints / MIB:,.0f} MiB of checkpoints"
+    )
+    show(Text(text))
+
+
+def check_disk(directory: str, needed: int) -> None:
+    """Raise a ValueError unless so many bytes fit where `directory` is or will be."""
+    place = Path(directory).absolute()
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        raise ValueError(f"{place} may not be written to: name another log_dir")
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise ValueError(
+            f"the checkpoints take about {needed / MIB:,.0f} MiB, but {place} has "
+            f"{free / MIB:,.0f} MiB left: free some space, or name another log_dir"
+        )
+
+
+def show_table(jobs: "Sequence[Job]", estimates: Sequence[Estimate]) -> None:
+    """Print one line a job: its overrides, parameters, memory."""
+    table = Table("job", "overrides", "parameters", "memory", "checkpoints")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    names = distinct([job.overrides for job in jobs])
+    for number, (name, size) in enumerate(zip(names, estimates, strict=True), 1):
+        table.add_row(
+            str(number),
+            Text(name),  # brackets in it are no markup
+            f"{size.parameters:,}",
+            f"{size.memory / MIB:,.0f} MiB",
+            f"{size.checkpoints / MIB:,.0f} MiB",
+        )
+    show(table)
+    total = sum(size.checkpoints for size in estimates) / MIB
+    show(Text(f"{len(jobs)} jobs can run; their checkpoints take about {total:,.0f} MiB"))
+
+
+def _key(*parts: Any) -> str:
+    plain = [OmegaConf.to_container(p) if OmegaConf.is_config(p) else p for p in parts]
+    return json.dumps(plain, default=str)
+
+
+def _without_amounts(part: DictConfig) -> Any:
+    """Return a part of the configuration, of its amounts only whether they are 0.
+
+    What takes memory follows from whether there is a momentum, not from how much.
+    """
+    plain = OmegaConf.to_container(part)
+    assert isinstance(plain, dict)
+    return {k: bool(v) if isinstance(v, float) else v for k, v in plain.items()}
+
+
+def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:
+    """Build optimizer and schedule for the length of the run."""
+    epochs = run.config.trainer.max_epochs
+    steps = max(1, data.size("train") // data.batch_size) * epochs
+    if epochs == -1:
+        steps = run.config.trainer.max_steps
+    # The task asks its trainer for two lengths; a trainer knows them only once it trains.
+    length: Any = SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs)
+    task.trainer = length
+    built: Any = task.configure_optimizers()
+    optimizer: torch.optim.Optimizer = built["optimizer"] if isinstance(built, dict) else built
+    return optimizer
+
+
+def _narrow(run: Run) -> bool:
+    return str(run.config.trainer.precision).startswith(("16", "bf16"))
+
+
+def _estimate(
+    task: "ImageClassifier",
+    optimizer: torch.optim.Optimizer,
+    data: "ImageDataModule",
+    *,
+    narrow: bool,
+) -> Estimate:
+    """Train one step on the meta device, and count what it would hold in memory."""
+    facts, batch = data.facts(), data.batch_size
+    shape = (batch, facts["channels"], *sides(facts["image_size"]))
+    saved: dict[int, int] = {}  # by storage: what autograd keeps for the backward pass
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {p.untyped_storage()._cdata for p in task.parameters()}
+    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        loss = task.net.train()(torch.zeros(shape)).float().square().mean()
+    loss.backward()
+    optimizer.step()
+    state = sum(
+        _bytes(value)
+        for entry in optimizer.state.values()
+        for value in entry.values()
+        if isinstance(value, Tensor)
+    )
+    activations = sum(size for key, size in saved.items() if key not in weights) // (1 + narrow)
+    own = sum(_bytes(tensor) for tensor in task.net.state_dict().values())
+    gradients = sum(_bytes(p) for p in task.parameters() if p.requires_grad)
+    return Estimate(
+        parameters=sum(p.numel() for p in task.net.parameters()),
+        memory=own + gradients + state + activations,
+        checkpoints=2 * (own + state),
+    )
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -1,0 +1,172 @@
+"""Hydra's sweep syntax, as a space that Optuna searches.
+
+| override | what is tried |
+| --- | --- |
+| `interval(a,b)` | any number from a to b; `tag(log,interval(a,b))` by its logarithm |
+| `int(interval(a,b))` | whole numbers from a to b; with `tag(log,...)` by their logarithm |
+| `range(a,b,step)` | a, a + step, ... below b, as in a grid |
+| `a,b,c`, `choice(a,b,c)`, `glob(*)` | one of them; their order means nothing |
+| `a` | a, in every trial |
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from optuna import Trial
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from resnet_lab.core.config import bears_on_result, override_key
+
+Range = CategoricalDistribution | IntDistribution | FloatDistribution
+
+DIGITS = 6  # of a number that is tried, so that it can be read and typed again
+
+
+class Space(NamedTuple):
+    """What a search tries.
+
+    Attributes:
+        ranges: by key, with its `+` where it has one.
+        fixed: values of the other overrides, likewise.
+    """
+
+    ranges: dict[str, Range]
+    fixed: dict[str, str]
+
+    @classmethod
+    def read(cls, overrides: Iterable[Override]) -> "Space":
+        """Read overrides; of two for one key the later one counts.
+
+        Raises:
+            ValueError: a range cannot be, or there is none.
+        """
+        last = {override.get_key_element(): override for override in overrides}
+        swept = {key: override for key, override in last.items() if override.is_sweep_override()}
+        if not swept:
+            raise ValueError(
+                "there is no range to search: give one, as in "
+                "'optimizer.lr=tag(log,interval(1e-3,1))'"
+            )
+        for key in swept:
+            if not bears_on_result(override_key(key)):
+                raise ValueError(f"{key} cannot be searched: no result depends on it")
+        return cls(
+            ranges={key: _range(override) for key, override in swept.items()},
+            fixed={
+                key: override.get_value_element_as_str()
+                for key, override in last.items()
+                if key not in swept
+            },
+        )
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """Let the sampler choose a value of each range; what a trial has already stays."""
+        return {key: _suggest(trial, key, each) for key, each in self.ranges.items()}
+
+    def overrides(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the overrides of a trial."""
+        return [f"{key}={value}" for key, value in self.fixed.items()] + self.tried(values)
+
+    def tried(self, values: Mapping[str, Any]) -> list[str]:
+        """Return those overrides of a trial that were chosen for it."""
+        return [f"{key}={_text(values[key])}" for key in self.ranges]
+
+    def extremes(self) -> list[dict[str, Any]]:
+        """Return values that together try both ends of each range, and each choice."""
+        ends = {key: _ends(each) for key, each in self.ranges.items()}
+        return [
+            {key: values[number % len(values)] for key, values in ends.items()}
+            for number in range(max(map(len, ends.values())))
+        ]
+
+    def grid(self) -> dict[str, list[Any]]:
+        """Return every value of each range.
+
+        Raises:
+            ValueError: a range has no end of them.
+        """
+        return {key: _every_value(key, each) for key, each in self.ranges.items()}
+
+    @property
+    def points(self) -> int:
+        """The number of points of the grid."""
+        return math.prod(map(len, self.grid().values()))
+
+    def described(self) -> dict[str, str]:
+        """Say what the search tries, by key, where it bears on the result."""
+        found = {key: _described(each) for key, each in self.ranges.items()} | self.fixed
+        return {key: text for key, text in found.items() if bears_on_result(override_key(key))}
+
+
+def _range(override: Override) -> Range:
+    sweep, text = override.value(), override.input_line
+    tags: set[str] = getattr(sweep, "tags", set())
+    if tags - {"log"} or (tags and not isinstance(sweep, IntervalSweep)):
+        raise ValueError(f"{text}: the one tag that a search knows is tag(log,interval(...))")
+    if isinstance(sweep, IntervalSweep):
+        low, high = sweep.start, sweep.end
+        assert low is not None
+        assert high is not None
+        if not -math.inf < low <= high < math.inf:
+            raise ValueError(f"{text}: no number lies there; give the lower end first")
+        if tags and low <= 0:
+            raise ValueError(f"{text}: a logarithmic interval begins above 0")
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log=bool(tags))
+        return FloatDistribution(low, high, log=bool(tags))
+    if isinstance(sweep, RangeSweep):
+        values = sorted(sweep.range())
+        if not values:
+            raise ValueError(f"{text}: the range is empty")
+        low, high, step = values[0], values[-1], abs(sweep.step)
+        if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
+            return IntDistribution(low, high, step=step)
+        return FloatDistribution(_decimal(low), _decimal(high), step=_decimal(step))
+    choices = list(dict.fromkeys(override.sweep_string_iterator()))
+    if not choices:
+        raise ValueError(f"{text}: there is nothing of that name")
+    return CategoricalDistribution(choices)
+
+
+def _suggest(trial: Trial, key: str, each: Range) -> Any:
+    if isinstance(each, CategoricalDistribution):
+        return trial.suggest_categorical(key, each.choices)
+    if isinstance(each, IntDistribution):
+        return trial.suggest_int(key, each.low, each.high, step=each.step, log=each.log)
+    return trial.suggest_float(key, each.low, each.high, step=each.step, log=each.log)
+
+
+def _ends(each: Range) -> Sequence[Any]:
+    return each.choices if isinstance(each, CategoricalDistribution) else (each.low, each.high)
+
+
+def _every_value(key: str, each: Range) -> list[Any]:
+    if isinstance(each, CategoricalDistribution):
+        return list(each.choices)
+    if isinstance(each, IntDistribution):
+        return list(range(each.low, each.high + 1, each.step))
+    if each.step is None:
+        raise ValueError(
+            f"{key}: a grid cannot try every number {_described(each)}; name the values, as in "
+            f"{key}={each.low},{each.high}, or use hydra.sweeper.sampler=tpe"
+        )
+    count = round((each.high - each.low) / each.step) + 1
+    return [_decimal(each.low + number * each.step) for number in range(count)]
+
+
+def _described(each: Range) -> str:
+    if isinstance(each, CategoricalDistribution):
+        return "one of " + ", ".join(map(str, each.choices))
+    steps = f" in steps of {each.step}" if each.step not in (None, 1) else ""
+    return f"from {each.low} to {each.high}{steps}{', logarithmic' if each.log else ''}"
+
+
+def _text(value: Any) -> str:
+    return repr(float(f"{value:.{DIGITS}g}")) if isinstance(value, float) else str(value)
+
+
+def _decimal(value: float) -> float:
+    """Return a number without the noise of adding tenths in binary."""
+    return float(f"{value:.12g}")

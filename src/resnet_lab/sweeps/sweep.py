@@ -1,0 +1,203 @@
+"""A sweep directory: many runs, and one record of them.
+
+`sweep.json` is replaced atomically, under a lock, whenever a job starts or ends, by the process
+that runs that job: whichever launcher started it, on whichever machine.
+"""
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig
+
+from resnet_lab.core.config import monitor_mode
+from resnet_lab.core.provenance import now
+from resnet_lab.runs.run import OVER, shown
+from resnet_lab.sweeps.record import (
+    FILE,
+    change,
+    is_sweep,
+    load,
+    new_entry,
+    refresh,
+    take_over,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Sweep:
+    """A sweep directory that jobs are being run in.
+
+    As a context manager it holds the directory for this process and records how the sweep ended.
+
+    Attributes:
+        directory: absolute path.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock = FileLock(directory / ".sweeping.lock")
+        self._began = time.monotonic()
+        self._jobs: dict[str, Sequence[str]] = {}  # overrides by directory
+
+    @classmethod
+    def open(cls, directory: str | Path, config: DictConfig) -> "Sweep":
+        """Begin a sweep in a directory, or go on with the one that is there.
+
+        Args:
+            directory: new, empty, or an earlier sweep's.
+            config: the composed configuration that the jobs have in common.
+
+        Raises:
+            ValueError: the directory is something else, or another process sweeps there.
+        """
+        path = Path(directory).resolve()
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / FILE).exists():
+            others = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+            if others and not any((entry / "config.yaml").exists() for entry in others):
+                raise ValueError(
+                    f"{directory} is no sweep directory, and not empty ({others[0].name} is "
+                    "there): name another sweep_dir"
+                )
+        sweep = cls(path)
+        try:
+            sweep._lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"{directory} is in use: another process sweeps there; wait, or leave sweep_dir out"
+            ) from None
+        command = f"python -m resnet_lab.train {shlex.join(sys.argv[1:])}"
+
+        def begin(record: dict[str, Any]) -> None:
+            record.setdefault("name", str(config.name))
+            record.setdefault("started", now())
+            record.setdefault("seconds", 0.0)
+            record.setdefault("jobs", [])
+            monitor, mode = str(config.monitor), monitor_mode(config)
+            record.update(command=command, state="running", monitor=monitor, mode=mode)
+
+        change(path, begin)
+        return sweep
+
+    @property
+    def shown(self) -> Path:
+        """The directory as a person would type it."""
+        return shown(self.directory)
+
+    def add(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """Enter jobs, each a directory below this one and its overrides; earlier ones stay.
+
+        Raises:
+            ValueError: a directory leads out of this one.
+        """
+        added = dict(jobs)
+        for name in added:
+            if (self.directory / name).is_symlink():
+                raise ValueError(
+                    f"{self.shown / name} is a link: a job lies in its sweep's directory"
+                )
+        self._jobs |= added
+
+        def enter(record: dict[str, Any]) -> None:
+            self._refresh(record)
+            for entry in record["jobs"]:
+                if entry["directory"] in added and entry["state"] not in OVER:
+                    entry.update(state="pending", error=None)
+
+        change(self.directory, enter)
+
+    def states(self) -> dict[str, str]:
+        """Return the state of every job by its directory."""
+        record = load(self.directory)
+        self._refresh(record)
+        return {entry["directory"]: entry["state"] for entry in record["jobs"]}
+
+    def mark_failed(self, errors: dict[str, str]) -> None:
+        """Record jobs, by directory, whose own records do not tell that they failed."""
+        if not errors:
+            return
+
+        def enter(record: dict[str, Any]) -> None:
+            self._refresh(record)
+            for entry in record["jobs"]:
+                if entry["directory"] in errors and entry["state"] not in (*OVER, "failed"):
+                    entry.update(state="failed", error=errors[entry["directory"]])
+
+        change(self.directory, enter)
+
+    def _refresh(self, record: dict[str, Any]) -> None:
+        """Bring a record up to the run directories, also one that has lost jobs of this sweep."""
+        known = {entry["directory"] for entry in record["jobs"]}
+        missing = self._jobs.keys() - known
+        record["jobs"] += [new_entry(job, self._jobs[job]) for job in self._jobs if job in missing]
+        for entry in record["jobs"]:
+            refresh(self.directory, entry)
+
+    def __enter__(self) -> "Sweep":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        stopped = kind is not None and not issubclass(kind, Exception)
+
+        def end(record: dict[str, Any]) -> None:
+            self._refresh(record)
+            states = {entry["state"] for entry in record["jobs"]}
+            if stopped or not states <= {*OVER, "failed"}:
+                record["state"] = "interrupted"
+            else:  # a search counts with trials that fail
+                failed = "failed" in states and not record.get("search")
+                record["state"] = "failed" if failed else "done"
+            seconds = record.get("seconds", 0.0) + time.monotonic() - self._began
+            record["seconds"] = round(seconds, 3)
+
+        change(self.directory, end)
+        self._lock.release()
+        if stopped:
+            again = f"the same command with sweep_dir={shlex.quote(str(self.shown))}"
+            print(f"interrupted; to go on: {again}", file=sys.stderr)
+
+
+def note(run: Path, status: dict[str, Any]) -> None:
+    """Enter the status of a job into the record of its sweep; a run outside a sweep has none."""
+    if not is_sweep(run.parent):
+        return
+
+    def enter(record: dict[str, Any]) -> None:
+        known = {entry["directory"]: entry for entry in record["jobs"]}
+        entry = known.get(run.name)
+        if entry is None:
+            entry = new_entry(run.name, status.get("overrides", []))
+            record["jobs"].append(entry)
+        take_over(entry, status)
+
+    change(run.parent, enter)
+
+
+def announce(directory: Path) -> None:
+    """Say which job of its sweep begins."""
+    record = load(directory.parent)
+    jobs = record["jobs"]
+    total = record.get("trials", len(jobs))  # a search enters its jobs as it goes
+    names = distinct([entry["overrides"] for entry in jobs])
+    for number, (entry, name) in enumerate(zip(jobs, names, strict=True), 1):
+        if entry["directory"] == directory.name:
+            log.info("\njob %d of %d: %s", number, total, name)
+
+
+def distinct(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """Name each job by those of its overrides that not all jobs have."""
+    shared = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
+    return [" ".join(item for item in job if item not in shared) or "default" for job in jobs]

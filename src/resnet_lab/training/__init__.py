@@ -1,0 +1,1 @@
+"""What trains a network: the LightningModule, metrics, mixing, schedulers, pretrained weights."""

@@ -1,0 +1,212 @@
+"""Weights from elsewhere: published ones to begin with, and those of a run's own checkpoints."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from resnet_lab.core.processes import leads
+from resnet_lab.training.finetune import CLASSIFIER, classifier
+
+log = logging.getLogger(__name__)
+
+# What people wrap state dicts in, and what DistributedDataParallel, torch.compile and
+# LightningModules put before each name.
+WRAPPINGS = ("state_dict", "model_state_dict", "model_state", "model", "net")
+PREFIXES = ("module.", "_orig_mod.", "net.", "model.")
+CLASSIFIERS = ("fc", "linear", "head", "classifier")  # what people call the last layer
+
+
+def begin_with(net: nn.Module, weights: str, replace_classifier: bool = False) -> None:
+    """Load published weights into a network that is about to be trained.
+
+    Args:
+        net: that receives them.
+        weights: a checkpoint (ours, or a state dict in the usual wrappings, with the usual
+            prefixes and names of a classifier), or the name of torchvision's weights for this
+            network.
+        replace_classifier: leave the classifier as it was drawn.
+
+    Raises:
+        ValueError: there are no such weights, they cannot be read without running code, or they do
+            not fit.
+    """
+    if replace_classifier not in (True, False):
+        raise ValueError(f"model.replace_classifier={replace_classifier}: use true or false")
+    path = Path(weights)
+    if not path.exists() and re.fullmatch(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*", weights):
+        source, content = _download(net, weights)
+    elif path.is_file():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        source, content = f"{path.absolute()} (sha256 {digest[:16]})", read(path)
+    else:
+        what = "is a directory" if path.is_dir() else "is no file"
+        choices = ["a checkpoint", *_names(_torchvision_weights(net))]
+        raise ValueError(f"model.weights={weights} {what}: name {' or '.join(choices)}")
+    load_weights(net, _state_dict(net, content, weights), weights, replace_classifier)
+    if leads():
+        but = f", but a new {CLASSIFIER}" if replace_classifier else ""
+        log.info("the network begins with the weights of %s%s", source, but)
+
+
+def read(path: Path) -> Any:
+    """Return what a checkpoint holds, on the CPU; code in it is never run.
+
+    Raises:
+        ValueError: the file is damaged, something else, or needs code to be run.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # what torch makes of other files is anyone's guess
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        if code is None:
+            raise ValueError(
+                f"{path} cannot be read as a checkpoint: it is damaged, or something else"
+            ) from error
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint without running code ({code[1]}): if you trust "
+            "it, load it with weights_only=False and save its state dict alone"
+        ) from error
+
+
+def load_weights(
+    module: nn.Module, state: Mapping[str, Tensor], source: str, replace_classifier: bool = False
+) -> None:
+    """Load weights strictly.
+
+    Args:
+        module: that receives them.
+        state: by name. Checkpoints from before torch 0.4.1 have no `num_batches_tracked`.
+        source: where they come from, for the message.
+        replace_classifier: leave the classifier as it is.
+
+    Raises:
+        ValueError: names or shapes differ; the first of each kind are named.
+    """
+    own = module.state_dict()
+    if replace_classifier:
+        kept = classifier(module).state_dict(prefix=f"{CLASSIFIER}.")
+        state = {name: state[name] for name in state if not _classifies(name)} | kept
+    lacking = {name for name in own.keys() - state.keys() if "num_batches_tracked" not in name}
+    besides = state.keys() - own.keys()
+    differing = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
+    shapes = [
+        f"{name} is {_sides(state[name])} there and {_sides(own[name])} here" for name in differing
+    ]
+    problems = [
+        f"{what} {', '.join(sorted(names)[:3])}"
+        + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        for what, names in (
+            ("it lacks", lacking),
+            ("it has besides", besides),
+            ("shapes differ:", shapes),
+        )
+        if names
+    ]
+    if problems:
+        way_out = ""
+        trunk = {name for name in lacking | besides | differing if not _classifies(name)}
+        if not trunk:
+            way_out = f"; set model.replace_classifier=true to train a new {CLASSIFIER}"
+        elif trunk == {"conv1.weight"}:
+            way_out = "; its stem is another (model.stem), or its images have other channels"
+        raise ValueError(f"{source} is of another network: {'; '.join(problems)}{way_out}")
+    module.load_state_dict(dict(state))
+
+
+def _classifies(name: str) -> bool:
+    return name.startswith(f"{CLASSIFIER}.")
+
+
+def _state_dict(net: nn.Module, content: Any, source: str) -> dict[str, Tensor]:
+    """Return the weights in a checkpoint, under the names that the network has for them."""
+    while isinstance(content, Mapping):
+        inner = [content[name] for name in WRAPPINGS if isinstance(content.get(name), Mapping)]
+        if not inner:
+            break
+        content = inner[0]
+    found = content.items() if isinstance(content, Mapping) else ()
+    own = net.state_dict().keys()
+    state: dict[str, Tensor] = {}
+    for name, value in found:
+        if isinstance(value, Tensor):
+            bare = _own_name(name, own)
+            if bare in state:
+                raise ValueError(f"{source} holds two networks: {bare} is there twice")
+            state[bare] = value
+    if not state:
+        raise ValueError(f"{source} holds no state dict: name the checkpoint of a network")
+    return state
+
+
+def _own_name(name: str, own: Iterable[str]) -> str:
+    """Return a name without prefixes, and a classifier's as it is called here."""
+    while name not in own:
+        prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
+        if prefix is None:
+            break
+        name = name.removeprefix(prefix)
+    layer, _, rest = name.partition(".")
+    if layer in CLASSIFIERS and not any(known.startswith(f"{layer}.") for known in own):
+        return f"{CLASSIFIER}.{rest}"
+    return name
+
+
+def _torchvision_weights(net: nn.Module) -> type[Enum] | None:
+    """Return torchvision's weights for this network; its stem and classifier may be others."""
+
+    def shapes(net: nn.Module) -> dict[str, torch.Size]:
+        named = net.state_dict().items()
+        return {name: t.shape for name, t in named if not name.startswith(("conv1.", CLASSIFIER))}
+
+    own = shapes(net)
+    for name in torchvision.models.list_models(
+        torchvision.models, include=("resnet*", "resnext*", "wide_resnet*")
+    ):
+        with torch.device("meta"):
+            theirs = torchvision.models.get_model(name)
+        if shapes(theirs) == own:
+            weights: type[Enum] = torchvision.models.get_model_weights(name)
+            return weights
+    return None
+
+
+def _names(weights: type[Enum] | None) -> list[str]:
+    return [f"{weights.__name__}.{member.name}" for member in weights] if weights else []
+
+
+def _download(net: nn.Module, name: str) -> tuple[str, Any]:
+    """Return the address and the content of torchvision's weights, once fetched from there."""
+    weights = _torchvision_weights(net)
+    if weights is None:
+        raise ValueError(f"model.weights={name}: torchvision has no such network; name a file")
+    family, _, version = name.rpartition(".")
+    if family not in ("", weights.__name__) or version not in weights.__members__:
+        names = " or ".join(_names(weights))
+        raise ValueError(f"model.weights={name}: torchvision's for this network are {names}")
+    if net.get_parameter("conv1.weight").shape[2:] != (7, 7):
+        raise ValueError(f"model.weights={name} has another stem: set model.stem=imagenet")
+    member: Any = weights[version]
+    try:
+        content = member.get_state_dict(
+            progress=False, check_hash=True, map_location="cpu", weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"model.weights={name}: {member.url} could not be fetched ({error}); download it "
+            "elsewhere and set model.weights to the file"
+        ) from error
+    return member.url, content
+
+
+def _sides(tensor: Tensor) -> str:
+    return " x ".join(str(side) for side in tensor.shape)

@@ -1,0 +1,62 @@
+import re
+
+import pytest
+
+from resnet_lab.core.command_line import resumed, tidied
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        (["-m", "seed=0,1"], ["-m", "seed=0,1"]),
+        (["data=mnist", "-m", "seed=0,1"], ["-m", "data=mnist", "seed=0,1"]),
+        (["name=föö bär"], ["name='föö bär'"]),
+        (["data.root=/home/zoë/my photos"], ["data.root='/home/zoë/my photos'"]),
+        (["name='föö, bär'"], ["name='föö, bär'"]),
+        (["callbacks=[]", "augment=[a,b]"], ["callbacks=[]", "augment=[a,b]"]),
+        (["~callbacks", "optimizer={lr:1}"], ["~callbacks", "optimizer={lr:1}"]),
+        (["--cfg", "job"], ["--cfg", "job"]),
+    ],
+)  # fmt: skip
+def test_what_can_be_meant_is_understood(typed: list[str], kept: list[str]) -> None:
+    assert tidied(typed) == kept
+
+
+WRONG = {
+    "callbacks=null": "callbacks=null: must be the name of an option; callbacks=[]",
+    "logger=null": "logger=null: must be the name of an option; logger=[]",
+    "scheduler=null": "scheduler=null: must be the name of an option; scheduler=none",
+    "experiment=null": "experiment=null: must be the name of an option; leave experiment out",
+    "optimizer=5": "optimizer=5: must be the name of an option",
+    "data=[mnist,digits]": "data=['mnist', 'digits']: takes one option; -m data=a,b tries several",
+    "log_dir=null": "log_dir=null: must be a path",
+    "data_dir=5": "data_dir=5: must be a path",
+    "run_dir=''": "run_dir=: must be a path, or null",
+    "sweep_dir=[a]": "sweep_dir=['a']: must be a path, or null",
+    "~model": "~model: a run needs one; choose another by model=...",
+    "optimizer.lr=0.1,0.2": "optimizer.lr=0.1,0.2: several values; -m tries each of them",
+    "optimizer.lr=[0.1": "optimizer.lr=[0.1: not a valid override",
+    "name='unclosed": "name='unclosed: not a valid override",
+    "optimizer.lr": "optimizer.lr: must be KEY=VALUE",
+    "=3": "=3: must be KEY=VALUE",
+    "--foo": "unrecognized arguments: --foo; see --help",
+    "--cfg": "argument --cfg/-c: expected one argument; see --help",
+}
+
+
+@pytest.mark.parametrize("argument", WRONG)
+def test_what_cannot_be_meant_is_refused_in_one_line(argument: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(WRONG[argument])}") as caught:
+        tidied([argument])
+    assert "\n" not in str(caught.value)
+
+
+def test_resume_takes_a_directory_and_nothing_else() -> None:
+    assert resumed(["data=mnist"]) is None
+    assert resumed(["--resume", "logs/runs/a"]) == ("logs/runs/a", False)
+    assert resumed(["--resume", "logs/runs/a", "--trust"]) == ("logs/runs/a", True)
+    for wrong in (["--resume"], ["--resume", "a", "b"], ["--resume", "a", "seed=1"]):
+        with pytest.raises(ValueError, match=r"^--resume: use --resume DIRECTORY"):
+            resumed(wrong)
+    with pytest.raises(ValueError, match=r"--trust is for --resume"):
+        resumed(["--trust", "seed=0"])

@@ -1,0 +1,43 @@
+"""The figures of preflight, against numbers computed by hand."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from resnet_lab.sweeps.preflight import Preflight, check_disk
+
+# The mean of the one channel, then a linear layer of 10 weights and 10 biases, float32.
+LINEAR = {
+    "_target_": "resnet_lab.measuring.loops.free_network", "name": "free", "weights": None,
+    "replace_classifier": False, "num_classes": 10, "in_channels": 1,
+}  # fmt: skip
+OWN = 4 * 20
+SAVED = 4 * 32 * (1 + 10)  # the layer's input for its weights, its output for the loss
+
+
+@pytest.mark.parametrize(
+    ("overrides", "state", "saved"),
+    [
+        (["optimizer=sgd"], OWN, SAVED),  # one momentum for each parameter
+        (["optimizer=sgd", "optimizer.momentum=0", "optimizer.nesterov=false"], 0, SAVED),
+        (["optimizer=sgd", "data.batch_size=64"], OWN, 2 * SAVED),
+        (["optimizer=sgd", "trainer.precision=bf16-mixed"], OWN, SAVED // 2),
+        (["optimizer=adamw"], 2 * OWN + 2 * 4, SAVED),  # two moments, and a count for each tensor
+    ],
+)
+def test_memory_and_checkpoints(overrides, state, saved, composed) -> None:
+    cfg = composed("trainer=cpu", "trainer.precision=32-true", *overrides)
+    cfg.model = LINEAR
+    found = Preflight().check(cfg)
+    assert found.parameters == 20
+    assert found.memory == OWN + OWN + state + saved  # weights, gradients
+    assert found.checkpoints == 2 * (OWN + state)  # best and last
+
+
+def test_a_disk_that_is_too_small_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=3 * 2**20))
+    check_disk(str(tmp_path / "not" / "yet"), 3 * 2**20)
+    with pytest.raises(ValueError, match=r"take about 4 MiB, but .* has 3 MiB left"):
+        check_disk(str(tmp_path / "not" / "yet"), 4 * 2**20)
