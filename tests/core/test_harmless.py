@@ -96,7 +96,7 @@ def test_a_sweep_whose_report_fails_is_done(monkeypatch, caplog) -> None:
 
 
 def test_a_report_without_its_plots_is_written(tiny, tmp_path: Path, monkeypatch, caplog) -> None:
-    from resnet_lab.report import report
+    from resnet_lab.reporting.report import report
 
     train(tiny("trainer.max_epochs=1"), tmp_path / "runs/one")
     monkeypatch.setattr(plots, "chosen_plots", fails)
