@@ -87,9 +87,9 @@ def test_a_result_that_cannot_be_shown_is_a_result(tiny, tmp_path, monkeypatch, 
 
 
 def test_a_sweep_whose_report_fails_is_done(monkeypatch, caplog) -> None:
-    import resnet_lab.report
+    import resnet_lab.reporting.report
 
-    monkeypatch.setattr(resnet_lab.report, "report", fails)
+    monkeypatch.setattr(resnet_lab.reporting.report, "report", fails)
     sweep: Any = SimpleNamespace(directory=Path("sweep"), shown=Path("sweep"))
     assert launch.finish(sweep, []) == []
     assert warnings_of(caplog)[0].startswith("the report of the sweep (again: ")
