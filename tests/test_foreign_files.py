@@ -27,7 +27,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from resnet_lab import evaluate, report
+from resnet_lab import evaluate
 from resnet_lab.core.building import build
 from resnet_lab.core.config import NOT_OF_THE_NETWORK
 from resnet_lab.core.console import console, errors_in_one_line, show
