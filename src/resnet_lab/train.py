@@ -23,6 +23,7 @@ from resnet_lab.core.command_line import resumed, tidied
 from resnet_lab.core.config import CONF, made_here, register_resolvers
 from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.core.harmless import harmless
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.resuming import find_start, follow_data
@@ -152,7 +153,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
             callback.settle(cfg.test)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+@hydra.main(config_path=str(CONF), config_name="train", **VERSION_BASE)
 def job(cfg: DictConfig) -> float | None:
     """Run one job of Hydra's."""
     context = HydraConfig.get()

@@ -13,6 +13,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from resnet_lab.core.hydra_versions import register_resolver
 from resnet_lab.core.processes import launched_together
 
 # These say where things go and how they are shown; results do not depend on them. Jobs that differ
@@ -48,7 +49,7 @@ def register_resolvers() -> None:
         ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
         ("num_classes_in", _num_classes_in, False),
     ):
-        OmegaConf.register_new_resolver(name, resolver, replace=True, use_cache=cached)
+        register_resolver(name, resolver, replace=True, use_cache=cached)
 
 
 # Whether a metric, whatever its split, is better when lower or higher.
