@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import compare
 from resnet_lab.core.config import CONF
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.reporting.comparison import changed_images
 from resnet_lab.reporting.predictions import Predictions, pair
 from resnet_lab.runs.evaluation import evaluate
@@ -26,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         for name, lr in (("first", 0.001), ("second", 0.1)):
             cfg = compose("train", [*TINY, f"optimizer.lr={lr}", "trainer.limit_train_batches=12"])
             train(cfg, root / name)

@@ -25,13 +25,14 @@ def finished(tmp_path_factory, request) -> Path:
     from hydra.core.global_hydra import GlobalHydra
 
     from resnet_lab.core.config import CONF
+    from resnet_lab.core.hydra_versions import VERSION_BASE
     from resnet_lab.sweeps.resolvers import register_resolvers
     from tests.conftest import TINY
 
     register_resolvers()
     GlobalHydra.instance().clear()
     directory = tmp_path_factory.mktemp("finished") / "run"
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         cfg = compose("train", [*TINY, "optimizer.lr=0.05", "seed=3"])
     value = train(cfg, directory, ["optimizer.lr=0.05", "seed=3"])
     (directory / "returned").write_text(str(value))

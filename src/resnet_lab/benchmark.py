@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_lab.core.command_line import command_parser
 from resnet_lab.core.config import CONF
 from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.sweeps.resolvers import register_resolvers
@@ -139,7 +140,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
     """
     from resnet_lab.runs.run import Run
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         cfg = compose("train", list(overrides))
     resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(resolved, DictConfig)

@@ -23,6 +23,7 @@ from resnet_lab.core.command_line import answered, resumed, tidied
 from resnet_lab.core.config import CONF, made_here
 from resnet_lab.core.console import errors_in_one_line, set_up_logging
 from resnet_lab.core.harmless import harmless
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.core.overhead import collection_put_off, keep_memory, wait_briefly
 from resnet_lab.core.processes import exit_with_parent
 from resnet_lab.runs.active import ActiveRun
@@ -83,7 +84,7 @@ def _of_search(run: ActiveRun) -> "list[Callback]":
     return [Pruning(run)]
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+@hydra.main(config_path=str(CONF), config_name="train", **VERSION_BASE)
 def job(cfg: DictConfig) -> float | None:
     """Run one job of Hydra's."""
     context = HydraConfig.get()

@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.config import closest, one_line
-from resnet_lab.core.trust import locate
+from resnet_lab.core.trust import allow, locate
 
 # How a person is told of what the code itself gives to an object, by its key.
 SET_BY = {
@@ -88,12 +88,20 @@ def build(
             raise ValueError(f"{key}.{name} is set by resnet-lab itself: {way}")
     _check(key, plain, trust, arguments)
     try:
-        return instantiate(plain, **arguments, _convert_="all")
+        with allow(_targets(plain), trust=trust):
+            return instantiate(plain, **arguments, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, Exception):
             raise _naming(key, cause) from cause
         raise
+
+
+def _targets(node: Any) -> set[str]:
+    """Return every `_target_` of a node and of those in it."""
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    own = {node["_target_"]} if isinstance(node, dict) and "_target_" in node else set()
+    return own.union(*map(_targets, inner))
 
 
 @contextmanager

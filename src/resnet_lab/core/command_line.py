@@ -9,7 +9,6 @@ from contextlib import redirect_stderr, suppress
 from io import StringIO
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString, ValueType
 from hydra.errors import HydraException
@@ -21,6 +20,13 @@ from resnet_lab.core.config import CONF
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option
 VERSION = f"resnet-lab {__version__}"
+# Options of Hydra, of 1.3 and 1.4.
+FLAGS = (("--help", "-h"), ("--hydra-help",), ("--version",), ("--run", "-r"), ("--resolve",),
+         ("--multirun", "-m"), ("--shell-completion", "-sc"))  # fmt: skip
+OPTIONS = (("--package", "-p"), ("--config-path", "-cp"), ("--config-name", "-cn"),
+           ("--config-dir", "-cd"), ("--experimental-rerun",))  # fmt: skip
+INFORMATION = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
 RESUME = "use --resume DIRECTORY [--trust], and nothing else: the rest is in the run directory"
 
 
@@ -97,12 +103,7 @@ def tidied(arguments: Sequence[str]) -> list[str]:
     Raises:
         ValueError: an option or an override is wrong.
     """
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # else a page of usage, and exit code 2
-    try:
-        parsed = parser.parse_intermixed_args(list(arguments))
-    except _Refused as refused:
-        raise ValueError(f"{refused}; see --help") from None
+    parsed = _parser().parse_intermixed_args(list(arguments))
     options = list(arguments)
     for item in parsed.overrides:
         options.remove(item)
@@ -173,9 +174,20 @@ def _check_group(override: Override) -> None:
             raise ValueError(f"{group}={value}: must be the name of an option")
 
 
-class _Refused(Exception):
-    pass
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Refuse in one line, where argparse prints a page and ends the process."""
+        raise ValueError(f"{message}; see --help")
 
 
-def _refuse(message: str) -> NoReturn:
-    raise _Refused(message)
+def _parser() -> _Parser:
+    """Return a parser that tells Hydra's options from overrides; Hydra itself follows them."""
+    parser = _Parser(add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    for flags in FLAGS:
+        parser.add_argument(*flags, action="store_true")
+    for options in OPTIONS:
+        parser.add_argument(*options)
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=INFORMATION)
+    return parser

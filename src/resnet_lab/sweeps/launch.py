@@ -68,7 +68,7 @@ def fix_directory(config: DictConfig) -> Path:
     """Settle where the sweep goes, for every job and every process that composes it again."""
     directory = Path(str(config.hydra.sweep.dir)).resolve()
     quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
-    with read_write(config), open_dict(config):
+    with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.sweep.dir = str(directory)
         config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
     return directory

@@ -2,9 +2,8 @@
 
 import operator
 
-from omegaconf import OmegaConf
-
 from resnet_lab.core.config import mode_of, new_dir
+from resnet_lab.core.hydra_versions import register_resolver
 from resnet_lab.sweeps.job_directory import job_dir
 
 
@@ -19,7 +18,7 @@ def register_resolvers() -> None:
         ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
         ("num_classes_in", _num_classes_in, False),
     ):
-        OmegaConf.register_new_resolver(name, resolver, replace=True, use_cache=cached)
+        register_resolver(name, resolver, replace=True, use_cache=cached)
 
 
 def _best_precision(accelerator: str) -> str:
