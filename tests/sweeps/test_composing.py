@@ -27,7 +27,7 @@ JOBS = (
     ("~callbacks.summary", "+trainer.max_time=null"),
     ("+a.b=1", "++optimizer.momentum=0.5"),
     ("+tag={a: 1, b: [x,y]}",),
-    ("experiment=he2016_resnet20", "optimizer.lr=0.3"),
+    ("experiment=he2015_resnet20", "optimizer.lr=0.3"),
     ("name=${data.name}_x", "trainer.max_epochs=7"),
 )
 
