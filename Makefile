@@ -80,5 +80,5 @@ faults: $(STAMP) ## kill runs and sweeps, type wrong command lines, count what d
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
 clean: ## delete caches and build products; keeps .venv, data and logs
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find src tests conf notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -9,7 +9,6 @@ shown; where n is 1, the one figure. Images of the data set are used where they 
 random ones of that shape elsewhere.
 """
 
-import argparse
 import json
 import shlex
 import statistics
@@ -22,6 +21,7 @@ import rich
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_lab.core.command_line import command_parser
 from resnet_lab.core.config import CONF, register_resolvers
 from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
@@ -164,8 +164,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_lab.benchmark", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_parser("benchmark", __doc__)
     parser.add_argument("overrides", nargs="*", help="as for training, such as model=resnet18")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--repeats", type=int, default=5, help="of each pair (default 5)")

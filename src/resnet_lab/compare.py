@@ -6,13 +6,13 @@ Prints tables and writes compare.html, one file, into the second run's directory
 images that the first run has wrong and the second right.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_lab.core.command_line import command_parser
 from resnet_lab.core.config import bears_on_result, flat, register_resolvers
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
 from resnet_lab.core.overhead import collection_put_off, wait_briefly
@@ -103,8 +103,7 @@ def compare(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_lab.compare", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_parser("compare", __doc__)
     parser.add_argument("first", help="directory of the run to compare with")
     parser.add_argument("second", help="directory of the run that is compared")
     parser.add_argument("--split", choices=("test", "val"), default="test")

@@ -5,7 +5,6 @@
 Everything else comes from the run directory.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from resnet_lab.core.command_line import command_parser
 from resnet_lab.core.config import register_resolvers
 from resnet_lab.core.console import console, errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.core.overhead import collect, collection_put_off, spare, wait_briefly
@@ -90,8 +90,7 @@ def evaluate(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_lab.evaluate", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_parser("evaluate", __doc__)
     parser.add_argument("run", help="run directory")
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument(

@@ -8,11 +8,11 @@ Prints the leaderboard and writes report.html (one file, with the plots), report
 row a setting) and runs.csv (one row a job) into the sweep's directory.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnet_lab.core.command_line import command_parser
 from resnet_lab.core.console import console, errors_in_one_line
 from resnet_lab.core.overhead import collection_put_off
 from resnet_lab.core.text import printable
@@ -98,8 +98,7 @@ def show_files(result: Report) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_lab.report", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_parser("report", __doc__)
     parser.add_argument("sweep", nargs="+", help="directory of a sweep or of runs")
     parser.add_argument("--out", help="directory for the pages (default: the sweep's own)")
     parser.add_argument("--monitor", help="the metric that ranks (default: the one of most jobs)")

@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from resnet_lab.core.command_line import resumed, tidied
+from resnet_lab.core.command_line import answered, resumed, tidied
 from resnet_lab.core.config import CONF, made_here, register_resolvers
 from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.core.harmless import harmless
@@ -177,6 +177,8 @@ def job(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Run the command line."""
+    if answered(job):
+        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us; see `console`
     set_up_logging()
     wait_briefly()

@@ -1,19 +1,76 @@
-"""What a person types: mended where the meaning is clear, refused in one line where it is not."""
+"""Parse what a person types: correct it where the meaning is clear, else refuse it in one line."""
 
+import argparse
+import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, suppress
+from io import StringIO
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString, ValueType
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
+from resnet_lab import __version__
 from resnet_lab.core.config import CONF
 
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option
+VERSION = f"resnet-lab {__version__}"
 RESUME = "use --resume DIRECTORY [--trust], and nothing else: the rest is in the run directory"
+
+
+def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a command other than `train`.
+
+    Args:
+        name: of its module in `resnet_lab`.
+        description: docstring of that module.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m resnet_lab.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    return parser
+
+
+def answered(job: Callable[[], object]) -> bool:
+    """Answer `--version` or a Tab; return whether the command line asked for either.
+
+    Args:
+        job: Hydra's main function, which completes words by itself.
+    """
+    if "--version" in sys.argv:
+        print(VERSION)
+        return True
+    if sys.argv[1:] == ["-sc", "query=bash"]:
+        _complete(job)
+        return True
+    return False
+
+
+def _complete(job: Callable[[], object]) -> None:
+    """Print the words that may end the line in `COMP_LINE`.
+
+    Where Hydra cannot say (`--resume`, a mistake earlier in the line), nothing is printed, and the
+    shell offers file names.
+    """
+    line = re.sub(
+        r"'[^']*'|\"[^\"]*\"", "", os.environ.get("COMP_LINE", "")
+    )  # Hydra knows no quotes
+    os.environ["COMP_LINE"] = line
+    if place := re.search(r"\s(?:--config-dir|-cd)[\s=](\S+)\s", line):
+        sys.argv += ["--config-dir", place[1]]
+    # A Tab after hydra.run.dir= resolves it, which must make no directory.
+    OmegaConf.register_new_resolver("new_dir", lambda *_: "", replace=True)
+    with suppress(Exception, SystemExit), redirect_stderr(StringIO()):
+        job()
 
 
 def resumed(arguments: Sequence[str]) -> tuple[str, bool] | None:

@@ -34,7 +34,10 @@ WAYS_OUT = {
 
 _made: set[Path] = set()  # directories that this process has made for a run or a sweep
 
-CONF = Path(__file__).resolve().parents[3] / "conf"  # absolute: works from any working directory
+# Absolute, so that every working directory will do. A wheel holds conf/ inside the package; in a
+# checkout it stands at the top.
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1] / "conf"
 
 
 def register_resolvers() -> None:
