@@ -1,4 +1,4 @@
-"""What docs/extending.md says to write works as it stands: in a copy, everything is trained with."""
+"""What docs/extending.md says to write works as it stands: a copy trains with all of it."""
 
 import os
 import re

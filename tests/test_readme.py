@@ -30,7 +30,9 @@ def commands(page: Path) -> list[tuple[str, str]]:
     lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     found = [match for line in lines if (match := COMMAND.fullmatch(line))]
     names = ("train", "evaluate", "report", "compare", "benchmark")
-    return [(match[1], match[2].strip()) for match in found if match[1] in names]
+    # A name alone is a mention, except of the command that needs no more.
+    used = [match for match in found if match[1] in names and (match[2] or match[1] == "train")]
+    return [(match[1], match[2].strip()) for match in used]
 
 
 COMMANDS = [(page, *found) for page in PAGES if page.name not in OWN for found in commands(page)]
@@ -72,6 +74,18 @@ def test_every_training_command_composes(arguments: str, composed: Compose) -> N
         assert composed(*chosen).trainer.max_epochs > 0
 
 
+def overrides_in(page: str) -> list[str]:
+    """Return what a page shows within `...` that consists of overrides alone."""
+    shown = re.findall(r"`([^`\n]+)`", (REPOSITORY / "docs" / page).read_text())
+    whole = [text for text in shown if all(re.match(r"'?[\w.]+=.", word) for word in text.split())]
+    return sorted({text for text in whole if "..." not in text and "key=" not in text})
+
+
+@pytest.mark.parametrize("overrides", overrides_in("training.md"))
+def test_what_the_page_of_techniques_says_composes(overrides: str, composed: Compose) -> None:
+    assert composed(*shlex.split(overrides)).trainer.max_epochs > 0
+
+
 @pytest.mark.parametrize(("name", "arguments"), of("evaluate", "report", "compare", "benchmark"))
 def test_every_other_command_parses(
     name: str, arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -95,12 +109,23 @@ def test_links_and_pictures_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([\w-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([\w-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    )
     named = re.findall(r"^(?:.*`)?make ([a-z-]+)", page.read_text(), re.MULTILINE)
     assert set(named) <= targets
 
 
+def test_the_tour_leads_to_what_is_there() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    places = [REPOSITORY, REPOSITORY / "src", REPOSITORY / "src" / PACKAGE]
+    for path in re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", text):
+        assert any((place / path).exists() for place in places), path
+
+
 def test_excerpts_are_the_files() -> None:
     for page in PAGES:
-        for name, text in re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", page.read_text(), re.S):
+        for name, text in re.findall(
+            r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", page.read_text(), re.S
+        ):
             assert text == (REPOSITORY / name).read_text(), f"{page.name}: copy {name} anew"
