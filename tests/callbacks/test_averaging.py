@@ -240,7 +240,7 @@ def test_swa_measures_the_statistics_of_batch_norm_again(averaged, tmp_path: Pat
 
 
 def test_swa_has_the_weights_of_an_epoch_that_ended_early(averaged, tmp_path: Path) -> None:
-    train(averaged("swa", "callbacks.swa.start=1", "+trainer.max_steps=4"), tmp_path / "run")
+    train(averaged("swa", "callbacks.swa.start=1", "trainer.max_steps=4"), tmp_path / "run")
     last = checkpoint(tmp_path / "run")
     assert last["global_step"] == 4
     for name in learned(last["state_dict"]):

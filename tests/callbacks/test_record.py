@@ -69,10 +69,10 @@ class Observer(EpochCallback):
 
 CASES = {
     "every second epoch": (
-        ["+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5"], [6, 12], [2, 4],
+        ["trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5"], [6, 12], [2, 4],
     ),
-    "a limit of steps": (["+trainer.max_steps=8", "trainer.max_epochs=9"], [3, 6], [1, 2]),
-    "within the epoch": (["+trainer.val_check_interval=2"], [2, 5], [1, 2]),
+    "a limit of steps": (["trainer.max_steps=8", "trainer.max_epochs=9"], [3, 6], [1, 2]),
+    "within the epoch": (["trainer.val_check_interval=2"], [2, 5], [1, 2]),
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def test_the_best_checkpoint_holds_the_weights_of_the_best_value(
 
 
 def test_an_unvalidated_last_epoch_has_no_validation_in_the_status(tiny, tmp_path: Path) -> None:
-    train(tiny("+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=3"), tmp_path / "run")
+    train(tiny("trainer.check_val_every_n_epoch=2", "trainer.max_epochs=3"), tmp_path / "run")
     status = Run.load(tmp_path / "run").status
     assert set(status["metrics"]) == {"train/loss", "train/acc"}
     assert status["best"]["epoch"] == 2
@@ -110,7 +110,7 @@ def test_an_unvalidated_last_epoch_has_no_validation_in_the_status(tiny, tmp_pat
 def test_early_stopping_waits_for_epochs_that_were_validated(tiny, tmp_path: Path) -> None:
     cfg = tiny(
         "callbacks=early_stopping", "callbacks.early_stopping.patience=2", "trainer.max_epochs=20",
-        "+trainer.check_val_every_n_epoch=2", "optimizer.lr=0", "callbacks.progress=null",
+        "trainer.check_val_every_n_epoch=2", "optimizer.lr=0", "callbacks.progress=null",
         "callbacks.summary=null",
     )  # fmt: skip
     stopped = []

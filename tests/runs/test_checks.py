@@ -27,14 +27,14 @@ WRONG = {
     "trainer.max_epochs=null": "must be an integer >= 1",
     "trainer.max_epochs=0.5": "must be an integer >= 1",
     "trainer.max_epochs=-1": "would never end",
-    "+trainer.max_steps=0": "must be an integer >= 1",
+    "trainer.max_steps=0": "must be an integer >= 1",
     "trainer.limit_train_batches=0": "must be a share of the batches up to 1.0, or their number",
     "trainer.limit_val_batches=1.5": "must be a share of the batches up to 1.0, or their number",
     "trainer.limit_val_batches=0": "or their number; data.val_size=0 leaves it out",
     "trainer.limit_test_batches=0": "or their number; test=null leaves it out",
     "trainer.log_every_n_steps=-1": "must be an integer >= 0",
-    "+trainer.check_val_every_n_epoch=0": "must be an integer >= 1",
-    "+trainer.val_check_interval=0": "must be a number > 0",
+    "trainer.check_val_every_n_epoch=0": "must be an integer >= 1",
+    "trainer.val_check_interval=0": "must be a number > 0",
     "trainer.gradient_clip_val=-1": "must be a number > 0; leave it out for none",
     "data.image_size=0": "must be an integer >= 1, in pixels",
     "data.std=[0]": "must be numbers > 0",
@@ -51,7 +51,7 @@ def test_a_wrong_value_is_named_with_the_way_out(override: str, composed) -> Non
 
 
 def test_a_length_in_steps_needs_a_schedule_in_steps(composed) -> None:
-    steps = ("trainer.max_epochs=-1", "+trainer.max_steps=5")
+    steps = ("trainer.max_epochs=-1", "trainer.max_steps=5")
     assert resolved(composed(*steps)).trainer.max_steps == 5
     with pytest.raises(ValueError, match=r"scheduler\.interval=epoch needs a number of epochs"):
         resolved(composed(*steps, "scheduler.interval=epoch"))

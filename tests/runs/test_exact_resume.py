@@ -17,14 +17,14 @@ from resnet_lab.training.task import ImageClassifier
 from tests.helpers import Killed, column
 
 CASES = {
-    "steps": ["+trainer.max_steps=11", "trainer.max_epochs=9", "model.stochastic_depth=0.5"],
-    "steps alone": ["+trainer.max_steps=11", "trainer.max_epochs=-1", "model.stochastic_depth=0.5"],
+    "steps": ["trainer.max_steps=11", "trainer.max_epochs=9", "model.stochastic_depth=0.5"],
+    "steps alone": ["trainer.max_steps=11", "trainer.max_epochs=-1", "model.stochastic_depth=0.5"],
     "plateau": ["scheduler=plateau", "scheduler.patience=0", "+scheduler.threshold=10"],
     "plateau, half validated": [
         "scheduler=plateau", "scheduler.patience=0", "+scheduler.threshold=10",
-        "+trainer.check_val_every_n_epoch=2",
+        "trainer.check_val_every_n_epoch=2",
     ],
-    "validation within": ["+trainer.val_check_interval=2"],
+    "validation within": ["trainer.val_check_interval=2"],
 }  # fmt: skip
 
 

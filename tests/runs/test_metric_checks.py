@@ -20,19 +20,19 @@ WRONG = {
     "split without images": (["data.val_size=0"], r"^monitor=val/acc: no metric has that name"),
     "no validation": (["trainer.limit_val_batches=0"], r"^trainer.limit_val_batches=0: must be"),
     "too few epochs": (
-        ["+trainer.check_val_every_n_epoch=3"],
+        ["trainer.check_val_every_n_epoch=3"],
         r"^monitor=val/acc is never measured: .* after 9 batches, .* ends after 6;",
     ),
     "too few steps": (
-        ["+trainer.max_steps=2"],
+        ["trainer.max_steps=2"],
         r"^monitor=val/acc is never measured: .* after 3 batches, .* ends after 2;",
     ),
     "too few accumulated steps": (
-        ["+trainer.max_steps=1", "trainer.accumulate_grad_batches=2"],
+        ["trainer.max_steps=1", "trainer.accumulate_grad_batches=2"],
         r"never measured: .* after 3 batches, .* ends after 2;",
     ),
     "batches of all epochs": (
-        ["+trainer.check_val_every_n_epoch=null", "+trainer.val_check_interval=7"],
+        ["trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=7"],
         r"never measured: .* after 7 batches, .* ends after 6;",
     ),
     "another best checkpoint": (
@@ -141,11 +141,11 @@ def test_validation_may_be_expected_without_a_test(tiny, tmp_path: Path) -> None
 def test_the_shortest_run_that_is_let_through_is_validated(tiny, tmp_path: Path) -> None:
     for number, overrides in enumerate(
         (
-            ["+trainer.check_val_every_n_epoch=2"],
-            ["+trainer.max_steps=3"],
-            ["+trainer.max_steps=2", "+trainer.val_check_interval=2"],
-            ["+trainer.max_steps=1", "trainer.accumulate_grad_batches=3"],
-            ["+trainer.check_val_every_n_epoch=null", "+trainer.val_check_interval=6"],
+            ["trainer.check_val_every_n_epoch=2"],
+            ["trainer.max_steps=3"],
+            ["trainer.max_steps=2", "trainer.val_check_interval=2"],
+            ["trainer.max_steps=1", "trainer.accumulate_grad_batches=3"],
+            ["trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=6"],
         )
     ):
         train(tiny(*overrides), tmp_path / str(number))

@@ -138,7 +138,7 @@ def test_a_trial_that_dies_between_its_pruning_and_the_record_stays_pruned(
 def test_a_trial_without_a_value_in_an_epoch_reports_none(hydra) -> None:
     hydra(
         *TINY, "optimizer.lr=0.1,0.2", "hydra.sweeper.pruner=median", "hydra.sweeper.n_trials=1",
-        "trainer.max_epochs=5", "+trainer.check_val_every_n_epoch=2",
+        "trainer.max_epochs=5", "trainer.check_val_every_n_epoch=2",
     )  # fmt: skip
     (trial,) = trials()
     assert sorted(trial.intermediate_values) == [2, 4]

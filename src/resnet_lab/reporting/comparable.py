@@ -11,6 +11,7 @@ DATA = (
     "data.name", "data.source._target_", "data.source.dataset", "data.root", "data.num_classes",
     "data.val_size", "data.split_seed",
 )  # fmt: skip
+CHOICES = ("data", "trainer", "experiment", "debug", "monitor")  # overrides that may decide it
 # What cuts a job short for a trial or for debugging. A whole number of batches is a limit, 1 too.
 LIMITS = (
     "trainer.fast_dev_run", "trainer.overfit_batches", "trainer.limit_train_batches",
@@ -104,7 +105,7 @@ def _choice(job: Job) -> frozenset[tuple[str, str]]:
     return frozenset(
         (key, value)
         for key, value in job.settings.items()
-        if key in ("data", "trainer", "experiment", "monitor", *LIMITS) or key.startswith("data.")
+        if key in (*CHOICES, *LIMITS) or key.startswith("data.")
     )
 
 

@@ -96,13 +96,16 @@ def _check_length(config: DictConfig) -> None:
         if steps in (None, -1):
             raise ValueError(
                 "trainer.max_epochs=-1: would never end; give the length in steps, "
-                "+trainer.max_steps=..."
+                "trainer.max_steps=..."
             )
         if _value(config, "scheduler.interval") == "epoch":
             raise ValueError(
                 "trainer.max_epochs=-1: scheduler.interval=epoch needs a number of epochs; "
                 "use scheduler.interval=step"
             )
+    fast = _value(config, "trainer.fast_dev_run")
+    if fast is not None and not (isinstance(fast, int) and fast >= 0):
+        raise _wrong("trainer.fast_dev_run", fast, "must be true, false, or a number of batches")
     lowest = {"log_every_n_steps": 0, "num_sanity_val_steps": -1, "check_val_every_n_epoch": 1}
     for name, low in lowest.items():
         count = _value(config, f"trainer.{name}")

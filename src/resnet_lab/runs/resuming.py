@@ -124,7 +124,7 @@ def _check_longer(run: Run, config: DictConfig, asked: str) -> None:
     if (
         run.done
         and epochs < run.config.trainer.max_epochs
-        and not run.config.trainer.get("max_steps")
+        and run.config.trainer.get("max_steps") in (None, -1)
     ):
         raise ValueError(
             f"{run.shown}: {asked}: it was ended after {epochs} epochs, before "

@@ -25,7 +25,7 @@ NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
 def build_loggers(run: Run) -> list[Logger]:
     """Build the loggers of a run; those that take a name and were given none get the run's."""
     made: list[Logger] = []
-    if run.config.trainer.get("logger") is False:
+    if run.config.trainer.get("logger") is False or run.config.trainer.get("fast_dev_run"):
         return made
     for name, node in (run.config.get("logger") or {}).items():
         if node is not None:

@@ -129,6 +129,8 @@ def local_processes(config: DictConfig) -> int:
 
 def length(config: DictConfig, images: int) -> int:
     """Return about how many steps a run has."""
+    if fast := config.trainer.get("fast_dev_run"):
+        return int(fast)
     batches, limit = images // config.data.batch_size, config.trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     steps = batches * max(1, config.trainer.max_epochs or 1)
