@@ -32,7 +32,7 @@ from resnet_lab.core.building import build
 from resnet_lab.core.config import NOT_OF_THE_NETWORK
 from resnet_lab.core.console import console, errors_in_one_line, show
 from resnet_lab.core.text import csv_cell, markdown, markdown_code, printable, printable_lines
-from resnet_lab.data.sources.image_folder import ImageFolder
+from resnet_lab.data.sources import ImageFolder
 from resnet_lab.reporting import report, terminal
 from resnet_lab.reporting.jobs import Job
 from resnet_lab.runs.active import ActiveRun, resolved

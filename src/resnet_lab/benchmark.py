@@ -153,7 +153,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
     except ValueError:
         facts = resolved.data
         facts.source = {
-            "_target_": "resnet_lab.data.sources.base.RandomImages",
+            "_target_": "resnet_lab.measuring.random_images.RandomImages",
             "num_classes": facts.num_classes,
             "size": facts.image_size,
             "channels": facts.channels,

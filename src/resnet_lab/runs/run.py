@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from torch import nn
 
     from resnet_lab.data import ImageDataModule
-    from resnet_lab.data.module import Facts
+    from resnet_lab.data.facts import Facts
     from resnet_lab.training.task import ImageClassifier
 
 OVER = ("done", "pruned")  # states of a run that is not trained any further

@@ -35,6 +35,6 @@ def _num_classes_in(root: str) -> int:
     if not isinstance(root, str):
         raise ValueError(f"data.root={root}: must be the path of a folder")
 
-    from resnet_lab.data.sources.image_folder import class_names
+    from resnet_lab.data.sources.folders import class_names
 
     return len(class_names(root))

@@ -16,8 +16,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from resnet_lab.core.building import errors_of
-from resnet_lab.data.loader import derive_seed
-from resnet_lab.data.module import Facts
+from resnet_lab.core.seeds import derive_seed
+from resnet_lab.data.facts import Facts
 from resnet_lab.data.pixels import sides
 from resnet_lab.training.finetune import keep_statistics, parameter_groups, prepare
 from resnet_lab.training.metrics import ClassificationSums
