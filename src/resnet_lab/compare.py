@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from resnet_lab.core.config import bears_on_result, flat, register_resolvers
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
 from resnet_lab.core.overhead import collection_put_off, wait_briefly
@@ -139,17 +141,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def page(comparison: Comparison) -> str:
     """Return the comparison as one HTML file."""
-    runs = (("first", comparison.first), ("second", comparison.second))
-    names = [(place, printable(run.shown)) for place, run in runs]
-    parts = [html.lead(verdict(comparison)), html.definitions(names), html.heading("Metrics")]
-    parts.append(html.table(HEADINGS, comparison.metrics, words=HEADINGS))
-    parts.append(html.heading("Configuration"))
-    if comparison.config:
-        parts.append(html.table(HEADINGS, comparison.config, words=HEADINGS, wrapped=True))
-    else:
-        parts.append(html.bullets([SAME]))
-    parts += _pictures(comparison)
-    return html.document("comparison", "Comparison of two runs", parts, f"As of {now()}.")
+    from resnet_lab.reporting.plots.curves import learning_curves
+
+    runs = {"first": comparison.first, "second": comparison.second}
+    files = {name: run.directory / "metrics.csv" for name, run in runs.items()}
+    there = {name: path for name, path in files.items() if _has_curves(path)}
+    lacking = "".join(f" The {name} run has no curves." for name in files if name not in there)
+    paired = comparison.paired
+    changed = (("Newly right", paired.newly_right), ("Newly wrong", paired.newly_wrong))
+    return html.render(
+        "compare.html",
+        title="comparison",
+        heading="Comparison of two runs",
+        time=now(),
+        verdict=verdict(comparison),
+        names=[(name, printable(run.shown)) for name, run in runs.items()],
+        headings=HEADINGS,
+        metrics=comparison.metrics,
+        config=comparison.config,
+        same=SAME,
+        curves=html.svg(learning_curves(there), "Loss and error") if there else None,
+        curves_caption=f"Training dashed, validation solid.{lacking}",
+        changed=[
+            (title, len(found), _photographs(paired, found, title)) for title, found in changed
+        ],
+        shown=SHOWN_IMAGES,
+    )
 
 
 def verdict(comparison: Comparison) -> str:
@@ -181,32 +198,10 @@ def _show(comparison: Comparison) -> None:
     console().print(verdict(comparison), markup=False, highlight=False)
 
 
-def _pictures(comparison: Comparison) -> list[str]:
-    from resnet_lab.reporting.plots.curves import learning_curves
-
-    runs = {"first": comparison.first, "second": comparison.second}
-    files = {name: run.directory / "metrics.csv" for name, run in runs.items()}
-    parts = [html.heading("Curves")]
-    there = {name: path for name, path in files.items() if _has_curves(path)}
-    if there:
-        caption = "Training dashed, validation solid."
-        lacking = "".join(f" The {name} run has no curves." for name in files - there.keys())
-        drawn = ("Loss and error", caption + lacking, learning_curves(there))
-        parts.append(html.figures([drawn], wide=True))
-    else:
-        parts.append(html.bullets(["Neither run has curves."]))
-    paired = comparison.paired
-    for name, found in (("right", paired.newly_right), ("wrong", paired.newly_wrong)):
-        title = f"Newly {name}"
-        parts.append(html.heading(f"{title}: {len(found):,}"))
-        if len(found):
-            caption = "The true class: what the first run saw → what the second saw."
-            if len(found) > SHOWN_IMAGES:
-                caption += f" The first {SHOWN_IMAGES} of {len(found):,}."
-            parts.append(
-                html.photographs(title, caption, changed_images(paired, found[:SHOWN_IMAGES]))
-            )
-    return parts
+def _photographs(paired: "Paired", found: "NDArray[np.int64]", title: str) -> Markup | None:
+    if len(found) == 0:
+        return None
+    return html.png(changed_images(paired, found[:SHOWN_IMAGES]), title)
 
 
 def _has_curves(path: Path) -> bool:

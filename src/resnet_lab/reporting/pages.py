@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.provenance import now
 from resnet_lab.core.text import csv_cell, markdown_code
@@ -37,16 +39,17 @@ def write_pages(
     Returns:
         Their paths.
     """
-    figures = ""
+    plots_drawn: list[tuple[str, str, Markup]] = []
     if plots:
         with harmless("drawing the report"):
             from resnet_lab.reporting.plots.sweep import chosen_plots  # imports matplotlib
 
-            drawn = chosen_plots(board, search=results.search)
-            if drawn:
-                figures = html.figures([(plot.title, plot.caption, plot.figure) for plot in drawn])
+            plots_drawn = [
+                (plot.title, plot.caption, html.svg(plot.figure, plot.title))
+                for plot in chosen_plots(board, search=results.search)
+            ]
     pages = {
-        "report.html": page(results, board, figures),
+        "report.html": page(results, board, plots_drawn),
         "report.md": markdown(results, board),
         "report.csv": groups_csv(board),
         "runs.csv": jobs_csv(results, board),
@@ -57,31 +60,38 @@ def write_pages(
     return tuple(out / name for name in pages)
 
 
-def page(results: Results, board: Leaderboard, figures: str = "") -> str:
-    """Return the report as one HTML file; the figures are HTML already."""
-    columns, rows = leaderboard_table(board)
-    best = [number for number, row in enumerate(rows) if row[0] == "1"]
-    parts = [
-        html.pills(results.states),
-        html.lead(answer(board)),
-        html.definitions([fact for fact in facts(results, board) if fact[0] != "jobs"]),
-        html.heading("Leaderboard"),
-        html.table(columns, rows, words=word_columns(board), strong=best),
-        html.bullets(notes(board)),
-    ]
-    for other in board.others[:SHOWN_OTHERS]:
-        table = leaderboard_table(other)
-        parts += [
-            html.heading(f"Set aside: {other.description}"),
-            html.table(*table, words=word_columns(other)),
-            html.bullets([answer(other), *notes(other)]),
-        ]
-    failed = failures(board)
-    if failed:
-        parts += [html.heading("Failed jobs"), html.definitions(failed, kind="errors")]
-    if figures:
-        parts += [html.heading("Plots"), figures]
-    return html.document(f"{results.name}: report", results.name, parts, f"As of {now()}.")
+def page(
+    results: Results, board: Leaderboard, plots: Sequence[tuple[str, str, Markup]] = ()
+) -> str:
+    """Return the report as one HTML file.
+
+    Args:
+        results: the runs.
+        board: their leaderboard.
+        plots: title, caption and drawing of each.
+    """
+    return html.render(
+        "report.html",
+        title=f"{results.name}: report",
+        heading=results.name,
+        time=now(),
+        states=results.states,
+        facts=[fact for fact in facts(results, board) if fact[0] != "jobs"],
+        board=_section(board),
+        others=[_section(other) for other in board.others[:SHOWN_OTHERS]],
+        failures=failures(board),
+        plots=plots,
+    )
+
+
+def _section(board: Leaderboard) -> dict[str, Any]:
+    return {
+        "description": board.description,
+        "answer": answer(board),
+        "table": leaderboard_table(board),
+        "words": word_columns(board),
+        "notes": notes(board),
+    }
 
 
 def markdown(results: Results, board: Leaderboard) -> str:
