@@ -22,7 +22,7 @@ from resnet_lab.core.provenance import now
 from resnet_lab.core.text import printable, printable_values
 from resnet_lab.core.trust import TRUST
 from resnet_lab.reporting import html
-from resnet_lab.reporting.jobs import Job, as_finite, as_typed
+from resnet_lab.reporting.run_record import RunRecord, as_finite, as_typed
 from resnet_lab.reporting.statistics import LEVEL
 from resnet_lab.reporting.terminal import print_table
 from resnet_lab.reporting.wording import NONE, duration, p_value
@@ -215,7 +215,7 @@ def _has_curves(path: Path) -> bool:
 
 def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
     """Draw images with their true class and what each run saw."""
-    from resnet_lab.reporting.plots.curves import image_grid
+    from resnet_lab.reporting.plots.images import image_grid
 
     first, second = paired
     titles = []
@@ -247,7 +247,7 @@ def _metrics(first: Run, second: Run) -> list[list[str]]:
 
 def _recorded(run: Run) -> dict[str, str]:
     status = printable_values(run.status)
-    job = Job(run.directory, str(status.get("state", "unknown")), {}, status)
+    job = RunRecord(run.directory, str(status.get("state", "unknown")), {}, status)
     said = {"state": job.state}
     if job.value is not None:
         epoch = f" (epoch {job.epoch})" if job.epoch is not None else ""
