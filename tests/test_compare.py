@@ -115,7 +115,7 @@ def test_other_images_are_refused(runs, command) -> None:
     config.write_text(config.read_text().replace("split_seed: 0", "split_seed: 1"))
     code, out, err = command(*runs, "--split", "val")
     assert (code, out) == (1, "")
-    assert "the runs do not see the same images (144 and 144 of them)" in err
+    assert "the runs have different images (144 and 144 of them)" in err
     assert err.count("\n") == 1
     assert command(*runs)[0] == 0  # the test images are the same
 

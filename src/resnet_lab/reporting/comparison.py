@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from resnet_lab.core.config import bears_on_result, flat
 from resnet_lab.core.console import console
 from resnet_lab.core.provenance import now
 from resnet_lab.core.text import printable, printable_values
 from resnet_lab.reporting import html
-from resnet_lab.reporting.jobs import Job, as_finite, as_typed
+from resnet_lab.reporting.run_record import RunRecord, as_finite, as_typed
 from resnet_lab.reporting.statistics import LEVEL
 from resnet_lab.reporting.terminal import print_table
 from resnet_lab.reporting.wording import NONE, duration, p_value
@@ -92,17 +94,32 @@ def compare(
 
 def page(comparison: Comparison) -> str:
     """Return the comparison as one HTML file."""
-    runs = (("first", comparison.first), ("second", comparison.second))
-    names = [(place, printable(run.shown)) for place, run in runs]
-    parts = [html.lead(verdict(comparison)), html.definitions(names), html.heading("Metrics")]
-    parts.append(html.table(HEADINGS, comparison.metrics, words=HEADINGS))
-    parts.append(html.heading("Configuration"))
-    if comparison.config:
-        parts.append(html.table(HEADINGS, comparison.config, words=HEADINGS, wrapped=True))
-    else:
-        parts.append(html.bullets([SAME]))
-    parts += _pictures(comparison)
-    return html.document("comparison", "Comparison of two runs", parts, f"As of {now()}.")
+    from resnet_lab.reporting.plots.curves import learning_curves
+
+    runs = {"first": comparison.first, "second": comparison.second}
+    files = {name: run.directory / "metrics.csv" for name, run in runs.items()}
+    there = {name: path for name, path in files.items() if _has_curves(path)}
+    lacking = "".join(f" The {name} run has no curves." for name in files if name not in there)
+    paired = comparison.paired
+    changed = (("Newly right", paired.newly_right), ("Newly wrong", paired.newly_wrong))
+    return html.render(
+        "compare.html",
+        title="comparison",
+        heading="Comparison of two runs",
+        time=now(),
+        verdict=verdict(comparison),
+        names=[(name, printable(run.shown)) for name, run in runs.items()],
+        headings=HEADINGS,
+        metrics=comparison.metrics,
+        config=comparison.config,
+        same=SAME,
+        curves=html.svg(learning_curves(there), "Loss and error") if there else None,
+        curves_caption=f"Training dashed, validation solid.{lacking}",
+        changed=[
+            (title, len(found), _photographs(paired, found, title)) for title, found in changed
+        ],
+        shown=SHOWN_IMAGES,
+    )
 
 
 def verdict(comparison: Comparison) -> str:
@@ -135,32 +152,10 @@ def show_comparison(comparison: Comparison) -> None:
     console().print(verdict(comparison), markup=False, highlight=False)
 
 
-def _pictures(comparison: Comparison) -> list[str]:
-    from resnet_lab.reporting.plots.curves import learning_curves
-
-    runs = {"first": comparison.first, "second": comparison.second}
-    files = {name: run.directory / "metrics.csv" for name, run in runs.items()}
-    parts = [html.heading("Curves")]
-    there = {name: path for name, path in files.items() if _has_curves(path)}
-    if there:
-        caption = "Training dashed, validation solid."
-        lacking = "".join(f" The {name} run has no curves." for name in files - there.keys())
-        drawn = ("Loss and error", caption + lacking, learning_curves(there))
-        parts.append(html.figures([drawn], wide=True))
-    else:
-        parts.append(html.bullets(["Neither run has curves."]))
-    paired = comparison.paired
-    for name, found in (("right", paired.newly_right), ("wrong", paired.newly_wrong)):
-        title = f"Newly {name}"
-        parts.append(html.heading(f"{title}: {len(found):,}"))
-        if len(found):
-            caption = "The true class: what the first run saw → what the second saw."
-            if len(found) > SHOWN_IMAGES:
-                caption += f" The first {SHOWN_IMAGES} of {len(found):,}."
-            parts.append(
-                html.photographs(title, caption, changed_images(paired, found[:SHOWN_IMAGES]))
-            )
-    return parts
+def _photographs(paired: "Paired", found: "NDArray[np.int64]", title: str) -> Markup | None:
+    if len(found) == 0:
+        return None
+    return html.png(changed_images(paired, found[:SHOWN_IMAGES]), title)
 
 
 def _has_curves(path: Path) -> bool:
@@ -174,7 +169,7 @@ def _has_curves(path: Path) -> bool:
 
 def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
     """Draw images with their true class and what each run saw."""
-    from resnet_lab.reporting.plots.curves import image_grid
+    from resnet_lab.reporting.plots.images import image_grid
 
     first, second = paired
     titles = []
@@ -206,7 +201,7 @@ def _metrics(first: Run, second: Run) -> list[list[str]]:
 
 def _recorded(run: Run) -> dict[str, str]:
     status = printable_values(run.status)
-    job = Job(run.directory, str(status.get("state", "unknown")), {}, status)
+    job = RunRecord(run.directory, str(status.get("state", "unknown")), {}, status)
     said = {"state": job.state}
     if job.value is not None:
         epoch = f" (epoch {job.epoch})" if job.epoch is not None else ""

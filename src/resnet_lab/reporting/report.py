@@ -6,9 +6,9 @@ from pathlib import Path
 
 from resnet_lab.core.console import console
 from resnet_lab.core.text import printable
-from resnet_lab.reporting.board import Leaderboard
-from resnet_lab.reporting.leaderboard import rank
 from resnet_lab.reporting.pages import write_pages
+from resnet_lab.reporting.ranking.board import Leaderboard
+from resnet_lab.reporting.ranking.leaderboard import rank
 from resnet_lab.reporting.reading import Results, read_results
 from resnet_lab.reporting.terminal import print_report
 
