@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.config import closest, one_line
+from resnet_lab.core.moved import with_new_names
 from resnet_lab.core.trust import allow, locate
 
 # How a person is told of what the code itself gives to an object, by its key.
@@ -81,7 +82,7 @@ def build(
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     if not isinstance(plain, dict) or "_target_" not in plain:
         raise ValueError(f"{key}={plain}: must be an object, by its _target_, or null")
-    plain = {name: value for name, value in plain.items() if name not in without}
+    plain = with_new_names({name: item for name, item in plain.items() if name not in without})
     for name in (*arguments, "_convert_", "_partial_"):
         if name in plain:
             way = SET_BY.get(f"{key}.{name}") or SET_BY.get(name, "leave it out")

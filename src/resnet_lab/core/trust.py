@@ -30,6 +30,7 @@ from yaml import YAMLError
 
 from resnet_lab.core.config import CONF
 from resnet_lab.core.hydra_versions import HYDRA_1_3
+from resnet_lab.core.moved import with_new_names
 
 PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
 
@@ -91,8 +92,9 @@ def read_config(path: Path) -> DictConfig:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(config, DictConfig):
         raise ValueError(f"{path} is not the configuration of a run")
-    refuse_interpolations(OmegaConf.to_container(config, resolve=False), str(path))
-    return config
+    plain = OmegaConf.to_container(config, resolve=False)
+    refuse_interpolations(plain, str(path))
+    return DictConfig(with_new_names(plain))
 
 
 def refuse_interpolations(node: Any, place: str, key: str = "") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from resnet_lab.core.config import bears_on_result, override_key
+from resnet_lab.core.moved import with_new_names
 from resnet_lab.core.text import printable, printable_values
 
 STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
@@ -131,7 +132,7 @@ def _section(text: str) -> tuple[tuple[str, Any], ...]:
         isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)
     ):
         raise ValueError("aliases, which can expand without bound, are not supported")
-    return tuple(_leaves(printable_values(yaml.load(text, loader))))
+    return tuple(_leaves(with_new_names(printable_values(yaml.load(text, loader)))))
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
