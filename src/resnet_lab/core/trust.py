@@ -7,14 +7,16 @@ from decides what it may name:
   typed it.
 - What was read from a run directory may come from anybody. It may name what a file of `conf/`
   names, word for word; classes of `PACKAGES` that are of one of the `KINDS` that a run is made of;
-  and their `FUNCTIONS` that return a network. Nothing else is even imported. `--trust` lifts that
-  for one command, `trust=True` in Python.
+  their `FUNCTIONS` that return a network; and what is defined in the packages that the environment
+  variable `RESNET_LAB_TRUSTED` lists. Nothing else is even imported. `--trust` lifts that for one
+  command, `trust=True` in Python.
 
 A recorded configuration has no `${...}` in it: one that has is refused, never resolved.
 """
 
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -33,6 +35,8 @@ from resnet_lab.core.hydra_versions import HYDRA_1_3
 from resnet_lab.core.moved import with_new_names
 
 PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
+
+TRUSTED = "RESNET_LAB_TRUSTED"  # environment variable: the user's own packages, separated by commas
 
 # Modules whose functions return a network.
 FUNCTIONS = ("resnet_lab.models", "torchvision.models", "timm.models._factory")
@@ -75,7 +79,8 @@ TRUST = "build whatever its configuration names: that can run any code"  # help 
 
 REFUSAL = (
     "a configuration from a run directory may name only what conf/ names, and networks, callbacks "
-    f"and the like of {', '.join(PACKAGES)}; if you trust where it comes from, add --trust"
+    f"and the like of {', '.join(PACKAGES)}; if the package is your own, list it in {TRUSTED}; if "
+    "you trust where the run comes from, add --trust"
 )
 
 
@@ -194,12 +199,20 @@ def _refuse_files(key: str, node: Mapping[str, Any]) -> None:
 
 def _may_import(target: str) -> bool:
     parts = target.split(".")
-    return parts[0] in PACKAGES and not any(part.startswith("_") for part in parts)
+    return parts[0] in (*PACKAGES, *_own_packages()) and not any(
+        part.startswith("_") for part in parts
+    )
+
+
+def _own_packages() -> list[str]:
+    return [name for name in re.split(r"[\s,]+", os.environ.get(TRUSTED, "")) if name]
 
 
 def _of_a_kind(found: Any) -> bool:
     """Whether something is a part of a run: a class of `KINDS` or of the data, or a model."""
     module = str(getattr(found, "__module__", ""))
+    if module.partition(".")[0] in _own_packages():
+        return True
     if module.partition(".")[0] not in PACKAGES:  # reached through a module that imports it
         return False
     if not inspect.isclass(found):
