@@ -71,8 +71,8 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         root = Path(given).resolve()
         if not root.is_dir():
             raise ValueError(f"{given}: no such directory; sweeps are in logs/sweeps")
-        told = _read_json(root / "sweep.json")
-        entries = told.get("jobs")
+        record = _read_json(root / "sweep.json")
+        entries = record.get("jobs")
         listed = [
             _listed(root, entry)
             for entry in (entries if isinstance(entries, list) else ())
@@ -87,7 +87,7 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         jobs |= found
         if root not in roots:
             roots.append(root)
-            about += [printable_values(told)] if told else []
+            about += [printable_values(record)] if record else []
     disk, checkpoints = _bytes(roots)
     return Results(tuple(roots), tuple(jobs.values()), tuple(about), disk, checkpoints)
 
