@@ -70,7 +70,7 @@ def damaged(files: Sequence[File], root: Path) -> list[Path]:
 
 
 def _is_whole_idx(path: Path) -> bool:
-    """Whether an IDX file (MNIST's format) is as long as its header says."""
+    """Return whether an IDX file (MNIST's format) has the length that its header states."""
     head = path.read_bytes()[:16]
     if len(head) < 4:
         return False
@@ -143,12 +143,12 @@ def fetch(
 
 
 def _is_there(cls: Any, arguments: Mapping[str, Any], root: Path) -> bool:
-    """Whether nothing is missing; whether the files are whole, reading them tells."""
+    """Return whether nothing is missing; damage shows when the files are read."""
     if files := files_of(cls, arguments):
         return not missing(files, root)
     try:
         construct(cls, root, arguments)
-    except Exception as error:  # another kind is not of missing files: reading them tells
+    except Exception as error:  # other kinds are not about missing files
         return not isinstance(error, RuntimeError)
     return True
 
