@@ -25,7 +25,7 @@ from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.resuming import find_start, follow_data
+from resnet_lab.runs.resuming import best_weights, find_start, follow_data
 from resnet_lab.runs.run import TRIAL, Run
 from resnet_lab.runs.summary import show_summary
 from resnet_lab.sweeps.pool import PARENT, outlive_not
@@ -144,7 +144,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
             run.update(state="pruned")
             return
         if cfg.test:
-            best = run.checkpoint("best") if cfg.test == "best" else None  # None: as trained
+            best = best_weights(run) if cfg.test == "best" else None  # None: as trained
             trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
     run.finish(task.test_sums if cfg.test else None, trainer.callback_metrics)
     for callback in callbacks:

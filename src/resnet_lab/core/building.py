@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.config import closest, one_line
+from resnet_lab.core.signatures import hints_of, parameters_of
 from resnet_lab.core.trust import locate
 
 # How a person is told of what the code itself gives to an object, by its key.
@@ -131,11 +132,10 @@ def _check(key: str, node: Any, trust: bool, given: Mapping[str, Any] | None = N
     for name in ("_partial_", "_recursive_"):
         if not isinstance(node.get(name, True), bool):
             raise ValueError(f"{key}.{name}={node[name]}: must be true or false")
-    parameters = inspect.signature(target).parameters
     _check_names(key, node, target, given or {})
-    function = target.__init__ if inspect.isclass(target) else target
+    parameters = parameters_of(target)
     try:
-        hints = typing.get_type_hints(function)
+        hints = hints_of(target)
     except (NameError, TypeError):  # annotations that cannot be read outside their module
         return
     for name, value in node.items():
@@ -149,7 +149,7 @@ def _check(key: str, node: Any, trust: bool, given: Mapping[str, Any] | None = N
 
 
 def _check_names(key: str, node: Mapping[str, Any], target: Any, given: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(target).parameters
+    parameters = parameters_of(target)
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for name in node:
             if name not in parameters and not name.startswith("_"):
@@ -159,7 +159,7 @@ def _check_names(key: str, node: Mapping[str, Any], target: Any, given: Mapping[
                 )
     if "_args_" in node or node.get("_partial_") or given.get("_partial_"):
         return
-    for name, parameter in parameters.items():
+    for name, parameter in inspect.signature(target).parameters.items():
         needed = parameter.default is parameter.empty and parameter.kind in NAMED
         if needed and name not in node and name not in given:
             raise ValueError(f"{key}.{name} has no value: set it with +{key}.{name}=...")

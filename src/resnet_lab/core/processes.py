@@ -36,8 +36,8 @@ def check_share(batch_size: int, processes: int) -> None:
     """Raise a ValueError unless processes can share a batch: each of them would say so later."""
     if batch_size % processes:
         raise ValueError(
-            f"trainer.devices: {processes} processes cannot share data.batch_size={batch_size}: "
-            "use a multiple of that"
+            f"trainer.devices x trainer.num_nodes: {processes} processes cannot share "
+            f"data.batch_size={batch_size}: use a multiple of that"
         )
 
 

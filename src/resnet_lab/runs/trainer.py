@@ -60,6 +60,11 @@ def build_trainer(
             "trainer.logger: add to the group logger, with +logger.NAME._target_=...; "
             "+trainer.logger=false leaves all out"
         )
+    if config.get("barebones"):
+        raise ValueError(
+            "trainer.barebones=true: leaves out the checkpoints and curves that a run is made of: "
+            "leave it out; trainer=debug is a quick look"
+        )
     if not loggers:
         callbacks = [part for part in callbacks if not isinstance(part, NEED_A_LOGGER)]
     given: dict[str, Any] = {}
