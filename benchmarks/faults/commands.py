@@ -42,7 +42,7 @@ WORDS = {
 }  # fmt: skip
 # Where things go: what is tried stays below one directory.
 PLACES = ("log_dir", "run_dir", "sweep_dir", "data_dir", "hydra.mode", "hydra.run", "hydra.sweep")
-FIXED = [word.partition("=")[0] for word in TINY]  # typed too
+FIXED = ["data_dir", *(word.partition("=")[0] for word in TINY)]  # typed too
 ODD = ("-m", "--resume", "--cfg", "=", "seed", "seed=", "=1", "model.", "~", "--")
 FOUND = (0x20, 0x7F), (0, 0x20), (0xA0, 0x250), (0x4E00, 0x4F00), (0x1F600, 0x1F650)  # letters
 
@@ -176,7 +176,7 @@ def random_command_lines(folder: Path, count: int, seed: int) -> tuple[Counter[s
             arguments = [*fixed, *line, *places, f"preflight={str(checks).lower()}"]
             counts["tried"] += 1
             try:
-                ended = forked.run(alone(train(*arguments)), folder / "output", limit=120)
+                ended = forked.run(alone(train(*arguments)), folder / "output", limit=300)
             except TimeoutError as error:
                 outcome, shown = "unclear", str(error)
             else:
@@ -253,4 +253,6 @@ def judge(ended: forked.Ended, line: list[str], logs: Path) -> str:
 def _names(text: str, word: str) -> bool:
     key, _, value = word.lstrip("+~").partition("=")
     last = re.split(r"[./@]", key)[-1]
-    return any(part and part in text for part in (word, last, value if len(value) > 2 else ""))
+    first = f"error: {key.partition('.')[0]}: no such key"
+    parts = (word, last, first, value if len(value) > 2 else "")
+    return any(part and part in text for part in parts)

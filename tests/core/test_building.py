@@ -70,6 +70,7 @@ def test_build_makes_the_object() -> None:
             {"size": 1, "colour": 1},
             "part.colour: Part takes no such argument; there are deep, inner, kind, many, name",
         ),
+        ({"size": 1, "_nam": 1}, "part._nam: Part takes no such argument; did you mean name"),
         ({}, "part.size has no value: set it with +part.size=..."),
         ({"size": 13}, "part: 13 brings bad luck"),
         ({"size": 14}, "part.size=14: too large"),

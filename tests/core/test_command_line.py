@@ -45,7 +45,7 @@ WRONG = {
     "++model=resnet20": "++model=resnet20: leave the + out: model=...",
     "+experiment=mnist_best": "+experiment=mnist_best: leave the + out: experiment=...",
     "+trainers.max_epochs=5": "+trainers.max_epochs=5: nothing reads trainers; did you",
-    "++LOGGER.csv=null": "++LOGGER.csv=null: nothing reads LOGGER; there are ",
+    "++LOGGER.csv=null": "++LOGGER.csv=null: nothing reads LOGGER; did you mean logger",
     "+logger/csv=x": "+logger/csv=x: nothing reads logger/csv; did you mean logger",
     "=3": "=3: must be KEY=VALUE",
     "--foo": "unrecognized arguments: --foo; see --help",

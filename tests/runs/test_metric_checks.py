@@ -57,6 +57,7 @@ WRONG = {
         r"^callbacks.stop.monitor=val/ac: no metric has that name; did you mean val/acc",
     ),
     "barebones": (["+trainer.barebones=true"], r"^trainer.barebones=true: leaves out .* leave it"),
+    "machines": (["trainer.num_nodes=2"], r"^trainer.num_nodes=2: nothing says where the other"),
     "accumulation": (
         ["+callbacks.a={_target_: lightning.pytorch.callbacks.GradientAccumulationScheduler, "
          "scheduling: {}}"],

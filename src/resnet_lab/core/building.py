@@ -49,6 +49,7 @@ SCALARS: dict[Any, str] = {
 }
 LISTS = (list, tuple, set, collections.abc.Sequence, collections.abc.Iterable,
          collections.abc.Collection)  # fmt: skip
+HYDRAS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")  # instantiate's own
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
@@ -152,7 +153,7 @@ def _check_names(key: str, node: Mapping[str, Any], target: Any, given: Mapping[
     parameters = parameters_of(target)
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for name in node:
-            if name not in parameters and not name.startswith("_"):
+            if name not in parameters and name not in HYDRAS:
                 raise ValueError(
                     f"{key}.{name}: {target.__name__} takes no such argument; "
                     + closest(name, [name for name in parameters if name not in given])

@@ -41,6 +41,16 @@ def check_share(batch_size: int, processes: int) -> None:
         )
 
 
+def check_nodes(count: object) -> None:
+    """Raise a ValueError if only one of several machines takes part: it would wait for ever."""
+    together = ("MASTER_ADDR", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
+    if isinstance(count, int) and count > 1 and not any(name in os.environ for name in together):
+        raise ValueError(
+            f"trainer.num_nodes={count}: nothing says where the other machines are; start the run "
+            "by srun or torchrun, or set MASTER_ADDR and NODE_RANK on each"
+        )
+
+
 def await_first(path: Path, seconds: float = 60) -> None:
     """Wait for what the first process of a run writes and the others read.
 
