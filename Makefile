@@ -9,6 +9,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VENV14 := .venv-hydra14
 
 # Empty unless .venv runs and imports this very checkout. It is empty after Python was removed or
 # upgraded and after the directory was moved or copied, which a stamp file cannot tell.
@@ -31,11 +32,11 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	exit 1; }
 endef
 
-.PHONY: help setup train test test-slurm lint tensorboard benchmark faults clean
+.PHONY: help setup train test test-slurm test-hydra14 lint tensorboard benchmark faults clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## make .venv and install everything into it; the others do this by themselves
 
@@ -63,12 +64,22 @@ test: $(STAMP) ## run the tests; ARGS="-m slow" for the slow ones
 
 test-slurm: $(STAMP) ## run sweeps through a SLURM cluster on this machine (Debian's slurmctld slurmd slurm-client munge)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[slurm]"
-	@$(BIN)/python -m pytest tests/slurm -m slurm $(ARGS)
+	@$(BIN)/python -m pytest tests/slurm -m slurm -n 0 $(ARGS)
 
-lint: $(STAMP) ## check style, format and types
+# A second environment, with what hydra-core 1.4 asks for instead of what constraints.txt pins.
+test-hydra14: ## run the tests with the pre-release of Hydra 1.4, in .venv-hydra14
+	@$(CHECK_PYTHON)
+	@test -x $(VENV14)/bin/python || $(PYTHON) -m venv $(VENV14)
+	@grep -v '^hydra-core\|^omegaconf\|^antlr4' constraints.txt > $(VENV14)/constraints.txt
+	@$(VENV14)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c $(VENV14)/constraints.txt -e ".[dev]" hydra-core==1.4.0rc3 omegaconf==2.4.1rc1
+	@$(VENV14)/bin/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style, format, types and the direction of imports
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check
 	@$(BIN)/python -m mypy
+	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
 
 tensorboard: $(STAMP) ## show the curves of all runs in logs/
 	@$(BIN)/python -m tensorboard.main --logdir logs $(ARGS)
@@ -80,5 +91,5 @@ faults: $(STAMP) ## kill runs and sweeps, type wrong command lines, count what d
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
 clean: ## delete caches and build products; keeps .venv, data and logs
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find src tests conf notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

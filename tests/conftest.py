@@ -13,7 +13,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from resnet_lab import train
-from resnet_lab.core.config import CONF, DIRECTIONS, register_resolvers
+from resnet_lab.core.config import CONF, DIRECTIONS
+from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.sweeps.resolvers import register_resolvers
 
 REPOSITORY = CONF.parent
 REAL_DATA = Path(os.environ.get("RESNET_LAB_DATA", REPOSITORY / "data")).absolute()
@@ -73,7 +75,7 @@ def composed() -> Iterator[Compose]:
     """A function that composes `conf/train.yaml` with overrides."""
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         yield lambda *overrides: compose("train", list(overrides))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial
 
-from resnet_lab.data.module import Facts
+from resnet_lab.data.facts import Facts
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.study import STORAGE
 

@@ -10,10 +10,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import compare
-from resnet_lab.core.config import CONF, register_resolvers
-from resnet_lab.evaluate import evaluate
+from resnet_lab.core.config import CONF
+from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.reporting.comparison import changed_images
 from resnet_lab.reporting.predictions import Predictions, pair
+from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.run import Run
+from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.train import train
 from tests.conftest import TINY
 
@@ -24,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         for name, lr in (("first", 0.001), ("second", 0.1)):
             cfg = compose("train", [*TINY, f"optimizer.lr={lr}", "trainer.limit_train_batches=12"])
             train(cfg, root / name)
@@ -112,7 +115,7 @@ def test_other_images_are_refused(runs, command) -> None:
     config.write_text(config.read_text().replace("split_seed: 0", "split_seed: 1"))
     code, out, err = command(*runs, "--split", "val")
     assert (code, out) == (1, "")
-    assert "the runs do not see the same images (144 and 144 of them)" in err
+    assert "the runs have different images (144 and 144 of them)" in err
     assert err.count("\n") == 1
     assert command(*runs)[0] == 0  # the test images are the same
 
@@ -137,6 +140,6 @@ def test_the_images_that_changed_are_shown_with_all_three_classes() -> None:
     for images, title in (
         (paired.newly_right, "owl: dog → owl"), (paired.newly_wrong, "cat: cat → owl"),
     ):  # fmt: skip
-        (axes,) = [axes for axes in compare.changed_images(paired, images).axes if axes.images]
+        (axes,) = [axes for axes in changed_images(paired, images).axes if axes.images]
         assert axes.get_title() == title
         assert (axes.images[0].get_array() == images[0]).all()

@@ -14,11 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import CONF, one_line, register_resolvers
+from resnet_lab.core.config import CONF, NOT_OF_THE_NETWORK, one_line
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.runs.active import resolved
-from resnet_lab.runs.run import NOT_OF_THE_NETWORK, Run
+from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trainer import build_callbacks
+from resnet_lab.sweeps.resolvers import register_resolvers
 
 
 def options(conf: Path) -> list[str]:
@@ -30,7 +32,7 @@ def options(conf: Path) -> list[str]:
 def compose_in(conf: Path, *overrides: str, hydra: bool = False) -> DictConfig:
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf), version_base="1.3"):
+    with initialize_config_dir(str(conf), version_base=VERSION_BASE):
         return compose("train", list(overrides), return_hydra_config=hydra)
 
 

@@ -27,15 +27,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from resnet_lab import evaluate, report
+from resnet_lab import evaluate
 from resnet_lab.core.building import build
+from resnet_lab.core.config import NOT_OF_THE_NETWORK
 from resnet_lab.core.console import console, errors_in_one_line, show
 from resnet_lab.core.text import csv_cell, markdown, markdown_code, printable, printable_lines
-from resnet_lab.data.sources.image_folder import ImageFolder
-from resnet_lab.reporting import terminal
-from resnet_lab.reporting.jobs import Job
+from resnet_lab.data.sources import ImageFolder
+from resnet_lab.reporting import report, terminal
+from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.runs.active import ActiveRun, resolved
-from resnet_lab.runs.run import NOT_OF_THE_NETWORK, Run
+from resnet_lab.runs.run import Run
 from tests.reporting.fakes import fake_job
 
 # ---- data
@@ -246,21 +247,19 @@ def test_numbers_stay_numbers_in_a_csv(value: object) -> None:
 
 def test_any_name_is_drawn_as_it_stands() -> None:
     from resnet_lab.reporting import html
-    from resnet_lab.reporting.plots.curves import confusion_matrix, image_grid, new_figure
+    from resnet_lab.reporting.plots.figure import new_figure
+    from resnet_lab.reporting.plots.images import confusion_matrix, image_grid
 
     many = len(NAMES)
     image_grid(np.zeros((many, 4, 4, 3), np.uint8), NAMES).canvas.draw()
     confusion_matrix(np.eye(many, dtype=int), NAMES).canvas.draw()
     for name in NAMES:
-        drawn = html.figures([(name, name, new_figure(1, 1))])
-        assert Tags(drawn).found <= {"div", "figure", "figcaption", "h3", *SVG}
-        assert Tags(html.photographs(name, name, new_figure(1, 1))).found <= {
-            "figure", "figcaption", "img",
-        }  # fmt: skip
+        assert Tags(html.svg(new_figure(1, 1), name)).found <= SVG
+        assert Tags(html.png(new_figure(1, 1), name)).found == {"img"}
 
 
 def test_a_dollar_in_a_name_is_no_formula() -> None:
-    from resnet_lab.reporting.plots.curves import confusion_matrix
+    from resnet_lab.reporting.plots.images import confusion_matrix
 
     figure = confusion_matrix(np.eye(2, dtype=int), ["$\\frac$", "$b$"])
     figure.canvas.draw()
@@ -371,7 +370,7 @@ def test_damaged_curves_leave_the_report(rows: str, tmp_path: Path) -> None:
 def test_two_runs_from_elsewhere_are_compared(status: dict[str, object], tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
-    from resnet_lab import compare
+    from resnet_lab.reporting import comparison as compare
     from resnet_lab.runs.run import Run
 
     texts = ({"model": {"name": "${oc.env:HOME}", HOSTILE: 1}}, {"model": {"name": HOSTILE}})
@@ -528,7 +527,7 @@ def test_an_interpolation_is_refused_and_never_resolved(value, plant: Plant, mon
     with pytest.raises(ValueError, match=r"config\.yaml: task\.note.*holds no \$\{") as caught:
         Run.load(run)
     assert "swordfish" not in str(caught.value)
-    assert "swordfish" not in str(Job(run, "done", {}, {}).config)  # what a report shows
+    assert "swordfish" not in str(RunRecord(run, "done", {}, {}).config)  # what a report shows
 
 
 @pytest.mark.parametrize(

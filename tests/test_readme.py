@@ -1,33 +1,62 @@
-"""What the README says: its commands compose, its excerpts and tables are those of the files."""
+"""What README, CONTRIBUTING and docs/ say: commands compose or parse, links and excerpts hold."""
 
+import importlib
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from resnet_lab import evaluate
+from resnet_lab import benchmark, train
+from resnet_lab.core.command_line import resumed
 from resnet_lab.core.config import CONF
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Compose
 
-README = (REPOSITORY / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.partition("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
-TRAINING = [line for line in COMMANDS if "resnet_lab.train" in line]
-
-
-def test_the_readme_trains() -> None:
-    assert len(TRAINING) >= 5
+PACKAGE = train.__name__.partition(".")[0]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *REPOSITORY.glob("docs/*.md")]
+OWN = {"extending.md"}  # its commands use files that it makes: tests/test_extending.py runs them
+COMMAND = re.compile(rf"(?:python3? -m {PACKAGE}\.|[\w-]+-)(\w+)((?: .*)?)")
 
 
-@pytest.mark.parametrize("line", TRAINING)
-def test_every_training_command_composes(line: str, composed) -> None:
-    words = shlex.split(re.sub("<(\\w+)>", "\\1", line))[3:]
-    if words[0] == "--resume":
-        assert len(words) == 2
+def commands(page: Path) -> list[tuple[str, str]]:
+    """Return name and arguments of every command of ours, in blocks and within `...`."""
+    text = page.read_text().replace("\\\n", " ")
+    lines = [
+        line.partition("  #")[0].strip()
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    found = [match for line in lines if (match := COMMAND.fullmatch(line))]
+    names = ("train", "evaluate", "report", "compare", "benchmark")
+    # A name alone is a mention, except of the command that needs no more.
+    used = [match for match in found if match[1] in names and (match[2] or match[1] == "train")]
+    return [(match[1], match[2].strip()) for match in used]
+
+
+COMMANDS = [(page, *found) for page in PAGES if page.name not in OWN for found in commands(page)]
+
+
+def of(*names: str) -> list[tuple[str, str]]:
+    found = ((name, arguments) for _, name, arguments in COMMANDS if name in names)
+    return sorted(set(found))
+
+
+def test_the_readme_shows_how_to_train_and_evaluate() -> None:
+    shown = [name for page, name, _ in COMMANDS if page.name == "README.md"]
+    assert shown.count("train") >= 5
+    assert "evaluate" in shown
+
+
+@pytest.mark.parametrize("arguments", [arguments for _, arguments in of("train")])
+def test_every_training_command_composes(arguments: str, composed: Compose) -> None:
+    words = shlex.split(re.sub("<(\\w+)>", "\\1", arguments))
+    if resumed(words) or words in (["--help"], ["--version"]):
         return
     first, last = [], []  # values of a sweep
-    for override in OverridesParser.create().parse_overrides([w for w in words if w != "-m"]):
+    overrides = [word for word in words if word not in ("-m", "--cfg", "job")]
+    for override in OverridesParser.create().parse_overrides(overrides):
         key, written = override.get_key_element(), override.input_line
         if key.startswith("hydra"):  # hydra/launcher, hydra.sweeper: of the sweep, not of a job
             assert "/" not in key or (CONF / f"{written.replace('=', '/')}.yaml").is_file(), written
@@ -41,43 +70,62 @@ def test_every_training_command_composes(line: str, composed) -> None:
         else:
             first.append(f"{key}={override.value().start}")
             last.append(f"{key}={override.value().end}")
-    for overrides in (first, last):
-        assert composed(*overrides).trainer.max_epochs > 0
+    for chosen in (first, last):
+        assert composed(*chosen).trainer.max_epochs > 0
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if "resnet_lab.evaluate" in line])
-def test_every_evaluate_command_parses(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "Run", None)  # past the parser is far enough
-    with pytest.raises((AttributeError, SystemExit)) as end:
-        evaluate.main(shlex.split(line.replace("<run>", "RUN"))[3:])
-    assert getattr(end.value, "code", 1) == 1  # argparse would exit with 2
+def overrides_in(page: str) -> list[str]:
+    """Return what a page shows within `...` that consists of overrides alone."""
+    shown = re.findall(r"`([^`\n]+)`", (REPOSITORY / "docs" / page).read_text())
+    whole = [text for text in shown if all(re.match(r"'?[\w.]+=.", word) for word in text.split())]
+    return sorted({text for text in whole if "..." not in text and "key=" not in text})
 
 
-def test_every_module_named_in_a_command_exists() -> None:
-    for name in set(re.findall(r"python -m resnet_lab\.(\w+)", README)):
-        assert (REPOSITORY / f"src/resnet_lab/{name}.py").is_file(), name
+@pytest.mark.parametrize("overrides", overrides_in("training.md"))
+def test_what_the_page_of_techniques_says_composes(overrides: str, composed: Compose) -> None:
+    assert composed(*shlex.split(overrides)).trainer.max_epochs > 0
 
 
-def test_every_make_target_named_exists() -> None:
-    targets = set(re.findall(r"^(\w+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    assert {line.split()[1] for line in COMMANDS if line.startswith("make ")} <= targets
+@pytest.mark.parametrize(("name", "arguments"), of("evaluate", "report", "compare", "benchmark"))
+def test_every_other_command_parses(
+    name: str, arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("the parser has done its work")
+
+    monkeypatch.setattr(benchmark, "benchmark", refuse)
+    words = shlex.split(re.sub("<(\\w+)>", "\\1", arguments))
+    with pytest.raises(SystemExit) as end:  # argparse exits with 2, a run that is missing with 1
+        importlib.import_module(f"{PACKAGE}.{name}").main(words)
+    assert end.value.code == 1, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path = link.partition("#")[0]
+        assert "://" in link or not path or (page.parent / path).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(
+        re.findall(r"^([\w-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    )
+    named = re.findall(r"^(?:.*`)?make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    assert set(named) <= targets
+
+
+def test_the_tour_leads_to_what_is_there() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    places = [REPOSITORY, REPOSITORY / "src", REPOSITORY / "src" / PACKAGE]
+    for path in re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", text):
+        assert any((place / path).exists() for place in places), path
 
 
 def test_excerpts_are_the_files() -> None:
-    excerpts = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert excerpts
-    for name, text in excerpts:
-        assert text == (REPOSITORY / name).read_text(), name
-
-
-def test_the_table_of_groups_lists_every_option() -> None:
-    for folder in sorted({path.parent for path in CONF.glob("*/**/*.yaml")}):
-        group = str(folder.relative_to(CONF))
-        (row,) = re.findall(rf"^\| `{group}` \|.*$", README, re.MULTILINE)
-        for option in folder.glob("*.yaml"):
-            assert re.search(rf"\b{option.stem}\b", row), f"{group}={option.stem}"
-
-
-def test_pictures_and_files_exist() -> None:
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (REPOSITORY / path).is_file(), path
+    for page in PAGES:
+        for name, text in re.findall(
+            r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", page.read_text(), re.S
+        ):
+            assert text == (REPOSITORY / name).read_text(), f"{page.name}: copy {name} anew"

@@ -112,7 +112,7 @@ def test_the_metric_that_ranks_can_be_chosen(command, tmp_path: Path) -> None:
     fake_job(tmp_path / "runs", "seed=1", value=0.5, monitor="val/loss")
     assert "val/loss (nats)" in command("runs", "--monitor", "val/loss")[1]
     code, _, err = command("runs", "--monitor", "val/f1")
-    assert (code, err.startswith("error: --monitor val/f1: no job was judged by it")) == (1, True)
+    assert (code, err.startswith("error: --monitor val/f1: no job has this monitor")) == (1, True)
 
 
 @pytest.mark.parametrize("arguments", [("nowhere",), (".",)])
@@ -152,7 +152,7 @@ def test_a_report_that_fails_is_no_failure_of_the_sweep(
     def read_only(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(report, "write_pages", read_only)
+    monkeypatch.setattr("resnet_lab.reporting.report.write_pages", read_only)
     assert finish(Sweep(tmp_path / "sweep"), []) == []
     (warning,) = (entry.getMessage() for entry in caplog.records if entry.levelname == "WARNING")
     assert "the report of the sweep (again: python -m resnet_lab.report sweep) failed" in warning
@@ -160,12 +160,12 @@ def test_a_report_that_fails_is_no_failure_of_the_sweep(
 
 
 def test_a_plot_that_cannot_be_drawn_leaves_the_tables(tmp_path: Path, monkeypatch, caplog) -> None:
-    from resnet_lab.reporting.plots import sweep as plots
+    from resnet_lab.reporting.plots import chosen
 
     def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("no such font")
 
-    monkeypatch.setattr(plots, "chosen_plots", broken)
+    monkeypatch.setattr(chosen, "chosen_plots", broken)
     fake_job(tmp_path / "sweep", "seed=0")
     result = report.report([tmp_path / "sweep"])
     assert len(result.files) == 4

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from benchmarks.faults import forked
 from benchmarks.faults.kills import TINY, train
-from resnet_lab.core.config import CONF, flat, register_resolvers
+from resnet_lab.core.config import CONF, flat
+from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.sweeps.resolvers import register_resolvers
 
 VALUES = (
     "0", "1", "-1", "2", "3", "0.5", "1e9", "2**32", "nan", "inf", "true", "false", "null", "''",
@@ -25,7 +27,7 @@ HARMLESS = ("log_dir", "run_dir", "sweep_dir", "data_dir", "hydra.mode", "hydra.
 def words() -> st.SearchStrategy[str]:
     """Draw one word of a command line: a key or a group, a little misspelt, with some value."""
     register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         keys = [key for key in flat(compose("train")) if key and not key.startswith(HARMLESS)]
     nodes = {".".join(key.split(".")[:-1]) for key in keys} - {""}
     groups = sorted({str(path.parent.relative_to(CONF)) for path in CONF.glob("*/**/*.yaml")})

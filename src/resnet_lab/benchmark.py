@@ -9,7 +9,6 @@ shown; where n is 1, the one figure. Images of the data set are used where they 
 random ones of that shape elsewhere.
 """
 
-import argparse
 import json
 import shlex
 import statistics
@@ -22,10 +21,13 @@ import rich
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.config import CONF
 from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
 from resnet_lab.core.provenance import commit, now, versions
+from resnet_lab.sweeps.resolvers import register_resolvers
 
 DEFAULTS = ("data=cifar10", "model=resnet20")
 SMALL = ("data=mnist", "model=small_resnet", "data.batch_size=128")
@@ -138,7 +140,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
     """
     from resnet_lab.runs.run import Run
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         cfg = compose("train", list(overrides))
     resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(resolved, DictConfig)
@@ -151,7 +153,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
     except ValueError:
         facts = resolved.data
         facts.source = {
-            "_target_": "resnet_lab.data.sources.base.RandomImages",
+            "_target_": "resnet_lab.measuring.random_images.RandomImages",
             "num_classes": facts.num_classes,
             "size": facts.image_size,
             "channels": facts.channels,
@@ -164,8 +166,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_lab.benchmark", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_parser("benchmark", __doc__)
     parser.add_argument("overrides", nargs="*", help="as for training, such as model=resnet18")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--repeats", type=int, default=5, help="of each pair (default 5)")

@@ -1,6 +1,6 @@
 import torch
 
-from resnet_lab.data.loader import BatchLoader, derive_seed
+from resnet_lab.data.loader import BatchLoader
 from resnet_lab.data.sources.base import Images
 
 
@@ -67,13 +67,6 @@ def test_processes_share_each_batch() -> None:
         assert first | second == batch
         assert not first & second
         assert parts[0][number].seed != parts[1][number].seed
-
-
-def test_derived_seeds_do_not_collide_between_neighbours() -> None:
-    seeds = {derive_seed(a, b, c) for a in range(10) for b in range(10) for c in range(100)}
-    assert len(seeds) == 10_000
-    assert derive_seed(1, 0) != derive_seed(0, 1)
-    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 def test_every_process_gets_every_batch_also_one_without_images() -> None:

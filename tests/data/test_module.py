@@ -4,7 +4,7 @@ import torch
 from resnet_lab.data import ImageDataModule
 from resnet_lab.data.loader import Batch
 from resnet_lab.data.sources.base import Images
-from resnet_lab.data.transforms.crop_flip import RandomHorizontalFlip
+from resnet_lab.data.transforms import RandomHorizontalFlip
 
 
 class Patches:
@@ -132,7 +132,7 @@ def test_facts_are_plain() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"batch_size": 0}, "data.batch_size=0: needs a whole number from 1"),
+        ({"batch_size": 0}, "data.batch_size=0: must be an integer >= 1"),
         (
             {"batch_size": 109},
             "data.batch_size=109 is larger than the training split .* at most 108",

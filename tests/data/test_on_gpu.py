@@ -10,11 +10,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_lab.data import ImageDataModule
 from resnet_lab.data import module as data_module
-from resnet_lab.data.sources.base import RandomImages
-from resnet_lab.data.transforms import crop_flip as augment
-from resnet_lab.data.transforms.auto_augment import RandAugment, TrivialAugmentWide
-from resnet_lab.data.transforms.crop_flip import RandomCrop, RandomHorizontalFlip
+from resnet_lab.data.transforms import (
+    RandAugment,
+    RandomCrop,
+    RandomHorizontalFlip,
+    TrivialAugmentWide,
+)
+from resnet_lab.data.transforms import base as augment
 from resnet_lab.data.transforms.erase import RandomErasing, _noise
+from resnet_lab.measuring.random_images import RandomImages
 
 META = torch.device("meta")
 

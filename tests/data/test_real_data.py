@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from torchvision import datasets
 
 from resnet_lab.core.config import CONF
+from resnet_lab.data.sources import TorchvisionSource
 from resnet_lab.data.sources.base import Source
 from resnet_lab.data.sources.downloads import files_of, missing
-from resnet_lab.data.sources.torchvision import TorchvisionSource
 from tests.conftest import REAL_DATA
 from tests.data.fakes import offline  # noqa: F401  (a fixture)
 

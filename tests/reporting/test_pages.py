@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.reporting.leaderboard import rank
 from resnet_lab.reporting.pages import write_pages
+from resnet_lab.reporting.ranking.leaderboard import rank
 from resnet_lab.reporting.reading import read_results
 from tests.reporting.fakes import fake_job, fake_sweep
 

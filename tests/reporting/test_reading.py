@@ -60,8 +60,8 @@ def test_a_running_job_that_holds_its_lock_runs(tmp_path: Path) -> None:
     [
         ('{"state": "done", "be', "status.json is damaged: Unterminated"),
         ("[1]", "status.json is damaged: it holds no object"),
-        ('{"state": "sleeping"}', "status.json names no state that is known: sleeping"),
-        ("{}", "status.json names no state that is known: None"),
+        ('{"state": "sleeping"}', "status.json has an unknown state: sleeping"),
+        ("{}", "status.json has an unknown state: None"),
     ],
 )
 def test_an_odd_status_is_a_failure_that_says_so(text: str, error: str, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_disk_is_counted_and_checkpoints_apart(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nowhere: no such directory; sweeps lie under"):
+    with pytest.raises(ValueError, match="nowhere: no such directory; sweeps are in"):
         read_results(["nowhere"])
     with pytest.raises(ValueError, match="there is no run in it"):
         read_results([tmp_path])

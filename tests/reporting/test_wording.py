@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.reporting.board import Leaderboard
 from resnet_lab.reporting.headline import answer
-from resnet_lab.reporting.leaderboard import rank
+from resnet_lab.reporting.ranking.board import Leaderboard
+from resnet_lab.reporting.ranking.leaderboard import rank
 from resnet_lab.reporting.reading import Results, read_results
 from resnet_lab.reporting.wording import (
     NONE,
@@ -61,7 +61,7 @@ def test_columns_that_say_nothing_are_left_out(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.9], ("model=b",): [0.7]}, test=None)
     _, board = read(tmp_path)
     assert leaderboard_table(board).columns == ["", "model", "n", "val/acc (%)", "time"]
-    assert any("One seed: cannot tell" in line for line in notes(board))
+    assert any("One seed cannot tell" in line for line in notes(board))
 
 
 def test_groups_without_a_result_have_no_place(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_notes_tell_what_may_mislead(tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0", value=0.1, monitor="val/loss", precision="32-true")
     text = " ".join(notes(read(tmp_path)[1]))
     assert "1 job left out: a later one has the same settings and seed." in text
-    assert "--monitor val/loss ranks the jobs judged by that first." in text
+    assert "--monitor val/loss ranks the jobs with that monitor first." in text
     assert "different commits: aaaaaaaaa, bbbbbbbbb+." in text
     assert "different devices: one, two." in text
     assert "precisions" not in text

@@ -77,13 +77,15 @@ def whole(tmp_path_factory) -> Path:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from resnet_lab.core.config import CONF, register_resolvers
+    from resnet_lab.core.config import CONF
+    from resnet_lab.core.hydra_versions import VERSION_BASE
+    from resnet_lab.sweeps.resolvers import register_resolvers
     from tests.conftest import TINY
 
     register_resolvers()
     GlobalHydra.instance().clear()
     directory = tmp_path_factory.mktemp("whole") / "run"
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         cfg = compose("train", [*TINY, *ALL_STEPS])
     train(cfg, directory)
     return directory

@@ -1,19 +1,21 @@
 """Jobs composed from what they share: the same as Hydra composes them one by one."""
 
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 from hydra import initialize_config_dir
-from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core import building
-from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.config import CONF
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.composing import Composer
 from resnet_lab.sweeps.preflight import Preflight
+from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.conftest import TINY
 
 JOBS = (
@@ -37,12 +39,12 @@ def engine() -> Iterator[tuple[DictConfig, HydraContext]]:
     """What a sweeper has to compose its jobs: the common configuration and Hydra's context."""
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         config = hydra.compose_config("train", ["sweep_dir=x"], RunMode.MULTIRUN)
         HydraConfig.instance().set_config(config)
-        yield config, HydraContext(hydra.config_loader, Callbacks())
+        yield config, HydraContext(hydra.config_loader, Mock())
     HydraConfig.instance().cfg = None
 
 

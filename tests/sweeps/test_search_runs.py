@@ -16,8 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
-from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.config import CONF
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.runs.run import Run
+from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.sweeps.study import STORAGE
 from resnet_lab.train import train
 from tests.conftest import TINY
@@ -36,7 +38,7 @@ def hydra() -> Iterator[Callable[..., None]]:
 
     def run(*overrides: str) -> None:
         GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
+        with initialize_config_dir(str(CONF), **VERSION_BASE):
             given = ["hydra/sweeper=optuna", "sweep_dir=sweep", *overrides]
             engine = GlobalHydra.instance().hydra
             assert engine is not None

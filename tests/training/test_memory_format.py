@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resnet_lab.measuring.subject import Subject
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.train import fit_and_test
+from resnet_lab.runs.fit import fit_and_test
 
 Strides = dict[str, set[tuple[int, ...]]]
 
@@ -57,7 +57,7 @@ def test_all_activations_have_the_memory_format(
 ) -> None:
     source = {"num_classes": 10, "size": 8, "channels": channels, "count": 400}
     cfg = tiny(
-        "data.source._target_=resnet_lab.data.sources.base.RandomImages",
+        "data.source._target_=resnet_lab.measuring.random_images.RandomImages",
         *(f"+data.source.{name}={value}" for name, value in source.items()),
         f"data.channels={channels}",
         f"data.mean={[0.5] * channels}", f"data.std={[0.5] * channels}",
@@ -65,7 +65,7 @@ def test_all_activations_have_the_memory_format(
         "callbacks.tensorboard=null",
     )  # fmt: skip
     watching = Watching()
-    with ActiveRun.open(tmp_path / "run", cfg) as run:
+    with ActiveRun.open(tmp_path / "run", cfg, trust=True) as run:
         fit_and_test(run, watching)
     assert {"net.input", "conv1.output", "layer2.0.downsample.output", "layer3.output"} <= set(
         watching.seen

@@ -19,7 +19,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.config import closest, one_line
-from resnet_lab.core.trust import locate
+from resnet_lab.core.moved import with_new_names
+from resnet_lab.core.trust import allow, locate
 
 # How a person is told of what the code itself gives to an object, by its key.
 SET_BY = {
@@ -81,19 +82,27 @@ def build(
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     if not isinstance(plain, dict) or "_target_" not in plain:
         raise ValueError(f"{key}={plain}: must be an object, by its _target_, or null")
-    plain = {name: value for name, value in plain.items() if name not in without}
+    plain = with_new_names({name: item for name, item in plain.items() if name not in without})
     for name in (*arguments, "_convert_", "_partial_"):
         if name in plain:
             way = SET_BY.get(f"{key}.{name}") or SET_BY.get(name, "leave it out")
             raise ValueError(f"{key}.{name} is set by resnet-lab itself: {way}")
     _check(key, plain, trust, arguments)
     try:
-        return instantiate(plain, **arguments, _convert_="all")
+        with allow(_targets(plain), trust=trust):
+            return instantiate(plain, **arguments, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, Exception):
             raise _naming(key, cause) from cause
         raise
+
+
+def _targets(node: Any) -> set[str]:
+    """Return every `_target_` of a node and of those in it."""
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    own = {node["_target_"]} if isinstance(node, dict) and "_target_" in node else set()
+    return own.union(*map(_targets, inner))
 
 
 @contextmanager

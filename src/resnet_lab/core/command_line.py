@@ -1,19 +1,82 @@
-"""What a person types: mended where the meaning is clear, refused in one line where it is not."""
+"""Parse what a person types: correct it where the meaning is clear, else refuse it in one line."""
 
+import argparse
+import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, suppress
+from io import StringIO
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString, ValueType
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
+from resnet_lab import __version__
 from resnet_lab.core.config import CONF
 
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option
+VERSION = f"resnet-lab {__version__}"
+# Options of Hydra, of 1.3 and 1.4.
+FLAGS = (("--help", "-h"), ("--hydra-help",), ("--version",), ("--run", "-r"), ("--resolve",),
+         ("--multirun", "-m"), ("--shell-completion", "-sc"))  # fmt: skip
+OPTIONS = (("--package", "-p"), ("--config-path", "-cp"), ("--config-name", "-cn"),
+           ("--config-dir", "-cd"), ("--experimental-rerun",))  # fmt: skip
+INFORMATION = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
 RESUME = "use --resume DIRECTORY [--trust], and nothing else: the rest is in the run directory"
+
+
+def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a command other than `train`.
+
+    Args:
+        name: of its module in `resnet_lab`.
+        description: docstring of that module.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m resnet_lab.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    return parser
+
+
+def answered(job: Callable[[], object]) -> bool:
+    """Answer `--version` or a Tab; return whether the command line asked for either.
+
+    Args:
+        job: Hydra's main function, which completes words by itself.
+    """
+    if "--version" in sys.argv:
+        print(VERSION)
+        return True
+    if sys.argv[1:] == ["-sc", "query=bash"]:
+        _complete(job)
+        return True
+    return False
+
+
+def _complete(job: Callable[[], object]) -> None:
+    """Print the words that may end the line in `COMP_LINE`.
+
+    Where Hydra cannot say (`--resume`, a mistake earlier in the line), nothing is printed, and the
+    shell offers file names.
+    """
+    line = re.sub(
+        r"'[^']*'|\"[^\"]*\"", "", os.environ.get("COMP_LINE", "")
+    )  # Hydra knows no quotes
+    os.environ["COMP_LINE"] = line
+    if place := re.search(r"\s(?:--config-dir|-cd)[\s=](\S+)\s", line):
+        sys.argv += ["--config-dir", place[1]]
+    # A Tab after hydra.run.dir= resolves it, which must make no directory.
+    OmegaConf.register_new_resolver("new_dir", lambda *_: "", replace=True)
+    with suppress(Exception, SystemExit), redirect_stderr(StringIO()):
+        job()
 
 
 def resumed(arguments: Sequence[str]) -> tuple[str, bool] | None:
@@ -40,12 +103,7 @@ def tidied(arguments: Sequence[str]) -> list[str]:
     Raises:
         ValueError: an option or an override is wrong.
     """
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # else a page of usage, and exit code 2
-    try:
-        parsed = parser.parse_intermixed_args(list(arguments))
-    except _Refused as refused:
-        raise ValueError(f"{refused}; see --help") from None
+    parsed = _parser().parse_intermixed_args(list(arguments))
     options = list(arguments)
     for item in parsed.overrides:
         options.remove(item)
@@ -116,9 +174,20 @@ def _check_group(override: Override) -> None:
             raise ValueError(f"{group}={value}: must be the name of an option")
 
 
-class _Refused(Exception):
-    pass
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Refuse in one line, where argparse prints a page and ends the process."""
+        raise ValueError(f"{message}; see --help")
 
 
-def _refuse(message: str) -> NoReturn:
-    raise _Refused(message)
+def _parser() -> _Parser:
+    """Return a parser that tells Hydra's options from overrides; Hydra itself follows them."""
+    parser = _Parser(add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    for flags in FLAGS:
+        parser.add_argument(*flags, action="store_true")
+    for options in OPTIONS:
+        parser.add_argument(*options)
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=INFORMATION)
+    return parser

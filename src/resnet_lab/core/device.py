@@ -119,3 +119,8 @@ def describe(accelerator: str = "auto") -> str:
     threads = torch.get_num_threads()
     plural = "s" if threads > 1 else ""
     return f"{threads} thread{plural} of {names[0] if names else platform.processor()}"
+
+
+def free_on(device: torch.device) -> int | None:
+    """Return the free memory of a GPU in bytes; None for other devices."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None

@@ -2,7 +2,7 @@
 
 A run directory, a data set or a sweep may come from elsewhere: what is written in it is shown as it
 stands, and never acts on a terminal, a spreadsheet or a page. HTML is escaped by
-`resnet_lab.reporting.html`, plots by `resnet_lab.reporting.plots.curves.new_figure`.
+`resnet_lab.reporting.html`, plots by `resnet_lab.reporting.plots.figure.new_figure`.
 """
 
 import math

@@ -13,20 +13,24 @@ from decides what it may name:
 A recorded configuration has no `${...}` in it: one that has is refused, never resolved.
 """
 
+import importlib
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import _locate
+import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from resnet_lab.core.config import CONF
+from resnet_lab.core.hydra_versions import HYDRA_1_3
+from resnet_lab.core.moved import with_new_names
 
 PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
 
@@ -88,8 +92,9 @@ def read_config(path: Path) -> DictConfig:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(config, DictConfig):
         raise ValueError(f"{path} is not the configuration of a run")
-    refuse_interpolations(OmegaConf.to_container(config, resolve=False), str(path))
-    return config
+    plain = OmegaConf.to_container(config, resolve=False)
+    refuse_interpolations(plain, str(path))
+    return DictConfig(with_new_names(plain))
 
 
 def refuse_interpolations(node: Any, place: str, key: str = "") -> None:
@@ -132,7 +137,7 @@ def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
     if not trust and not _may_import(target):
         raise ValueError(f"{said}: {REFUSAL}")
     try:
-        found = _locate(target)
+        found = _import(target)
     except Exception as error:  # an import runs code, which may raise anything
         raise ValueError(f"{said}: {' '.join(str(error).split())}") from error
     if not callable(found):
@@ -140,6 +145,41 @@ def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
     if not trust and not _of_a_kind(found):
         raise ValueError(f"{said}: {REFUSAL}")
     _check_place(key, said, found)
+    return found
+
+
+def allow(targets: Iterable[str], *, trust: bool) -> AbstractContextManager[object]:
+    """Tell Hydra 1.4 what `instantiate` may call, and of which packages it may return networks.
+
+    Hydra 1.3 has no such list.
+
+    Args:
+        targets: that `locate` agreed to.
+        trust: as for `locate`.
+    """
+    if HYDRA_1_3:
+        return nullcontext()
+    names = {*PACKAGES, *(target.partition(".")[0] for target in targets)}
+    listed = [*targets, *(f"{name}.*" for name in sorted(names))]
+    allowed: AbstractContextManager[object] = hydra.utils.execution_whitelist(  # type: ignore[attr-defined]
+        hydra.utils.UNSAFE_DISABLE_EXECUTION_CHECKS if trust else listed  # type: ignore[attr-defined]
+    )
+    return allowed
+
+
+def _import(target: str) -> Any:
+    """Import the object of a dotted path.
+
+    Raises:
+        ModuleNotFoundError: there is none.
+    """
+    path, *rest = target.split(".")
+    found: Any = importlib.import_module(path)
+    for part in rest:
+        path = f"{path}.{part}"
+        if not hasattr(found, part):
+            importlib.import_module(path)
+        found = getattr(found, part)
     return found
 
 

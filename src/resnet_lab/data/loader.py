@@ -1,4 +1,4 @@
-"""Batches of a data set that lies in memory, each by one index operation."""
+"""Load batches of a data set that lies in memory, each by one index operation."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
+from resnet_lab.core.seeds import derive_seed
 from resnet_lab.data.sources.base import Images
 
 
 class Batch(NamedTuple):
-    """What a loader yields, before `ImageDataModule.on_after_batch_transfer`."""
+    """A batch before `ImageDataModule.on_after_batch_transfer`."""
 
     pixels: Tensor  # uint8 [B, H, W, C]
     labels: Tensor  # int64 [B]
@@ -21,9 +22,8 @@ class Batch(NamedTuple):
 class BatchLoader:
     """Iterate over some of the images of a set, in batches.
 
-    Order and augmentation are functions of (seed, epoch, batch, rank) and of nothing else, so a run
-    that goes on after an interruption sees what it would have seen, and no global random state is
-    read or written.
+    Order and augmentation depend on (seed, epoch, batch, rank) alone, so a resumed run sees the
+    batches that it would have seen, and no global random state is read or written.
 
     Args:
         images: the whole set; never written to.
@@ -61,7 +61,7 @@ class BatchLoader:
         self.world_size = world_size
         self.pin = pin
         self.epoch = 0
-        self._next = 0  # batch of the iteration under way
+        self._next = 0  # batch of the current iteration
         self._resume = {"epoch": 0, "next": 0}
         # Lightning calls `sampler.set_epoch` with the epoch that begins, also after a resume; and
         # trainer.overfit_batches warns of any sampler that is no SequentialSampler.
@@ -69,15 +69,15 @@ class BatchLoader:
         self.batch_sampler = None  # read by Lightning wherever there is a sampler
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order and augmentation of the next iteration."""
+        """Set the epoch, which decides the order and augmentation of the next iteration."""
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how far the iteration is; Lightning stores it in every checkpoint."""
+        """Return the position in the epoch; Lightning stores it in every checkpoint."""
         return {"epoch": self.epoch, "next": self._next}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on in the middle of that epoch, should it be the one that is iterated over next."""
+        """Resume at that position if the next iteration is over the same epoch."""
         self._resume = state
 
     def __len__(self) -> int:
@@ -87,8 +87,7 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         order = self.indices
         if self.shuffle:
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
-            order = order[torch.randperm(len(order), generator=generator).to(order.device)]
+            order = shuffled(order, derive_seed(self.seed, self.epoch))
         first = self._resume["next"] if self._resume["epoch"] == self.epoch else 0
         self._resume = {"epoch": 0, "next": 0}
         for number, chosen in enumerate(torch.split(order, self.batch_size)[: len(self)]):
@@ -111,16 +110,7 @@ class _InOrder(SequentialSampler):
         self.set_epoch = loader.set_epoch
 
 
-def derive_seed(*parts: int) -> int:
-    """Mix whole numbers into one 63-bit seed; neighbouring inputs give unrelated seeds.
-
-    Each part goes through the finaliser of SplitMix64 (Steele et al. 2014).
-    """
-    mask = (1 << 64) - 1
-    state = 0
-    for part in parts:
-        state = (state + part + 0x9E3779B97F4A7C15) & mask
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
-        state ^= state >> 31
-    return state >> 1
+def shuffled(indices: Tensor, seed: int) -> Tensor:
+    """Return indices in an order that the seed alone decides."""
+    order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
+    return indices[order.to(indices.device)]

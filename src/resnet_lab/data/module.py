@@ -1,59 +1,44 @@
-"""The one data module: a source of images, its facts, a seeded split, batches on the device."""
+"""The data module of every set of labelled images that fits in memory."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from resnet_lab.core.building import errors_of
-from resnet_lab.data.loader import Batch, BatchLoader
-from resnet_lab.data.pixels import (
-    Fit,
-    check_fit,
-    keeps_proportions,
-    mean_and_std,
-    resize,
-    sides,
-)
+from resnet_lab.core.device import free_on
+from resnet_lab.data.facts import Facts, check_images
+from resnet_lab.data.loader import Batch, BatchLoader, shuffled
+from resnet_lab.data.normalise import mean_and_std, normalise
+from resnet_lab.data.pixels import Fit, check_fit, resize, sides
 from resnet_lab.data.sources.base import Images, Source, read
 from resnet_lab.data.splits import stratified_split
-from resnet_lab.data.transforms.crop_flip import Augmentation, chosen, try_out
-
-
-class Facts(TypedDict):
-    """What a network needs to know of the data it was trained on; travels in every checkpoint."""
-
-    name: str
-    classes: list[str]  # index = label
-    channels: int
-    image_size: int | list[int]  # of both sides that the network sees, or [height, width]
-    mean: list[float]  # per channel, of pixels in [0, 1]
-    std: list[float]
+from resnet_lab.data.transforms.base import Augmentation, chosen, try_out
 
 
 class ImageDataModule(LightningDataModule):
     """Serve a labelled set of images that lies in memory.
 
     The training images of `source` are split once, by `split_seed`, into a training and a
-    validation part; a source that has a validation split of its own keeps it. The test images are
-    not read before the test begins. Batches become what the network sees on the device: augmented
-    (training only), resized to `image_size`, normalised; float32 [B, C, H, W] in channels_last.
+    validation part; a source with a validation split of its own keeps it. The test images are read
+    when the test begins. Batches are augmented (training only), resized to `image_size` and
+    normalised on the device: float32 [B, C, H, W] in channels_last.
 
     Args:
         source: where images and labels come from.
-        name: of the data set, as runs and reports show it.
+        name: of the data set, for runs and reports.
         num_classes: number of classes; checked against the source.
         channels: 1 or 3; checked against the images.
-        image_size: of both sides that the network sees, or [height, width]; other images are
+        image_size: of the network's input: both sides, or [height, width]; other images are
             resized, antialiased.
         fit: `crop`, `pad` or `stretch` images of other proportions, see
             `resnet_lab.data.pixels.resize`; None refuses them.
         mean: per channel, of the training set, in [0, 1]; None: measured on the training part.
         std: likewise.
-        augment: changes to training batches by name, applied in this order, see
-            `resnet_lab.data.transforms.crop_flip`; one that is None is left out.
+        augment: augmentations of training batches by name, applied in this order, see
+            `resnet_lab.data.transforms.base`; None leaves one out.
         val_size: images set aside for validation, as a count or a fraction below 1; 0 for none.
         split_seed: of that split; independent of `seed`.
         batch_size: images in a batch, over all devices together.
@@ -79,7 +64,7 @@ class ImageDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1:
-            raise ValueError(f"data.batch_size={batch_size}: needs a whole number from 1")
+            raise ValueError(f"data.batch_size={batch_size}: must be an integer >= 1")
         for fact, values in (("mean", mean), ("std", std)):
             if values is not None and len(values) != channels:
                 raise ValueError(
@@ -102,15 +87,14 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self._sets: dict[str, tuple[Images, Tensor]] = {}  # split -> images, indices of its own
         self._training: BatchLoader | None = None
-        self._position: dict[str, int] | None = None  # where a checkpoint left the training
-        self._affine: tuple[Tensor, Tensor] | None = None
+        self._position: dict[str, int] | None = None  # of the checkpoint that is resumed
 
     def prepare_data(self) -> None:
-        """Fetch what is missing; Lightning calls it on one process."""
+        """Download what is missing; Lightning calls this in one process."""
         self.source.prepare()
 
     def setup(self, stage: str) -> None:
-        """Read and split: the training images for `fit` and `validate`, the test images for `test`.
+        """Read and split the training images, or read the test images for the stage `test`.
 
         Raises:
             ValueError: the images contradict the facts, or `batch_size` exceeds the training part.
@@ -134,11 +118,11 @@ class ImageDataModule(LightningDataModule):
             if self.mean is None or self.std is None:
                 self.mean, self.std = mean_and_std(images.pixels, train)
         if stage == "test" and "test" not in self._sets:
-            images = self._read("test")
-            self._sets["test"] = images, torch.arange(len(images.labels))
+            test = self._read("test")
+            self._sets["test"] = test, torch.arange(len(test.labels))
 
     def images(self, split: str) -> tuple[Images, Tensor]:
-        """Return the images among which a split lies, and its indices; `setup` has read them."""
+        """Return the images that hold a split, and its indices; call `setup` first."""
         return self._sets[split]
 
     def size(self, split: str) -> int:
@@ -146,24 +130,28 @@ class ImageDataModule(LightningDataModule):
         return len(self.images(split)[1])
 
     def facts(self) -> Facts:
-        """Return what a checkpoint must carry, as plain types.
+        """Return what every checkpoint stores, as plain types.
 
         Raises:
             ValueError: mean and std are neither given nor measured yet.
         """
-        if self.mean is None or self.std is None:
-            raise ValueError(f"mean and std of {self.name} are not known before setup('fit')")
+        mean, std = self._statistics()
         return Facts(
             name=str(self.name),
             classes=list(self.source.classes),
             channels=self.channels,
             image_size=self.image_size[0] if len({*self.image_size}) == 1 else [*self.image_size],
-            mean=[float(value) for value in self.mean],
-            std=[float(value) for value in self.std],
+            mean=[float(value) for value in mean],
+            std=[float(value) for value in std],
         )
 
+    def _statistics(self) -> tuple[Sequence[float], Sequence[float]]:
+        if self.mean is None or self.std is None:
+            raise ValueError(f"mean and std of {self.name} are not known before setup('fit')")
+        return self.mean, self.std
+
     def train_dataloader(self) -> BatchLoader:
-        """Return the training batches: whole ones, shuffled anew each epoch.
+        """Return the training batches: full ones, in a new order each epoch.
 
         With `trainer.overfit_batches` they are the same ones each epoch, drawn by the seed.
         """
@@ -173,17 +161,17 @@ class ImageDataModule(LightningDataModule):
         return self._training
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the epoch is, for the checkpoint."""
+        """Return the position in the epoch, for the checkpoint."""
         return {} if self._training is None else self._training.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on there. Lightning itself tells the loader only if nobody asked for it before."""
+        """Restore the position in the epoch; Lightning does not once the loader exists."""
         self._position = state_dict or None
         if self._position is not None and self._training is not None:  # FSDP restores last
             self._training.load_state_dict(self._position)
 
     def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
-        """Return the validation batches in order; an empty list when there is no such split."""
+        """Return the validation batches in order; an empty list if there is no such split."""
         return self._loader("val") if self.size("val") else []
 
     def test_dataloader(self) -> BatchLoader:
@@ -198,10 +186,7 @@ class ImageDataModule(LightningDataModule):
         return Batch(pixels, batch.labels.to(device, non_blocking=True), batch.seed)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Make of a batch what the network sees; augmented while the trainer trains.
-
-        What `trainer.overfit_batches` trains on stays as it is.
-        """
+        """Normalise a batch, augmented in training unless `trainer.overfit_batches` is set."""
         trains = self.trainer is not None and self.trainer.training
         return self.finish(batch, augment=trains and not self._overfits)
 
@@ -211,90 +196,54 @@ class ImageDataModule(LightningDataModule):
         Returns:
             Images, float32 [B, C, *image_size] in channels_last, and labels, int64 [B].
         """
-        pixels = batch.pixels
-        if augment and self.augment:
-            generator = torch.Generator().manual_seed(batch.seed)
-            for change in self.augment.values():
-                pixels = change(pixels, generator)
+        pixels, generator = batch.pixels, torch.Generator().manual_seed(batch.seed)
+        for change in self.augment.values() if augment else ():
+            pixels = change(pixels, generator)
         return self.normalise(pixels), batch.labels
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn uint8 [B, H, W, C] into normalised float32 [B, C, *image_size]."""
         if pixels.shape[1:3] != self.image_size:
             pixels = resize(pixels, self.image_size, self.fit or "stretch")
-        batch, height, width, channels = pixels.shape
-        if self._affine is None or self._affine[0].device != pixels.device:
-            facts = self.facts()
-            std = torch.tensor(facts["std"], dtype=torch.float64)
-            shift = -torch.tensor(facts["mean"], dtype=torch.float64) / std
-            # Tiled over a row, so that the innermost loop is a row long and not `channels` long:
-            # 8 times as fast on a CPU.
-            self._affine = (
-                shift.repeat(width).to(pixels.device, torch.float32),
-                (1 / (255 * std)).repeat(width).to(pixels.device, torch.float32),
-            )
-        shift, scale = self._affine
-        rows = pixels.reshape(batch, height, width * channels).to(torch.float32)
-        return torch.addcmul(shift, rows, scale, out=rows).view(pixels.shape).permute(0, 3, 1, 2)
+        return normalise(pixels, *self._statistics())
 
     def _read(self, split: str) -> Images:
         images = read(self.source, split)
-        height, width, found = images.pixels.shape[1:]
-        if self.fit is None and not keeps_proportions(height, width, self.image_size):
-            raise ValueError(
-                f"the images of {self.name} are {height} high and {width} wide, which "
-                f"data.image_size={[*self.image_size]} would squash: set "
-                f"data.image_size=[{height},{width}], or ++data.fit= to crop, pad or stretch"
-            )
-        if found != self.channels:
-            raise ValueError(
-                f"data.channels={self.channels}, but the images of {self.name} have {found}: "
-                f"set data.channels={found}"
-            )
-        classes = max(len(self.source.classes), int(images.labels.max()) + 1)
-        if classes != self.num_classes:
-            raise ValueError(
-                f"data.num_classes={self.num_classes}, but {self.name} has {classes} classes: "
-                f"set data.num_classes={classes}"
-            )
+        check_images(
+            images, self.source.classes, name=str(self.name), num_classes=self.num_classes,
+            channels=self.channels, image_size=self.image_size, fit=self.fit,
+        )  # fmt: skip
         return images
 
     @property
     def _overfits(self) -> bool:
-        """Whether the trainer is to learn a few batches by heart."""
+        """Whether the trainer overfits a few batches, to debug a network."""
         return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
 
     def _loader(self, split: str, **options: bool) -> BatchLoader:
         images, indices = self._sets[split]
-        if split == "train" and self._overfits:  # mixed: a folder is sorted by class
-            generator = torch.Generator().manual_seed(self.seed)
-            indices = indices[torch.randperm(len(indices), generator=generator)]
+        if split == "train" and self._overfits:  # a folder is sorted by class
+            indices = shuffled(indices, self.seed)
         placing: dict[str, Any] = {}
         if self.trainer is not None:
             placing = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
             if self.batch_size % self.trainer.world_size:
                 raise ValueError(
-                    f"data.batch_size={self.batch_size} cannot be shared by "
-                    f"{self.trainer.world_size} devices: use a multiple of that"
+                    f"data.batch_size={self.batch_size} must be a multiple of the "
+                    f"{self.trainer.world_size} devices that share it"
                 )
             device = self.trainer.strategy.root_device
             free = free_on(device)
             if free is not None and images.pixels.device.type == "cpu":
-                if images.pixels.nbytes < free / 4:
+                placing["pin"] = images.pixels.nbytes >= free / 4
+                if not placing["pin"]:
                     images = self._move(images, device)
-                else:
-                    placing["pin"] = True
         return BatchLoader(images, indices, self.batch_size, seed=self.seed, **options, **placing)
 
     def _move(self, images: Images, device: torch.device) -> Images:
-        """Bring a set to the device, for all the splits that lie in it."""
+        """Move images to the device, for all the splits that they hold."""
         moved = Images(*(part.to(device) for part in images))
         for split, (held, indices) in self._sets.items():
             if held is images:
                 self._sets[split] = moved, indices
         return moved
-
-
-def free_on(device: torch.device) -> int | None:
-    """Return the bytes of a GPU's memory that are free; None for other devices."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None

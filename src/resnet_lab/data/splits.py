@@ -28,7 +28,7 @@ def stratified_split(labels: Tensor, size: int | float, seed: int) -> tuple[Tens
     if not 0 < wanted < total or (isinstance(size, float) and size >= 1):
         raise ValueError(
             f"cannot set {size} of {total} images aside: "
-            f"name a whole number from 0 to {total - 1}, or a fraction between 0 and 1"
+            f"give an integer from 0 to {total - 1}, or a fraction between 0 and 1"
         )
     counts = torch.bincount(labels)
     quotas = _quotas(counts, wanted)

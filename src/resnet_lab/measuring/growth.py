@@ -25,7 +25,7 @@ def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dic
     def microseconds(count: int) -> float:
         sized = cfg.copy()
         sized.data.source = {
-            "_target_": "resnet_lab.data.sources.base.RandomImages",
+            "_target_": "resnet_lab.measuring.random_images.RandomImages",
             "num_classes": cfg.data.num_classes,
             "size": cfg.data.image_size,
             "channels": cfg.data.channels,

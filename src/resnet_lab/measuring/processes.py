@@ -144,7 +144,7 @@ def peak_memory(precision: str) -> dict[str, float]:
     with TemporaryDirectory() as folder:
         ours = _peak(
             "-m", "resnet_lab.train", f"run_dir={folder}/run", "model=resnet20", "data=cifar10",
-            "data.source._target_=resnet_lab.data.sources.base.RandomImages",
+            "data.source._target_=resnet_lab.measuring.random_images.RandomImages",
             "~data.source.dataset",
             "~data.source.root", "~data.source.mirrors", "+data.source.num_classes=10",
             "+data.source.size=32", "+data.source.channels=3", f"+data.source.count={images}",

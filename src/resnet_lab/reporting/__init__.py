@@ -1,1 +1,1 @@
-"""The report of a sweep: its jobs, their statistics, the leaderboard, plots and pages."""
+"""Reports of sweeps and comparisons of runs: statistics, tables, plots and pages."""

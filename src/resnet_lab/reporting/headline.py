@@ -1,14 +1,14 @@
-"""The first sentences of a report: what won, how sure that is, what failed, what was set aside."""
+"""The summary of a report in a few sentences."""
 
 from collections import Counter
 
-from resnet_lab.reporting.board import Group, Leaderboard, Metric
+from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric
 from resnet_lab.reporting.wording import count_of, interval, mean_and_std
 
-SHOWN_OTHERS = 8  # leaderboards of jobs that do not compare with the first
-SHOWN_FLATTERED = 2
+SHOWN_OTHERS = 8  # most leaderboards of other jobs that are shown
+SHOWN_INCOMPLETE = 2
 
-# How a setting compares with the best, in a sentence.
+# How a setting compares with the best.
 WORSE = "worse beyond noise"
 CLOSE = "not distinguishable from it"
 CANNOT_TELL = "cannot be told"
@@ -17,8 +17,8 @@ NO_RESULT = "without a result"
 
 
 def answer(board: Leaderboard) -> str:
-    """Say in a few sentences what won, how sure that is, what failed and what was set aside."""
-    said = [_best(board), _compared(board), *_flattered(board)]
+    """Summarize the winner, its significance, jobs without a result and jobs set aside."""
+    said = [_best(board), _compared(board), *_better_but_incomplete(board)]
     if board.ranked and board.missing:
         number = sum(board.missing.values())
         have = "has" if number == 1 else "have"
@@ -50,7 +50,7 @@ def _best(board: Leaderboard) -> str:
 
 
 def _compared(board: Leaderboard) -> str:
-    """Say how the other settings compare with the best; nothing where there is nothing to say."""
+    """Summarize how the other settings compare with the best; empty if that is unknown."""
     others = [group for group in board.groups if group not in board.ranked[:1]]
     counts = Counter(_kind(group) for group in others)
     if not board.ranked or not counts.keys() - {CANNOT_TELL}:
@@ -71,15 +71,15 @@ def _kind(group: Group) -> str:
     return {"worse": WORSE, "not distinguishable": CLOSE}.get(group.verdict, CANNOT_TELL)
 
 
-def _flattered(board: Leaderboard) -> list[str]:
-    """Name settings whose mean is above that of the best, with the jobs that they lack."""
+def _better_but_incomplete(board: Leaderboard) -> list[str]:
+    """Name settings with a better mean that are ranked below because jobs are missing."""
     above = [group for group in board.ranked[1:] if group.beats(board.ranked[0], board.metric)]
     said = [
         f"{group.label} has a better mean ({_with_unit(group, board.metric)}), but "
         f"{group.unfinished}: it is ranked below."
-        for group in above[:SHOWN_FLATTERED]
+        for group in above[:SHOWN_INCOMPLETE]
     ]
-    more = len(above) - SHOWN_FLATTERED
+    more = len(above) - SHOWN_INCOMPLETE
     return [*said, f"So are {more} more."] if more > 0 else said
 
 

@@ -1,21 +1,22 @@
-"""The files of a report: Markdown, CSV, and HTML with the plots inside."""
+"""The files of a report: HTML with the plots inside, Markdown, and CSV."""
 
 import csv
 import io
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.provenance import now
 from resnet_lab.core.text import csv_cell, markdown_code
 from resnet_lab.core.text import markdown as markdown_text
 from resnet_lab.reporting import html
-from resnet_lab.reporting.board import Leaderboard
 from resnet_lab.reporting.headline import SHOWN_OTHERS, answer
-from resnet_lab.reporting.jobs import Job
+from resnet_lab.reporting.ranking.board import Leaderboard
 from resnet_lab.reporting.reading import Results
+from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.reporting.statistics import Spread
 from resnet_lab.reporting.wording import (
     facts,
@@ -26,27 +27,32 @@ from resnet_lab.reporting.wording import (
 )
 from resnet_lab.runs.run import write
 
-log = logging.getLogger(__name__)
-
 
 def write_pages(
     results: Results, board: Leaderboard, out: Path, *, plots: bool = True
 ) -> tuple[Path, ...]:
-    """Write report.html, report.md, report.csv and runs.csv; readers see old or new, never half.
+    """Write report.html, report.md, report.csv and runs.csv, each atomically.
+
+    Args:
+        results: the runs.
+        board: their leaderboard.
+        out: directory of the files.
+        plots: whether to draw plots, which takes most of the time.
 
     Returns:
-        Their paths.
+        The paths of the files.
     """
-    figures = ""
+    drawn: list[tuple[str, str, Markup]] = []
     if plots:
         with harmless("drawing the report"):
-            from resnet_lab.reporting.plots.sweep import chosen_plots  # imports matplotlib
+            from resnet_lab.reporting.plots.chosen import chosen_plots  # imports matplotlib
 
-            drawn = chosen_plots(board, search=results.search)
-            if drawn:
-                figures = html.figures([(plot.title, plot.caption, plot.figure) for plot in drawn])
+            drawn = [
+                (plot.title, plot.caption, html.svg(plot.figure, plot.title))
+                for plot in chosen_plots(board, search=results.search)
+            ]
     pages = {
-        "report.html": page(results, board, figures),
+        "report.html": page(results, board, drawn),
         "report.md": markdown(results, board),
         "report.csv": groups_csv(board),
         "runs.csv": jobs_csv(results, board),
@@ -57,35 +63,42 @@ def write_pages(
     return tuple(out / name for name in pages)
 
 
-def page(results: Results, board: Leaderboard, figures: str = "") -> str:
-    """Return the report as one HTML file; the figures are HTML already."""
-    columns, rows = leaderboard_table(board)
-    best = [number for number, row in enumerate(rows) if row[0] == "1"]
-    parts = [
-        html.pills(results.states),
-        html.lead(answer(board)),
-        html.definitions([fact for fact in facts(results, board) if fact[0] != "jobs"]),
-        html.heading("Leaderboard"),
-        html.table(columns, rows, words=word_columns(board), strong=best),
-        html.bullets(notes(board)),
-    ]
-    for other in board.others[:SHOWN_OTHERS]:
-        table = leaderboard_table(other)
-        parts += [
-            html.heading(f"Set aside: {other.description}"),
-            html.table(*table, words=word_columns(other)),
-            html.bullets([answer(other), *notes(other)]),
-        ]
-    failed = failures(board)
-    if failed:
-        parts += [html.heading("Failed jobs"), html.definitions(failed, kind="errors")]
-    if figures:
-        parts += [html.heading("Plots"), figures]
-    return html.document(f"{results.name}: report", results.name, parts, f"As of {now()}.")
+def page(
+    results: Results, board: Leaderboard, plots: Sequence[tuple[str, str, Markup]] = ()
+) -> str:
+    """Render the report as one HTML file.
+
+    Args:
+        results: the runs.
+        board: their leaderboard.
+        plots: title, caption and SVG of each plot.
+    """
+    return html.render(
+        "report.html",
+        title=f"{results.name}: report",
+        heading=results.name,
+        time=now(),
+        states=results.states,
+        facts=[fact for fact in facts(results, board) if fact[0] != "jobs"],
+        board=_board_values(board),
+        others=[_board_values(other) for other in board.others[:SHOWN_OTHERS]],
+        failures=failures(board),
+        plots=plots,
+    )
+
+
+def _board_values(board: Leaderboard) -> dict[str, Any]:
+    return {
+        "description": board.description,
+        "answer": answer(board),
+        "table": leaderboard_table(board),
+        "words": word_columns(board),
+        "notes": notes(board),
+    }
 
 
 def markdown(results: Results, board: Leaderboard) -> str:
-    """Return the report as Markdown, without plots."""
+    """Format the report as Markdown, without plots."""
     parts = [
         f"# {markdown_text(results.name)}",
         markdown_text(answer(board)),
@@ -103,9 +116,9 @@ def markdown(results: Results, board: Leaderboard) -> str:
 
 
 def groups_csv(board: Leaderboard) -> str:
-    """Return one row a group: plain numbers, accuracies in [0, 1], seconds; empty if not known.
+    """Format one row per group: plain numbers, accuracies in [0, 1], seconds; unknown is empty.
 
-    Groups that do not compare with the first have another number in the column `table`.
+    The column `table` numbers the leaderboards.
     """
     tables = enumerate(board.all, 1)
     return _csv([row for number, each in tables for row in _group_rows(number, each)])
@@ -133,7 +146,7 @@ def _group_rows(table: int, board: Leaderboard) -> Iterator[dict[str, Any]]:
 
 
 def jobs_csv(results: Results, board: Leaderboard) -> str:
-    """Return one row a job, finished or not."""
+    """Format one row per job, in any state."""
     tables = {
         job: (number, each)
         for number, each in enumerate(board.all, 1)
@@ -142,7 +155,7 @@ def jobs_csv(results: Results, board: Leaderboard) -> str:
     return _csv([_job(job, results, *tables[job]) for job in results.jobs])
 
 
-def _job(job: Job, results: Results, table: int, board: Leaderboard) -> dict[str, Any]:
+def _job(job: RunRecord, results: Results, table: int, board: Leaderboard) -> dict[str, Any]:
     return {
         "directory": results.shown(job),
         "table": table,
@@ -182,7 +195,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _table(board: Leaderboard) -> list[str]:
-    """Return a leaderboard in Markdown, and how to read it."""
+    """Format a leaderboard and its notes as Markdown."""
     columns, rows = leaderboard_table(board)
     words = word_columns(board)
     rule = [":---" if name in words else "---:" for name in columns]

@@ -1,4 +1,4 @@
-"""What two runs say of the same images."""
+"""The predictions of two runs on the same images."""
 
 import math
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ from resnet_lab.core.threads import use
 from resnet_lab.reporting.statistics import mcnemar
 from resnet_lab.runs.run import Run
 
-BATCH = 500  # images; what fits is no question without gradients
+BATCH = 500  # images; without gradients, memory is no concern
 
 
 class Predictions(NamedTuple):
-    """The class that a run gives to each image of a split."""
+    """The class that a run predicts for each image of a split."""
 
     checkpoint: str
     classes: list[str]
@@ -28,35 +28,35 @@ class Predictions(NamedTuple):
 
     @property
     def right(self) -> Tensor:
-        """Where the class is the true one, bool [N]."""
+        """Whether each prediction is correct, bool [N]."""
         return self.predicted == self.labels
 
     @property
     def accuracy(self) -> float:
-        """The share of them, in [0, 1]."""
+        """The share of correct predictions, in [0, 1]."""
         return int(self.right.sum()) / len(self.labels)
 
 
 class Paired(NamedTuple):
-    """Two runs on the same images."""
+    """The predictions of two runs on the same images."""
 
     first: Predictions
     second: Predictions
 
     @property
     def newly_right(self) -> NDArray[np.int64]:
-        """The images that only the second has right, by index."""
+        """Indices of the images that only the second run has right."""
         return np.flatnonzero((~self.first.right & self.second.right).numpy())
 
     @property
     def newly_wrong(self) -> NDArray[np.int64]:
-        """The images that only the first has right, by index."""
+        """Indices of the images that only the first run has right."""
         return np.flatnonzero((self.first.right & ~self.second.right).numpy())
 
     def result(self) -> dict[str, Any]:
-        """Return both accuracies, their difference with its 95 % interval, and McNemar's test.
+        """Compute both accuracies, their difference with a 95 % interval, and McNemar's test.
 
-        The interval is that of Agresti and Min (2005) for pairs.
+        The interval is that of Agresti and Min (2005) for paired data.
         """
         images = len(self.first.labels)
         right, wrong = len(self.newly_right), len(self.newly_wrong)
@@ -82,7 +82,7 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
         run: a run directory.
         split: "test" or "val".
         checkpoint: "best", "last" or a path.
-        data_dir: where the data lies now; None: where it lay when the run was trained.
+        data_dir: directory of the data; None: the one that the run was trained with.
 
     Raises:
         ValueError: no such checkpoint, data or split.
@@ -116,20 +116,20 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
 
 
 def pair(first: Predictions, second: Predictions) -> Paired:
-    """Put the predictions of two runs side by side.
+    """Pair the predictions of two runs.
 
     Raises:
-        ValueError: they are of different images, or of other classes.
+        ValueError: the images or the classes differ.
     """
     if first.classes != second.classes:
         raise ValueError(
-            f"the runs tell different classes apart ({_some(first.classes)} and "
+            f"the runs have different classes ({_some(first.classes)} and "
             f"{_some(second.classes)}): compare runs on the same data"
         )
     alike = first.labels.equal(second.labels) and first.pixels.equal(second.pixels)
     if not alike:
         raise ValueError(
-            f"the runs do not see the same images ({len(first.labels):,} and "
+            f"the runs have different images ({len(first.labels):,} and "
             f"{len(second.labels):,} of them): compare runs on the same data and split"
         )
     return Paired(first, second)

@@ -1,4 +1,4 @@
-"""Sweep directories, read whatever state their jobs are in."""
+"""Read sweep directories, with jobs in any state."""
 
 import json
 import os
@@ -10,26 +10,25 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from resnet_lab.core.text import printable, printable_values
-from resnet_lab.reporting.jobs import STATES, Job, result_settings
-from resnet_lab.sweeps.record import is_entry
+from resnet_lab.reporting.run_record import STATES, RunRecord, result_settings
 
-DEEPEST = 4  # directories between one that is named and its runs
+DEEPEST = 4  # most directory levels between a given directory and its runs
 
 
 @dataclass(frozen=True)
 class Results:
-    """All jobs below some directories.
+    """All jobs below the given directories.
 
     Attributes:
-        directories: that were named.
-        jobs: in the order in which they were launched, as far as that is known.
-        about: the content of the `sweep.json` of each directory that has one.
-        disk: bytes on disk.
-        checkpoints: bytes of them that are checkpoints.
+        directories: the given ones.
+        jobs: in the order of their launch, where that is known.
+        about: content of each `sweep.json`.
+        disk: size on disk in bytes.
+        checkpoints: bytes of that in checkpoints.
     """
 
     directories: tuple[Path, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[RunRecord, ...]
     about: tuple[Mapping[str, Any], ...]
     disk: int
     checkpoints: int
@@ -39,8 +38,8 @@ class Results:
         """The names of the directories."""
         return " + ".join(printable(directory.name) for directory in self.directories)
 
-    def shown(self, job: Job) -> str:
-        """Return a job's directory as seen from the one that was named."""
+    def shown(self, job: RunRecord) -> str:
+        """Return the directory of a job relative to the given one."""
         for root in self.directories:
             if root in job.directory.parents:
                 return printable(job.directory.relative_to(root))
@@ -48,29 +47,44 @@ class Results:
 
     @property
     def search(self) -> bool:
-        """Whether a sweeper chose the values, rather than a grid."""
+        """Whether the values were chosen by a search rather than a grid."""
         return any(about.get("search") for about in self.about)
 
     @property
     def states(self) -> dict[str, int]:
-        """The number of jobs in each state that occurs."""
+        """The number of jobs by state, without states that do not occur."""
         counts = {state: sum(job.state == state for job in self.jobs) for state in STATES}
         return {state: count for state, count in counts.items() if count}
 
 
+def is_entry(directory: Path, entry: Any) -> bool:
+    """Whether this is the entry of a job whose run directory lies in the sweep's.
+
+    A sweep may come from elsewhere: no entry leads out of it.
+    """
+    if not isinstance(entry, dict):
+        return False
+    name, overrides = entry.get("directory"), entry.get("overrides")
+    if not isinstance(name, str) or not isinstance(overrides, list):
+        return False
+    if "\0" in name:  # no path at all
+        return False
+    return Path(name).name == name not in ("", "..") and not (directory / name).is_symlink()
+
+
 def read_results(directories: Sequence[str | Path]) -> Results:
-    """Read sweep directories, directories of runs and run directories, all into one.
+    """Read directories of sweeps, of runs, or runs themselves into one result.
 
     Raises:
-        ValueError: a directory is missing, or there is no run below it.
+        ValueError: a directory does not exist or contains no run.
     """
-    jobs: dict[Path, Job] = {}
+    jobs: dict[Path, RunRecord] = {}
     roots: list[Path] = []
     about: list[Mapping[str, Any]] = []
     for given in directories:
         root = Path(given).resolve()
         if not root.is_dir():
-            raise ValueError(f"{given}: no such directory; sweeps lie under logs/sweeps")
+            raise ValueError(f"{given}: no such directory; sweeps are in logs/sweeps")
         told = _read_json(root / "sweep.json")
         entries = told.get("jobs")
         listed = [
@@ -101,36 +115,38 @@ def _run_directories(root: Path, depth: int = 0) -> Iterator[Path]:
                 yield from _run_directories(path, depth + 1)
 
 
-def _job(directory: Path) -> Job:
+def _job(directory: Path) -> RunRecord:
     path = directory / "status.json"
     try:
         status = printable_values(json.loads(path.read_text()))
         if not isinstance(status, dict):
             raise ValueError("it holds no object")
-    except FileNotFoundError:  # its process has only begun
+    except FileNotFoundError:  # the run is just starting
         status = {"state": "running"}
     except (ValueError, RecursionError, OSError) as error:
         status = {"state": "failed", "error": f"status.json is damaged: {error}"}
     state = status.get("state")
     if state not in STATES:
-        status = {**status, "error": f"status.json names no state that is known: {state}"}
+        status = {**status, "error": f"status.json has an unknown state: {state}"}
         state = "failed"
     if state == "running" and not _in_use(directory):
         state = "interrupted"
-    return Job(directory, state, result_settings(status.get("overrides")), status)
+    return RunRecord(directory, state, result_settings(status.get("overrides")), status)
 
 
-def _listed(root: Path, entry: Mapping[str, Any]) -> Job:
-    """Make a job of an entry of `sweep.json`, for one whose run directory does not tell."""
+def _listed(root: Path, entry: Mapping[str, Any]) -> RunRecord:
+    """Create the record of a job from its entry in `sweep.json`."""
     state = entry.get("state")
     overrides = printable_values(entry.get("overrides"))
     status = {"error": entry.get("error"), "seconds": entry.get("seconds"), "overrides": overrides}
     settings = result_settings(overrides)
-    return Job(root / entry["directory"], state if state in STATES else "pending", settings, status)
+    return RunRecord(
+        root / entry["directory"], state if state in STATES else "pending", settings, status
+    )
 
 
-def _known(listed: Job, found: Job | None) -> Job:
-    """Put together what the sweep and the run directory know; the latter has the last word."""
+def _known(listed: RunRecord, found: RunRecord | None) -> RunRecord:
+    """Merge what the sweep and the run directory know; the run directory takes precedence."""
     if found is None:
         return listed
     if "overrides" in found.status:
@@ -140,7 +156,7 @@ def _known(listed: Job, found: Job | None) -> Job:
 
 
 def _in_use(directory: Path) -> bool:
-    """Whether a process holds the lock of a run; True where that cannot be found out."""
+    """Whether a process holds the lock of a run; True if that is unknown."""
     path = directory / ".lock"
     if path.is_symlink() or not path.is_file():  # a link's target would be opened to write
         return False
@@ -151,12 +167,12 @@ def _in_use(directory: Path) -> bool:
         return True
 
 
-def _started(job: Job) -> str:
+def _started(job: RunRecord) -> str:
     return str(job.status.get("started", ""))
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
-    """Read `sweep.json`; without a readable one, the run directories tell."""
+    """Read `sweep.json`; empty if there is none that can be read."""
     try:
         content = json.loads(path.read_text())
     except (ValueError, RecursionError, OSError):
@@ -165,7 +181,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 
 
 def _bytes(roots: Sequence[Path]) -> tuple[int, int]:
-    """Return the bytes of all files below, and of the checkpoints among them; each once."""
+    """Return the size of all files and of the checkpoints; hard links count once."""
     sizes: dict[tuple[int, int], tuple[int, bool]] = {}
     for root in roots:
         for directory, _, names in os.walk(root):

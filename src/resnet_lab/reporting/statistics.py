@@ -1,6 +1,6 @@
-"""How sure one may be: the spread over seeds, tests of a difference, McNemar's test.
+"""Statistics: spread over seeds, tests of a difference, McNemar's test.
 
-SciPy is imported where it is needed: a report without two seeds of anything needs none of it.
+SciPy is imported where it is needed, since a report of single seeds does not need it.
 """
 
 import math
@@ -8,35 +8,35 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-LEVEL = 0.05  # below it a difference is called one
+LEVEL = 0.05  # of significance
 
 PAIRED = "paired t-test by seed"
 WELCH = "Welch's t-test"
 
 
 class Spread(NamedTuple):
-    """A mean over seeds; what one seed cannot tell is None."""
+    """Mean and spread over seeds; None where one seed is not enough."""
 
     n: int
     mean: float
-    std: float | None  # of a sample: n - 1
-    low: float | None  # 95 % interval of the mean, by Student's t; None too where nothing varies
+    std: float | None  # of the sample, with n - 1
+    low: float | None  # 95 % interval of the mean by Student's t; None also if std is 0
     high: float | None
 
 
 class Difference(NamedTuple):
-    """A test of whether two means differ; two-sided."""
+    """The result of a two-sided test of whether two means differ."""
 
     test: str
     p: float
 
 
 def spread(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Spread:
-    """Return mean, standard deviation and the 95 % interval of the mean.
+    """Compute mean, standard deviation and the 95 % interval of the mean.
 
     Args:
         values: at least one.
-        bounds: that no value can leave; the interval is cut off there.
+        bounds: smallest and largest possible value; the interval is clipped to them.
     """
     n, mean = len(values), statistics.fmean(values)
     if n < 2:
@@ -54,11 +54,11 @@ def spread(values: Sequence[float], bounds: tuple[float, float] | None = None) -
 def difference(first: Mapping[object, float], second: Mapping[object, float]) -> Difference | None:
     """Test whether two groups of values, by seed, have the same mean.
 
-    Paired by seed where both have the same seeds, else by Welch's test. Pairs that all differ by
-    the same amount have no spread to hold the difference against: Welch's test takes them too.
+    Paired by seed if both have the same seeds, else by Welch's test. This is also used if all pairs
+    differ by the same amount, where a paired test is undefined.
 
     Returns:
-        None where a group has one value only, or nothing varies.
+        None if a group has a single value or nothing varies.
     """
     if min(len(first), len(second)) < 2:
         return None
@@ -82,7 +82,7 @@ def difference(first: Mapping[object, float], second: Mapping[object, float]) ->
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Correct for having tested many differences at once (Holm 1979)."""
+    """Correct p-values for multiple comparisons (Holm 1979)."""
     corrected = [0.0] * len(ps)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
@@ -92,14 +92,14 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Test whether two classifiers differ on the same images (McNemar 1947), by the exact binomial.
+    """Test whether two classifiers differ on the same images (McNemar 1947, exact binomial).
 
     Args:
         only_first: images that only the first had right.
         only_second: images that only the second had right.
 
     Returns:
-        The two-sided p; 1 where no image tells them apart.
+        The two-sided p; 1 if they are right on the same images.
     """
     if only_first + only_second == 0:
         return 1.0

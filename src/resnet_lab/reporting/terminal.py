@@ -1,4 +1,4 @@
-"""The report in the terminal."""
+"""Print reports and tables in the terminal."""
 
 from collections.abc import Collection
 
@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from resnet_lab.core.console import console
-from resnet_lab.reporting.board import Leaderboard, short_names
 from resnet_lab.reporting.headline import SHOWN_OTHERS, answer
+from resnet_lab.reporting.ranking.board import Leaderboard, short_names
 from resnet_lab.reporting.reading import Results
 from resnet_lab.reporting.wording import (
     facts,
@@ -20,12 +20,12 @@ from resnet_lab.reporting.wording import (
     word_columns,
 )
 
-SHOWN = 30  # groups; the others are in the pages
-DISPENSABLE = ("best seed", "time", "95 % interval", "std")  # where the terminal is narrow
+SHOWN = 30  # most groups that are printed; the pages have all
+DISPENSABLE = ("best seed", "time", "95 % interval", "std")  # left out in a narrow terminal
 
 
 def print_report(results: Results, board: Leaderboard) -> None:
-    """Print what was swept, the leaderboard, how to read it, and what failed."""
+    """Print facts, leaderboards, summary, notes and failures."""
     out = console()
     out.print(Text(results.name, "bold"))
     print_rows(facts(results, board))
@@ -54,7 +54,7 @@ def _print_leaderboard(board: Leaderboard) -> None:
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
-    """Print names and what they stand for."""
+    """Print names and their texts in two columns."""
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         line = Text.assemble((f"{name:<{width}}  ", "bold"), text)
@@ -68,7 +68,7 @@ def print_table(
     words: Collection[str] = (),
     dispensable: Collection[str] = DISPENSABLE,
 ) -> None:
-    """Print a table that stays readable: a narrow terminal gets fewer columns, not broken ones."""
+    """Print a table; leave out dispensable columns where the terminal is too narrow."""
     out = console()
     left_out: list[str] = []
     while True:

@@ -1,4 +1,4 @@
-"""The words and tables of a report, the same in the terminal, in Markdown and in HTML."""
+"""Tables, facts and notes of a report, shared by the terminal, Markdown and HTML."""
 
 import re
 from collections import Counter
@@ -6,25 +6,25 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from resnet_lab.core.text import printable
-from resnet_lab.reporting.board import Group, Leaderboard, Metric, short, short_names
-from resnet_lab.reporting.jobs import Job
+from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric, short, short_names
 from resnet_lab.reporting.reading import Results
+from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.reporting.statistics import LEVEL, Spread
 
 NONE = "\N{EN DASH}"
-SHOWN_JOBS = 5  # of those that failed in the same way
+SHOWN_JOBS = 5  # most jobs that are listed for one error
 ACCURACY = Metric("test/acc", "max")
 
 
 class Table(NamedTuple):
-    """A table of text; one string a cell."""
+    """A table of strings."""
 
     columns: list[str]
     rows: list[list[str]]
 
 
 def leaderboard_table(board: Leaderboard) -> Table:
-    """Return the leaderboard; a column in which nothing is known is left out."""
+    """Build the table of a leaderboard, without empty columns."""
     metric = board.metric
     columns: list[tuple[str, Callable[[Group], str]]] = [
         *((key, lambda group, key=key: short(group.settings[key])) for key in board.keys),
@@ -53,7 +53,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
 
 
 def word_columns(board: Leaderboard) -> tuple[str, ...]:
-    """Return the columns that hold words, which stand to the left."""
+    """Return the columns of text, which are aligned left."""
     return (*board.keys, "against the best", "not finished")
 
 
@@ -63,26 +63,26 @@ def single_seeds(board: Leaderboard) -> bool:
 
 
 def verdict(group: Group) -> str:
-    """Say how a group compares with the best, with the p of that."""
+    """Format the verdict on a group, with the p of its test."""
     if group.against_best is None:
         return group.verdict or NONE
     return f"{group.verdict}, {p_value(group.against_best.p)}"
 
 
 def p_value(p: float) -> str:
-    """Format a p with two digits that count."""
+    """Format a p-value with two significant digits."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def interval(spread: Spread | None, shown: Callable[[float], str]) -> str:
-    """Format an interval of a mean."""
+    """Format the interval of a mean."""
     if spread is None or spread.low is None or spread.high is None:
         return NONE
     return f"{shown(spread.low)} to {shown(spread.high)}"
 
 
 def duration(seconds: float | None) -> str:
-    """Format a time with the two units that count."""
+    """Format a time with its two largest units."""
     if seconds is None:
         return NONE
     if seconds < 60:
@@ -95,7 +95,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: int) -> str:
-    """Format a number of bytes."""
+    """Format a size in bytes."""
     value, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if value < 1000:
@@ -105,7 +105,7 @@ def size(count: int) -> str:
 
 
 def facts(results: Results, board: Leaderboard) -> list[tuple[str, str]]:
-    """Return what is said above the table, by name."""
+    """Return the facts above the table: names and texts."""
     counts = ", ".join(f"{count} {state}" for state, count in results.states.items())
     spent = sum(job.seconds or 0.0 for job in results.jobs)
     shared = ", ".join(f"{key}={short(value)}" for key, value in board.shared.items())
@@ -121,7 +121,7 @@ def facts(results: Results, board: Leaderboard) -> list[tuple[str, str]]:
 
 
 def notes(board: Leaderboard) -> list[str]:
-    """Return what a reader must know to read the table right."""
+    """Return notes that explain the table."""
     name = board.metric.name
     jobs = (*board.jobs, *board.repeated)
     lines = []
@@ -131,8 +131,7 @@ def notes(board: Leaderboard) -> list[str]:
         )
     if single_seeds(board) and len(board.ranked) > 1:
         lines.append(
-            "One seed: cannot tell which differences are beyond noise; more seeds would, as in "
-            "seed=0,1,2."
+            "One seed cannot tell which differences are beyond noise; run more, as in seed=0,1,2."
         )
     tests = Counter(group.against_best.test for group in board.groups if group.against_best)
     if tests:
@@ -155,7 +154,7 @@ def notes(board: Leaderboard) -> list[str]:
         lines.append("Settings with jobs missing are ranked below complete ones.")
     monitors = sorted({other.metric.name for other in board.others} - {name})
     if monitors:
-        lines.append(f"--monitor {' or '.join(monitors)} ranks the jobs judged by that first.")
+        lines.append(f"--monitor {' or '.join(monitors)} ranks the jobs with that monitor first.")
     for field, what in (("commit", "commits"), ("device", "devices"), ("precision", "precisions")):
         values = {_short_commit(job.status[field]) for job in jobs if job.status.get(field)}
         if len(values) > 1:
@@ -164,13 +163,13 @@ def notes(board: Leaderboard) -> list[str]:
 
 
 def failures(board: Leaderboard) -> list[tuple[str, str]]:
-    """Return each error, and the jobs that ended with it, of this leaderboard and the others."""
+    """Return each error with the jobs that failed with it, over all leaderboards."""
     by_error: dict[str, list[str]] = {}
     for each in board.all:
         for job in (*each.jobs, *each.repeated):
             if job.state == "failed":
                 error = job.error or "no error was recorded"
-                by_error.setdefault(error, []).append(label(each, job))
+                by_error.setdefault(error, []).append(job_label(each, job))
     named = []
     for error, jobs in by_error.items():
         more = f" and {len(jobs) - SHOWN_JOBS} more" if len(jobs) > SHOWN_JOBS else ""
@@ -178,8 +177,8 @@ def failures(board: Leaderboard) -> list[tuple[str, str]]:
     return named
 
 
-def label(board: Leaderboard, job: Job) -> str:
-    """Name a job by what was swept."""
+def job_label(board: Leaderboard, job: RunRecord) -> str:
+    """Name a job by its swept settings and its seed."""
     names = short_names(board.keys)
     parts = [f"{names[key]}={short(job.setting(key))}" for key in board.keys]
     parts += [f"seed={job.seed}"] if job.seed is not None else []
@@ -207,7 +206,7 @@ def _short_commit(value: object) -> str:
 
 
 def count_of(number: int, what: str) -> str:
-    """Return a number of things: `1 job`, `2 jobs`."""
+    """Format a count: `1 job`, `2 jobs`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
@@ -220,7 +219,7 @@ def _std(spread: Spread | None, metric: Metric) -> str:
 
 
 def mean_and_std(test: Spread | None) -> str:
-    """Format accuracy on the test split, in percent."""
+    """Format an accuracy in percent, with its standard deviation."""
     if test is None:
         return NONE
     std = f" ± {ACCURACY.deviation(test.std)}" if test.std is not None else ""

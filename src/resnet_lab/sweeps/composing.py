@@ -7,11 +7,12 @@ groups share that: the values that they override are put into a copy.
 from collections.abc import Sequence
 from copy import deepcopy
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lab.core.config import one_line
 
@@ -48,7 +49,8 @@ class Composer:
             if structure not in self._bases:
                 self._bases[structure] = self._base(structure)
             job = deepcopy(self._bases[structure])
-            ConfigLoaderImpl._apply_overrides_to_config(values, job)
+            for override in values:
+                _apply(override, job)
         except Exception as error:
             raise ValueError(one_line(error)) from error
         return job
@@ -56,6 +58,8 @@ class Composer:
     def _is_value(self, override: Override) -> bool:
         """Whether an override sets a value, whatever groups are chosen."""
         key = override.key_or_group
+        if override.is_add() or override.is_delete():
+            return False
         if "/" in key or override.package is not None or key.startswith("hydra"):
             return False
         if key not in self._groups:
@@ -67,3 +71,12 @@ class Composer:
         with read_write(job), open_dict(job):
             job.pop("hydra")
         return job
+
+
+def _apply(override: Override, config: DictConfig) -> None:
+    """Set the value of an override, as Hydra does."""
+    key, value = override.key_or_group, override.value()
+    try:
+        OmegaConf.update(config, key, value, merge=True, force_add=override.is_force_add())
+    except OmegaConfBaseException as error:
+        raise ConfigCompositionException(f"Error merging override {override.input_line}") from error

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.image_folder import ImageFolder, pictures
+from resnet_lab.data.sources import ImageFolder, decode
+from resnet_lab.data.sources.folders import pictures
 from tests.data.fakes import error, write_folder
 
 

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from resnet_lab.data.pixels import ByUser
-from resnet_lab.data.sources import decode
+from resnet_lab.data.sources import ImageFolder, decode
 from resnet_lab.data.sources.decode import Form, to_pixels
-from resnet_lab.data.sources.image_folder import ImageFolder
 from tests.data.fakes import error, write_folder
 
 RED, BLUE = (250, 0, 0), (0, 0, 250)

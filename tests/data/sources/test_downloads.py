@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from torchvision import datasets
 
+from resnet_lab.data.sources import TorchvisionSource
 from resnet_lab.data.sources import downloads as torchvision_files
-from resnet_lab.data.sources.torchvision import TorchvisionSource
 from tests.data.fakes import (
     Server,
     check,

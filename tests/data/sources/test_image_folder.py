@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from resnet_lab.data.sources import image_folder
-from resnet_lab.data.sources.image_folder import ImageFolder, class_names, pictures
+from resnet_lab.data.sources import ImageFolder, image_folder
+from resnet_lab.data.sources.folders import class_names, pictures
 from tests.data.fakes import error, write_folder
 
 

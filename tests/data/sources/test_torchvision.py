@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from resnet_lab.data.sources import TorchvisionSource
 from resnet_lab.data.sources.base import read
-from resnet_lab.data.sources.torchvision import TorchvisionSource
 from tests.data.fakes import (
     check,
     error,

@@ -65,7 +65,7 @@ def test_magnitude_zero_changes_little() -> None:
     ("arguments", "text"),
     [
         ({"num_ops": 0}, "RandAugment num_ops=0"),
-        ({"magnitude": 31}, "RandAugment magnitude=31: use 0 to 30"),
+        ({"magnitude": 31}, "RandAugment magnitude=31: must be an integer from 0 to 30"),
         ({"magnitude": -1}, "RandAugment magnitude=-1"),
     ],
 )

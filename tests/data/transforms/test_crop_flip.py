@@ -2,9 +2,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from resnet_lab.data.transforms.auto_augment import RandAugment, TrivialAugmentWide
-from resnet_lab.data.transforms.crop_flip import RandomCrop, RandomHorizontalFlip
-from resnet_lab.data.transforms.erase import RandomErasing
+from resnet_lab.data.transforms import (
+    RandAugment,
+    RandomCrop,
+    RandomErasing,
+    RandomHorizontalFlip,
+    TrivialAugmentWide,
+)
 
 EVERY = [
     RandomCrop(2),

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
-from resnet_lab.data.transforms.erase import RandomErasing
+from resnet_lab.data.transforms import RandomErasing
 
 
 def seeded(seed: int) -> torch.Generator:

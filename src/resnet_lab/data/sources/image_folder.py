@@ -18,6 +18,7 @@ from resnet_lab.data.sources import decode
 from resnet_lab.data.sources.base import Images, check_split
 from resnet_lab.data.sources.cache import cached
 from resnet_lab.data.sources.decode import EXTENSIONS, Form
+from resnet_lab.data.sources.folders import class_names, folders_in, has_splits, pictures
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class ImageFolder:
     @property
     def splits(self) -> tuple[str, ...]:
         """Train and test, and val where there is such a folder."""
-        own = _has_splits(Path(self.root)) and (Path(self.root) / "val").is_dir()
+        own = has_splits(Path(self.root)) and (Path(self.root) / "val").is_dir()
         return ("train", "val", "test") if own else ("train", "test")
 
     def prepare(self) -> None:
@@ -82,7 +83,7 @@ class ImageFolder:
             ValueError: it is not laid out as a set of images.
         """
         for name in ("valid", "validation", "dev"):
-            if _has_splits(Path(self.root)) and (Path(self.root) / name).is_dir():
+            if has_splits(Path(self.root)) and (Path(self.root) / name).is_dir():
                 raise ValueError(f"{Path(self.root) / name} would not be used: rename it to val")
         for split in self.splits:
             if split != "test" or not self._place(split)[1]:  # else it is part of train
@@ -99,7 +100,7 @@ class ImageFolder:
         """Return path and label of a split's pictures, sorted by class and path."""
         root, classes = Path(self.root), self.classes
         folder, held_out = self._place(split)
-        names = {entry.name for entry in _folders(folder)}
+        names = {entry.name for entry in folders_in(folder)}
         for name in sorted(names ^ set(classes)):
             here, there = (split, "train") if name in names else ("train", split)
             raise ValueError(
@@ -122,7 +123,7 @@ class ImageFolder:
     def _place(self, split: str) -> tuple[Path, bool]:
         """Return the folder of a split, and whether train and test share it."""
         root = Path(self.root)
-        if not _has_splits(root):
+        if not has_splits(root):
             return root, True
         held_out = split != "val" and not (root / "test").is_dir()
         return root / ("train" if held_out else split), held_out
@@ -191,91 +192,3 @@ class ImageFolder:
             digest.update(entry.encode("utf-8", "surrogateescape"))
         form = dataclasses.asdict(self._form())
         return json.dumps({**form, "images": len(paths), "sha256": digest.hexdigest()})
-
-
-def class_names(root: str) -> tuple[str, ...]:
-    """Return the names of a folder's classes, sorted, without looking at a single picture.
-
-    Raises:
-        ValueError: there is no such folder, or it does not hold two or more class folders.
-    """
-    folder = Path(root).expanduser().absolute()
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        raise ValueError(
-            f"image folder {folder} {problem}: name a folder that holds one sub-folder a class"
-        )
-    if _has_splits(folder):
-        folder = folder / "train"
-    names = tuple(entry.name for entry in _folders(folder))
-    if len(names) < 2:
-        loose = sum(_is_picture(path.name) for path in folder.iterdir())
-        found = f"{loose} images directly in it and " if loose else ""
-        found += f"one sub-folder ({names[0]})" if names else "no sub-folders"
-        raise ValueError(
-            f"image folder {folder} holds {found}: sort the images into one sub-folder a class, "
-            "two or more"
-        )
-    return names
-
-
-def pictures(folder: Path, within: Path | None = None) -> list[Path]:
-    """Return the picture files anywhere below `folder`, sorted; links are followed.
-
-    Args:
-        folder: where to look.
-        within: a folder that links may not lead out of; None: they may lead anywhere.
-
-    Raises:
-        ValueError: some folder may not be read, or a link leads out.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise ValueError(f"folder {error.filename} cannot be read: {error.strerror}") from error
-
-    fence = None if within is None else os.path.realpath(within)
-
-    def check(path: str, place: str) -> None:
-        if fence is not None and os.path.commonpath([fence, place]) != fence:
-            raise ValueError(
-                f"{path} is a link that leads out of {within}: put there what it leads to, or set "
-                "data.source.follow_links=true"
-            )
-
-    found, seen = [], set()
-    for here, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = sorted(filter(_counts, folders))
-        place = os.path.realpath(here)
-        if place in seen:  # a link back to where we have been
-            folders.clear()
-            continue
-        check(here, place)
-        seen.add(place)
-        paths = [os.path.join(here, name) for name in files if _is_picture(name)]  # noqa: PTH118
-        for path in paths if fence is not None else ():
-            if os.path.islink(path):  # noqa: PTH114  # of millions of files, each as fast as can be
-                check(path, os.path.realpath(path))
-        found += paths
-    return [Path(name) for name in sorted(found)]
-
-
-def _has_splits(root: Path) -> bool:
-    """Tell whether `root/train` holds class folders, and is not a class itself."""
-    return (root / "train").is_dir() and bool(_folders(root / "train"))
-
-
-def _counts(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"
-
-
-def _is_picture(name: str) -> bool:
-    _, dot, extension = name.rpartition(".")
-    return _counts(name) and bool(dot) and extension.lower() in EXTENSIONS
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Return the sub-folders that count, sorted by name."""
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and _counts(path.name))
-    except OSError as error:
-        raise ValueError(f"folder {folder} cannot be read: {error.strerror}") from error

@@ -43,9 +43,11 @@ class RandAugment:
 
     def __init__(self, num_ops: int = 2, magnitude: int = 9) -> None:
         if num_ops < 1:
-            raise ValueError(f"RandAugment num_ops={num_ops}: needs a whole number from 1")
+            raise ValueError(f"RandAugment num_ops={num_ops}: must be an integer >= 1")
         if not 0 <= magnitude < LEVELS:
-            raise ValueError(f"RandAugment magnitude={magnitude}: use 0 to {LEVELS - 1}")
+            raise ValueError(
+                f"RandAugment magnitude={magnitude}: must be an integer from 0 to {LEVELS - 1}"
+            )
         self.num_ops = num_ops
         self.magnitude = magnitude
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from resnet_lab.data.transforms.crop_flip import send
+from resnet_lab.data.transforms.base import send
 
 TRIES = 10  # for a rectangle that fits, as torchvision
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as vision
 
-from resnet_lab.data.transforms.crop_flip import send
+from resnet_lab.data.transforms.base import send
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 

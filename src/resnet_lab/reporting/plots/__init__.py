@@ -1,1 +1,1 @@
-"""The figures of reports, and of notebooks."""
+"""Figures for reports and notebooks."""

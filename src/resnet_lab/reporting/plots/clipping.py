@@ -1,4 +1,4 @@
-"""Axes that one diverged value does not squeeze: it is marked at the edge, with its number."""
+"""Axis limits robust to outliers, which are marked at the edge with their value."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -6,27 +6,26 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-FAR = 10  # median deviations from the median
-SQUEEZED = 0.25  # share of the axis that is left to the other values
+FAR = 10  # an outlier is further from the median than this many median deviations
+SQUEEZED = 0.25  # outliers are cut off where the others fill less of the axis than this
 MARGIN = 0.06
-NAMED = 8  # marks that get their number
+NAMED = 8  # outliers that are shown with their value
 CAPTION = " A triangle at the edge is a value beyond it."
 COLOUR_CAPTION = " Values beyond the ends of the colours have the same colour as the end."
 
 
 class Mark(NamedTuple):
-    """A point that an axis may cut off."""
+    """A point that may lie beyond the limits of an axis."""
 
-    across: float  # place on the other axis
+    across: float  # coordinate on the other axis
     value: float
     colour: str
 
 
 def robust_limits(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the range of the values but those far from the others; None where all fit.
+    """Return the range of the values without outliers, or None to show all values.
 
-    Far is told from the median and the median deviation, which no minority can move. Nothing is cut
-    off where the others would keep a quarter of the axis all the same.
+    Median and median deviation decide, which a minority of outliers cannot move.
     """
     if not values:
         return None
@@ -40,15 +39,15 @@ def robust_limits(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def clip(axes: Axes, which: str, marks: Iterable[Mark]) -> str:
-    """Give an axis limits that most values fit in, and mark the others at the edge.
+    """Set robust limits on an axis and mark the outliers at the edge.
 
     Args:
         axes: with its points drawn.
         which: "x" or "y".
-        marks: every point; of several at one place, the first one's number is shown.
+        marks: all points; of several at one place, only the first is labelled.
 
     Returns:
-        What the caption must say of it; empty where all values fit.
+        A sentence for the caption; empty where all values fit.
     """
     marks = list(marks)
     limits = robust_limits([mark.value for mark in marks])

@@ -1,4 +1,4 @@
-"""What the plots of a report share: their size, their labels, their axes for swept numbers."""
+"""Shared by the plots of a report: width, labels, units, axes for swept numbers."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from resnet_lab.reporting.board import Group, Leaderboard, Metric, short
-from resnet_lab.reporting.jobs import Job
+from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric, short
+from resnet_lab.reporting.run_record import RunRecord
 
 WIDTH = 6.6  # inches
 INK = "#000000"
-REST = "#bfbfbf"  # grey of what is not named
+REST = "#bfbfbf"  # grey of lines and points without a label
 GRID = "#e5e5e5"
-LOGARITHMIC_FROM = 8  # times that the largest value of a number is the smallest
-TICKED = 8  # values that get a tick of their own
+LOGARITHMIC_FROM = 8  # least ratio of largest to smallest value for a logarithmic axis
+TICKED = 8  # up to so many values, each gets a tick
 LONGEST = 34  # characters of a name in a plot
 LONGEST_KEY = 48  # characters of a swept key in a plot
 
 
 class Plot(NamedTuple):
-    """A figure and the words that it needs."""
+    """A figure with title and caption."""
 
     title: str
     caption: str
@@ -32,7 +32,7 @@ class Plot(NamedTuple):
 
 
 def names_in_plots(groups: Sequence[Group]) -> list[str]:
-    """Return what to call each group, best first: its settings, or its rank if they are long."""
+    """Name each group, best first: by its settings, or by its rank if these are long."""
     labels = [group.label for group in groups]
     if max(map(len, labels)) <= LONGEST:
         return labels
@@ -40,29 +40,29 @@ def names_in_plots(groups: Sequence[Group]) -> list[str]:
 
 
 def split_name(metric: Metric) -> str:
-    """Return the split that a metric is of, in full."""
+    """Spell out the split of a metric."""
     split = metric.name.split("/")[0]
     return {"val": "validation", "train": "training"}.get(split, split)
 
 
 def full_name(metric: Metric) -> str:
-    """Return a metric's name in full."""
+    """Spell out the name of a metric."""
     kind = metric.name.split("/")[-1]
     kinds = {"acc": "accuracy", "acc_top5": "top-5 accuracy", "loss": "cross-entropy"}
     return f"{split_name(metric)} {kinds.get(kind, kind)}"
 
 
 def metric_label(metric: Metric) -> str:
-    """Return the label of an axis that shows each job's best value of the metric."""
+    """Label an axis that shows the best value of each job."""
     return metric.with_unit(f"best {full_name(metric)}")
 
 
 def scaled(value: float, metric: Metric) -> float:
-    """Return a value in the unit that is shown."""
+    """Convert a value to the unit that is shown."""
     return 100 * value if metric.is_accuracy else value
 
 
-def values_of(jobs: Sequence[Job], metric: Metric) -> list[float]:
+def values_of(jobs: Sequence[RunRecord], metric: Metric) -> list[float]:
     """Return the best value of each job, in the unit that is shown."""
     return [scaled(job.value, metric) for job in jobs if job.value is not None]
 
@@ -78,29 +78,29 @@ def numbers_of(groups: Sequence[Group], key: str) -> list[float]:
 
 
 def lost_jobs(groups: Sequence[Group]) -> str:
-    """Return what a caption says of settings that are marked by a star; empty without any."""
+    """Explain the stars of unsound settings in a caption; empty if there are none."""
     marked = any(not group.sound for group in groups)
     return " *: jobs diverged or were pruned; it is the mean of the others." if marked else ""
 
 
 def sentence(text: str) -> str:
-    """Return a text that begins with a capital."""
+    """Capitalize the first letter."""
     return text[:1].upper() + text[1:]
 
 
 def shortened(value: str) -> str:
-    """Return a value as a tick can hold it."""
+    """Shorten a value to fit a tick label."""
     text = short(value)
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
 def key_label(key: str) -> str:
-    """Return a key as an axis can hold it."""
+    """Shorten a key to fit an axis label."""
     return key if len(key) <= LONGEST_KEY else f"{key[: LONGEST_KEY - 1]}…"
 
 
 def is_logarithmic(values: Sequence[float] | NDArray[np.float64]) -> bool:
-    """Whether numbers were spread over a logarithmic range rather than a linear one."""
+    """Whether numbers are spread over a logarithmic rather than a linear range."""
     low, high = min(values), max(values)
     if low <= 0 or high / low < LOGARITHMIC_FROM:
         return False
@@ -111,13 +111,13 @@ def is_logarithmic(values: Sequence[float] | NDArray[np.float64]) -> bool:
 
 
 def number_axis(axes: Axes, which: str, values: Sequence[float], *, ticks: bool = True) -> None:
-    """Scale an axis for numbers: logarithmic where their range is, few values as ticks.
+    """Scale an axis for numbers: logarithmic if they are spread so, with ticks at few values.
 
     Args:
         axes: with its points drawn.
         which: "x" or "y".
-        values: that were swept, or measured.
-        ticks: whether few values get a tick each.
+        values: swept or measured numbers.
+        ticks: whether to put ticks at the values if they are few.
     """
     axis = axes.xaxis if which == "x" else axes.yaxis
     if is_logarithmic(values):
@@ -133,6 +133,6 @@ def number_axis(axes: Axes, which: str, values: Sequence[float], *, ticks: bool 
 
 
 def ordered(board: Leaderboard, key: str) -> list[str]:
-    """Return the values of a key that have a result, by size or by name."""
+    """Sort the values of a key that have a result, by size or by name."""
     values = {group.settings[key] for group in board.ranked}
     return sorted(values, key=float) if board.numbers(key) else sorted(values)

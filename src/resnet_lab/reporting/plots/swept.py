@@ -1,10 +1,8 @@
-"""The metric against what was swept: a number, a category, or two of them."""
+"""The metric against one or two swept keys, numbers or categories."""
 
 import numpy as np
 
-from resnet_lab.reporting.board import Leaderboard
 from resnet_lab.reporting.plots.clipping import COLOUR_CAPTION, Mark, clip, robust_limits
-from resnet_lab.reporting.plots.curves import COLOURS, in_legend, look, new_figure, tidy
 from resnet_lab.reporting.plots.drawing import (
     GRID,
     INK,
@@ -23,20 +21,22 @@ from resnet_lab.reporting.plots.drawing import (
     shortened,
     values_of,
 )
+from resnet_lab.reporting.plots.figure import COLOURS, in_legend, look, new_figure, tidy
+from resnet_lab.reporting.ranking.board import Leaderboard
 
-CELLS = 12  # values along one side of a heat map
-LINES = len(COLOURS)  # of one plot against a number
-ROWS = 30  # of a plot by category
-ON_LIGHT = "#111111"  # in a heat map, whatever the page around it looks like
+CELLS = 12  # most values along one side of a heat map
+LINES = len(COLOURS)  # most lines in one plot against a number
+ROWS = 30  # most rows of a plot by category
+ON_LIGHT = "#111111"  # text on light cells of a heat map
 
 
 def against_number(board: Leaderboard, key: str, by: str | None = None) -> Plot | None:
-    """Draw the metric against a swept number, a line for each value of another key."""
+    """Draw the metric against a swept number, with a line for each value of another key."""
     kinds = list(dict.fromkeys(group.settings[by] for group in board.ranked)) if by else [""]
     if len(kinds) > LINES:
         return None
     alone = all(len(group.ranked) == 1 for group in board.ranked)
-    joined = not alone or len(board.ranked) <= CELLS  # many single seeds would make a zigzag
+    joined = not alone or len(board.ranked) <= CELLS  # a line through many single seeds is a zigzag
     figure = new_figure(WIDTH, 3.7 + (0.3 if by else 0))
     axes = figure.subplots()
     means_drawn, seeds_drawn = [], []
@@ -72,7 +72,7 @@ def against_number(board: Leaderboard, key: str, by: str | None = None) -> Plot 
 
 
 def against_category(board: Leaderboard, key: str) -> Plot:
-    """Draw each seed of each value of a key, best on top, with the mean and its interval."""
+    """Draw seeds, mean and interval of each value of a key, the best on top."""
     groups = board.ranked[:ROWS]
     figure = new_figure(WIDTH, 1.1 + 0.42 * len(groups))
     axes = figure.subplots()
@@ -86,7 +86,7 @@ def against_category(board: Leaderboard, key: str) -> Plot:
         for value in (*means_of([group], board.metric), *values_of(group.ranked, board.metric))
     ]
     clipped = clip(axes, "x", marks)
-    inside = axes.get_xlim()  # few seeds make intervals that would push all points together
+    inside = axes.get_xlim()  # kept: wide intervals of few seeds would squeeze the points
     intervals = False
     for row, group in enumerate(groups):
         if group.metric and group.metric.low is not None and group.metric.high is not None:
@@ -108,7 +108,7 @@ def against_category(board: Leaderboard, key: str) -> Plot:
 
 
 def heat_map(board: Leaderboard, first: str, second: str) -> Plot | None:
-    """Draw the mean of the metric for every pair of values of two keys, where most were tried."""
+    """Draw the mean of the metric for every pair of values of two keys, if half have a result."""
     down, across = ordered(board, first), ordered(board, second)
     if len(down) > len(across):
         first, second, down, across = second, first, across, down
@@ -170,10 +170,10 @@ def heat_map(board: Leaderboard, first: str, second: str) -> Plot | None:
 
 
 def landscape(board: Leaderboard, first: str, second: str) -> Plot | None:
-    """Draw where in the plane of two numbers the metric is good."""
+    """Draw the settings as points in the plane of two numbers, coloured by the metric."""
     if len(board.ranked) < 5:
         return None
-    groups = list(reversed(board.ranked))  # the best on top
+    groups = list(reversed(board.ranked))  # the best drawn last, on top
     figure = new_figure(WIDTH, 4.4)
     axes = figure.subplots()
     xs, ys = numbers_of(groups, first), numbers_of(groups, second)

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.reporting.board import Leaderboard, short, short_names
 from resnet_lab.reporting.headline import answer
-from resnet_lab.reporting.leaderboard import rank
+from resnet_lab.reporting.ranking.board import Leaderboard, short, short_names
+from resnet_lab.reporting.ranking.leaderboard import rank
 from resnet_lab.reporting.reading import read_results
 from resnet_lab.reporting.statistics import PAIRED, WELCH
 from tests.reporting.fakes import fake_job, fake_sweep
@@ -156,7 +156,7 @@ def test_jobs_with_another_monitor_are_left_out_until_asked_for(tmp_path: Path) 
     fake_job(tmp_path, "model=b", "seed=0", value=0.3, monitor="val/loss")
     found = board(tmp_path)
     assert (found.metric.name, len(found.groups), len(found.others)) == ("val/acc", 1, 1)
-    assert found.others[0].description == "1 job judged by val/loss"
+    assert found.others[0].description == "1 job with monitor val/loss"
     asked = board(tmp_path, "val/loss")
     assert [job.value for group in asked.groups for job in group.jobs] == [0.3]
     with pytest.raises(ValueError, match=r"--monitor val/x: .* there are val/acc, val/loss"):

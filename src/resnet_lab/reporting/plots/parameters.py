@@ -1,4 +1,8 @@
-"""What a search found: all its jobs across all its parameters, and which of those mattered."""
+"""The plots of a search: all settings across all parameters, and the importance of each parameter.
+
+Not Optuna's own plots: they are experimental, change matplotlib's global style, keep figures alive
+in pyplot, cut off long names, and know neither seeds nor outliers.
+"""
 
 from collections.abc import Sequence
 
@@ -8,9 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
-from resnet_lab.reporting.board import Leaderboard, short, short_names
 from resnet_lab.reporting.plots.clipping import COLOUR_CAPTION, robust_limits
-from resnet_lab.reporting.plots.curves import look, new_figure, tidy
 from resnet_lab.reporting.plots.drawing import (
     GRID,
     WIDTH,
@@ -22,13 +24,15 @@ from resnet_lab.reporting.plots.drawing import (
     shortened,
     values_of,
 )
+from resnet_lab.reporting.plots.figure import look, new_figure, tidy
+from resnet_lab.reporting.ranking.board import Leaderboard, short, short_names
 
-FEWEST = 10  # jobs from which a search can be judged
-MARKS = 6  # values of a number that are named themselves
+FEWEST = 10  # with fewer jobs, these plots say nothing
+MARKS = 6  # up to so many values, each gets a tick
 
 
 def parallel_coordinates(board: Leaderboard) -> Plot | None:
-    """Draw every setting as a line across one axis for each key, and the metric last."""
+    """Draw every setting as a line across one axis for each key, with the metric last."""
     groups = list(reversed(board.ranked))  # the best on top
     if len(groups) < FEWEST:
         return None
@@ -74,10 +78,11 @@ def parallel_coordinates(board: Leaderboard) -> Plot | None:
 
 
 def importance(board: Leaderboard) -> Plot | None:
-    """Draw how much of the metric a random forest loses when a key is shuffled.
+    """Draw the permutation importance of each key in a random forest (Breiman 2001).
 
-    Left out where the forest predicts jobs that it has not seen no better than their mean: then its
-    importances mean nothing.
+    Returns:
+        None where the forest predicts unseen jobs no better than their mean does: its importances
+        mean nothing then.
     """
     keys = _varied(board)
     groups = [group for group in board.ranked for _ in group.ranked]
@@ -123,7 +128,7 @@ def _varied(board: Leaderboard) -> list[str]:
 
 
 def _axis(values: Sequence[str]) -> tuple[NDArray[np.float64], list[tuple[float, str]]]:
-    """Place values between 0 and 1, logarithmically where their range is; with ticks."""
+    """Scale values to [0, 1], logarithmically if they are spread so; return these and ticks."""
     try:
         numbers = np.array([float(value) for value in values])
     except ValueError:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.reporting.board import Leaderboard
 from resnet_lab.reporting.headline import answer
-from resnet_lab.reporting.leaderboard import rank
+from resnet_lab.reporting.ranking.board import Leaderboard
+from resnet_lab.reporting.ranking.leaderboard import rank
 from resnet_lab.reporting.reading import read_results
 from tests.reporting.fakes import fake_job
 
@@ -57,10 +57,10 @@ def test_what_does_not_compare_is_set_aside_and_named(other: str, said: str, run
 
 def test_another_metric_is_set_aside_until_it_is_asked_for(runs: Path) -> None:
     fake_job(runs, "model=b", "seed=0", value=0.3, monitor="val/loss", config=config())
-    assert "Set aside, as they do not compare: 1 job judged by val/loss." in answer(ranked(runs))
+    assert "Set aside, as they do not compare: 1 job with monitor val/loss." in answer(ranked(runs))
     asked = ranked(runs, "val/loss")
     assert [job.value for job in asked.jobs] == [0.3]
-    assert [other.description for other in asked.others] == ["3 jobs judged by val/acc"]
+    assert [other.description for other in asked.others] == ["3 jobs with monitor val/acc"]
 
 
 def test_the_headline_is_about_the_most_jobs(runs: Path) -> None:

@@ -1,4 +1,4 @@
-"""One job of a sweep: what it was asked for and what it came to, as far as that is known."""
+"""The record of one run: its settings and its results, as far as they are known."""
 
 import math
 import re
@@ -11,22 +11,23 @@ from typing import Any
 import yaml
 
 from resnet_lab.core.config import bears_on_result, override_key
+from resnet_lab.core.moved import with_new_names
 from resnet_lab.core.text import printable, printable_values
 
 STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
-SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # of a configuration, from its first line on
+SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # start of a top-level key in YAML
 DIVERGED = re.compile(r"\bdiverged\b|\breturned nan\b|\bis (nan|-?inf)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """One job of a sweep, or one run.
+class RunRecord:
+    """The record of a job of a sweep, or of a single run.
 
     Attributes:
-        directory: of the run; a pending job has none yet.
-        state: one of `STATES`; a run whose process is gone is interrupted, whatever it wrote.
-        settings: what was overridden, by key; without the seed and what does not touch the result.
-        status: the content of `status.json`, or what `sweep.json` knows in its form.
+        directory: of the run; of a pending job, where it will be.
+        state: one of `STATES`; a running run without a process is interrupted.
+        settings: overrides by key, without the seed and those that do not affect the result.
+        status: content of `status.json`, or what `sweep.json` knows in the same form.
     """
 
     directory: Path
@@ -36,30 +37,30 @@ class Job:
 
     @property
     def monitor(self) -> str | None:
-        """The metric that chose the best epoch."""
+        """The metric that selected the best epoch."""
         monitor = _part(self.status, "best").get("monitor")
         return monitor if isinstance(monitor, str) else None
 
     @property
     def value(self) -> float | None:
-        """Its best value."""
+        """The best value of the monitor."""
         return as_finite(_part(self.status, "best").get("value"))
 
     @property
     def epoch(self) -> int | None:
-        """The epoch of that, counted from 1."""
+        """The best epoch, counted from 1."""
         epoch = _part(self.status, "best").get("epoch")
         return epoch if isinstance(epoch, int) else None
 
     @property
     def mode(self) -> str | None:
-        """Which value of the monitor is better, where the run says it: "min" or "max"."""
+        """The direction of the monitor, "min" or "max"; None if the run does not record it."""
         told = _part(self.status, "best").get("mode", self.config.get("monitor_mode"))
         return told if told in ("min", "max") else None
 
     @property
     def diverged(self) -> bool:
-        """Whether the training itself came to nothing, rather than the machine it ran on."""
+        """Whether the training diverged, rather than failed for another reason."""
         return self.state == "failed" and bool(DIVERGED.search(self.error or ""))
 
     @property
@@ -69,18 +70,18 @@ class Job:
 
     @property
     def seconds(self) -> float | None:
-        """Time of training."""
+        """The time of training."""
         return as_finite(self.status.get("seconds"))
 
     @property
     def error(self) -> str | None:
-        """What went wrong, in one line."""
+        """The error in one line."""
         error = self.status.get("error")
         return " ".join(printable(error).split()) if error else None
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """Every leaf of the configuration by its dotted key; empty where it cannot be read."""
+        """The leaves of the configuration by dotted key; empty if it cannot be read."""
         try:
             return _read_leaves(self.directory / "config.yaml")
         except (OSError, ValueError, RecursionError, yaml.YAMLError):
@@ -88,18 +89,18 @@ class Job:
 
     @cached_property
     def seed(self) -> int | None:
-        """The seed, also where it was drawn."""
+        """The seed, also a random one."""
         typed = _settings(self.status.get("overrides")).get("seed")
         seed = typed if typed not in (None, "null") else self.config.get("seed")
         return int(str(seed)) if re.fullmatch(r"-?[0-9]{1,20}", str(seed)) else None
 
     @property
     def sample(self) -> object:
-        """What makes it a sample of its group: the seed; where that is not known, itself."""
+        """The identity of this sample within its group: the seed, or the directory if unknown."""
         return self.directory if self.seed is None else self.seed
 
     def setting(self, key: str) -> str:
-        """Return the value of a key, from the configuration where it was not overridden."""
+        """Return the value of a key: the override, or else from the configuration."""
         if key in self.settings:
             return self.settings[key]
         for name in (key, f"{key}.name"):  # the second for a group, as in data=cifar10
@@ -109,17 +110,17 @@ class Job:
 
 
 def _read_leaves(path: Path) -> dict[str, Any]:
-    """Read a recorded configuration as it stands: no interpolation is followed.
+    """Read the leaves of a recorded configuration without resolving interpolations.
 
-    Not by OmegaConf, which takes fifteen times as long, and each different section once: a sweep
-    has a thousand of these files, and they differ in a few lines.
+    OmegaConf takes fifteen times as long. Each distinct section is parsed once: the configurations
+    of a sweep differ in a few lines.
     """
     text = path.read_text()
     leaves: dict[str, Any] = {}
     try:
         for section in SECTION.split(text):
             leaves.update(_section(section))
-    except yaml.YAMLError:  # written by another hand, and not to be split like this
+    except yaml.YAMLError:  # not written by us, and not separable into sections
         leaves.update(_section(text))
     return leaves
 
@@ -130,8 +131,8 @@ def _section(text: str) -> tuple[tuple[str, Any], ...]:
     if "*" in text and any(
         isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)
     ):
-        raise ValueError("a recorded configuration has no aliases, which can grow beyond bounds")
-    return tuple(_leaves(printable_values(yaml.load(text, loader))))
+        raise ValueError("aliases, which can expand without bound, are not supported")
+    return tuple(_leaves(with_new_names(printable_values(yaml.load(text, loader)))))
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -143,7 +144,7 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def as_typed(value: Any) -> str:
-    """Return a value as a person types it, in one form: `1e-3` and `0.0010` are both 0.001."""
+    """Format a value in a canonical form: `1e-3` and `0.0010` are both 0.001."""
     text = str(value).strip()
     if isinstance(value, bool) or text in ("True", "False", "None"):
         return {"True": "true", "False": "false", "None": "null"}[text]
@@ -156,7 +157,7 @@ def as_typed(value: Any) -> str:
 
 
 def as_number(text: str) -> float | None:
-    """Return the finite number that a value is, or None."""
+    """Parse a finite number; None if the text is none."""
     try:
         number = float(text)
     except ValueError:
@@ -172,7 +173,7 @@ def _settings(overrides: Any) -> dict[str, str]:
 
 
 def result_settings(overrides: Any) -> dict[str, str]:
-    """Return what was overridden, by key; without the seed and what does not touch the result."""
+    """Return overrides by key, without the seed and those that do not affect the result."""
     return {
         key: value
         for key, value in _settings(overrides).items()
@@ -186,7 +187,7 @@ def _part(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def as_finite(value: Any) -> float | None:
-    """Return a finite number that was recorded as one, or None."""
+    """Return a recorded finite number, or None if the value is something else."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:

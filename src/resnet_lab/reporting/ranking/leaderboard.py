@@ -1,7 +1,7 @@
-"""The leaderboard: jobs grouped by what was swept but the seed, ranked, compared with the best.
+"""The leaderboard: jobs grouped over seeds, ranked, and tested against the best group.
 
-Only jobs that compare are ranked together; see `resnet_lab.reporting.comparable`. A setting that
-lost jobs to divergence is ranked below those that came through: its mean is of the lucky seeds.
+Only jobs that compare are ranked together; see `comparable`. A setting with diverged or pruned jobs
+is ranked below the others: the mean of its remaining seeds is biased upwards.
 """
 
 from collections import Counter
@@ -9,22 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from resnet_lab.core.config import mode_of
-from resnet_lab.reporting.board import Group, Leaderboard, Metric
-from resnet_lab.reporting.comparable import Basis, comparable, described
-from resnet_lab.reporting.jobs import Job
+from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric
+from resnet_lab.reporting.ranking.comparable import Basis, comparable, described
 from resnet_lab.reporting.reading import Results
+from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.reporting.statistics import LEVEL, Difference, difference, holm, spread
 
 
 def rank(results: Results, monitor: str | None = None) -> Leaderboard:
-    """Group the jobs of a sweep, rank the groups and hold each to the best.
+    """Group the jobs of a sweep, rank the groups and test each against the best.
 
     Args:
-        results: to rank.
-        monitor: the metric that ranks; None: the one of most jobs.
+        results: the jobs.
+        monitor: metric to rank by; None: the one that most jobs use.
 
     Returns:
-        The leaderboard of the most jobs that compare, with those of the others.
+        The leaderboard with the most finished jobs, the other leaderboards inside it.
 
     Raises:
         ValueError: no job has that monitor.
@@ -32,7 +32,7 @@ def rank(results: Results, monitor: str | None = None) -> Leaderboard:
     known = Counter(job.monitor for job in results.jobs if job.monitor)
     if monitor is not None and monitor not in known:
         there = ", ".join(known) or "none yet"
-        raise ValueError(f"--monitor {monitor}: no job was judged by it; there are {there}")
+        raise ValueError(f"--monitor {monitor}: no job has this monitor; there are {there}")
     boards = [_board(basis, jobs, results) for basis, jobs in comparable(results.jobs).items()]
     boards.sort(
         key=lambda board: (
@@ -54,7 +54,7 @@ def rank(results: Results, monitor: str | None = None) -> Leaderboard:
     )
 
 
-def _board(basis: Basis, jobs: Sequence[Job], results: Results) -> Leaderboard:
+def _board(basis: Basis, jobs: Sequence[RunRecord], results: Results) -> Leaderboard:
     told = [about for about in results.about if isinstance(about.get("monitor"), str)]
     name = basis.monitor or next((about["monitor"] for about in told), "result")
     modes = [about.get("mode") for about in told if about["monitor"] == name]
@@ -62,7 +62,7 @@ def _board(basis: Basis, jobs: Sequence[Job], results: Results) -> Leaderboard:
     mode = next((mode for mode in modes if mode in ("min", "max")), None)
     metric = Metric(name, mode or mode_of(name))
     swept, shared = _swept(jobs)
-    grouped: dict[tuple[str, ...], list[Job]] = {}
+    grouped: dict[tuple[str, ...], list[RunRecord]] = {}
     for job in jobs:
         grouped.setdefault(tuple(job.setting(key) for key in swept), []).append(job)
     groups, repeated = [], []
@@ -72,11 +72,11 @@ def _board(basis: Basis, jobs: Sequence[Job], results: Results) -> Leaderboard:
         left = tuple(job for job in members if job not in rest)
         groups.append(_group(dict(zip(swept, values, strict=True)), left, ranked, metric))
     groups.sort(key=lambda group: _order(group, metric))
-    judged = tuple(_judged(groups))
+    judged = tuple(_with_verdicts(groups))
     return Leaderboard(basis, metric, tuple(swept), shared, judged, tuple(repeated))
 
 
-def _swept(jobs: Sequence[Job]) -> tuple[list[str], dict[str, str]]:
+def _swept(jobs: Sequence[RunRecord]) -> tuple[list[str], dict[str, str]]:
     """Return the keys whose values differ between jobs, and the shared settings."""
     keys = list(dict.fromkeys(key for job in jobs for key in job.settings))
     values = {key: {job.setting(key) for job in jobs} for key in keys}
@@ -84,15 +84,15 @@ def _swept(jobs: Sequence[Job]) -> tuple[list[str], dict[str, str]]:
     return swept, {key: jobs[0].setting(key) for key in keys if key not in swept}
 
 
-def _one_a_seed(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-    """Return the jobs with a result, the latest of each seed, and what is left out for that.
+def _one_a_seed(jobs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
+    """Keep the latest finished job of each seed; return these and the superseded ones.
 
-    The same seed twice is no second sample: the spread would come out too small. A job that was
-    tried again elsewhere and came through there has not failed.
+    The same seed twice is no second sample: the spread would come out too small. A job that failed
+    and was repeated elsewhere with success has not failed.
     """
-    latest: dict[object, Job] = {}
-    repeated: list[Job] = []
-    earlier: dict[object, list[Job]] = {}
+    latest: dict[object, RunRecord] = {}
+    repeated: list[RunRecord] = []
+    earlier: dict[object, list[RunRecord]] = {}
     for job in sorted(jobs, key=lambda job: str(job.status.get("updated", ""))):
         earlier.setdefault(job.sample, []).append(job)
         if job.state == "done" and job.value is not None:
@@ -103,7 +103,10 @@ def _one_a_seed(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
 
 
 def _group(
-    settings: Mapping[str, str], jobs: tuple[Job, ...], ranked: Sequence[Job], metric: Metric
+    settings: Mapping[str, str],
+    jobs: tuple[RunRecord, ...],
+    ranked: Sequence[RunRecord],
+    metric: Metric,
 ) -> Group:
     values = {job: job.value for job in ranked if job.value is not None}
     tests = [job.test for job in ranked if job.test is not None]
@@ -126,8 +129,8 @@ def _order(group: Group, metric: Metric) -> tuple[bool, bool, float, float]:
     return False, not group.sound, -group.share, -metric.sign * group.metric.mean
 
 
-def _judged(groups: Sequence[Group]) -> list[Group]:
-    """Hold every sound group to the first, by their values of each seed."""
+def _with_verdicts(groups: Sequence[Group]) -> list[Group]:
+    """Test every sound group against the first."""
     if not groups or groups[0].metric is None:
         return list(groups)
     best, *others = groups

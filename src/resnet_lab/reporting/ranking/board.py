@@ -1,26 +1,26 @@
-"""What a leaderboard is made of: a metric, and groups of jobs that differ in their seed alone."""
+"""The parts of a leaderboard: a metric, and groups of jobs that differ only in their seed."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from resnet_lab.reporting.comparable import Basis
-from resnet_lab.reporting.jobs import Job, as_number
+from resnet_lab.reporting.ranking.comparable import Basis
+from resnet_lab.reporting.run_record import RunRecord, as_number
 from resnet_lab.reporting.statistics import Difference, Spread
 
-LARGE = 1e5  # from which a loss is no number to read digit by digit
+LARGE = 1e5  # from here on, a loss is shown with 4 significant digits
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What ranks the groups."""
+    """The metric that ranks the groups."""
 
     name: str  # such as val/acc
     mode: str  # "max" where more is better, else "min"
 
     @property
     def is_accuracy(self) -> bool:
-        """Whether it is a share of right answers, shown in percent."""
+        """Whether it is an accuracy, which is shown in percent."""
         return self.name.split("/")[-1].startswith("acc")
 
     @property
@@ -30,23 +30,23 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """The unit of the values that are shown; empty where that is not known."""
+        """The unit of shown values; empty where it is unknown."""
         if self.is_accuracy:
             return "%"
         return "nats" if self.name.split("/")[-1].startswith("loss") else ""
 
     def with_unit(self, what: str) -> str:
-        """Return the name of a column or an axis, with the unit."""
+        """Append the unit to the title of a column or an axis."""
         return f"{what} ({self.unit})" if self.unit else what
 
     def shown(self, value: float) -> str:
-        """Format a value: percent for a share."""
+        """Format a value; an accuracy in percent."""
         if self.is_accuracy:
             return f"{100 * value:.2f}"
         return f"{value:.4f}" if abs(value) < LARGE else f"{value:.4g}"
 
     def deviation(self, value: float, digits: int | None = None) -> str:
-        """Format a standard deviation; one that is not 0 never looks like it."""
+        """Format a standard deviation; only 0 is shown as 0."""
         scaled = 100 * value if self.is_accuracy else value
         text = f"{scaled:.{(2 if self.is_accuracy else 4) if digits is None else digits}f}"
         return f"{scaled:.1g}" if scaled and not float(text) else text
@@ -54,56 +54,56 @@ class Metric:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The jobs that differ in their seed alone.
+    """Jobs that differ only in their seed.
 
     Attributes:
         settings: value of each swept key.
-        jobs: all of them, whatever their state.
-        ranked: those that are done and have a value of the metric, one for each seed.
-        metric: of those; None where there are none.
-        test: accuracy on the test split, of those.
-        seconds: mean time of training, of those.
+        jobs: all of them, in any state.
+        ranked: finished jobs with a value of the metric, one for each seed.
+        metric: spread of the metric over `ranked`; None if that is empty.
+        test: spread of the accuracy on the test split, in [0, 1].
+        seconds: mean time of training.
         best: the job with the best value.
-        against_best: the test against the best group, p corrected for their number; None for the
-            best group and where no test is possible.
-        verdict: what that says, in words.
+        against_best: test against the best group, p corrected for multiple comparisons; None for
+            the best group and where no test is possible.
+        verdict: the result of that test, in words.
     """
 
     settings: Mapping[str, str]
-    jobs: tuple[Job, ...]
-    ranked: tuple[Job, ...]
+    jobs: tuple[RunRecord, ...]
+    ranked: tuple[RunRecord, ...]
     metric: Spread | None
     test: Spread | None
     seconds: float | None
-    best: Job | None
+    best: RunRecord | None
     against_best: Difference | None = None
     verdict: str = ""
 
     @property
     def label(self) -> str:
-        """What tells the group from the others, short: `lr=0.1, depth=20`."""
+        """The settings in short: `lr=0.1, depth=20`."""
         names = short_names(list(self.settings))
         values = (f"{names[key]}={short(value)}" for key, value in self.settings.items())
         return ", ".join(values) or "all"
 
     @property
     def sound(self) -> bool:
-        """Whether no job ended for what it measured: the mean of the others would flatter."""
+        """Whether no job diverged or was pruned, which would bias the mean of the others."""
         return not any(job.diverged or job.state == "pruned" for job in self.jobs)
 
     @property
     def share(self) -> float:
-        """The share of its jobs that came to a result."""
+        """The share of its jobs that have a result."""
         return len(self.ranked) / len(self.jobs)
 
     @property
     def unfinished(self) -> str:
-        """What became of the jobs without a result: `4 of 5 diverged`."""
+        """The state of the jobs without a result: `4 of 5 diverged`."""
         counts = Counter(map(_end, (job for job in self.jobs if job not in self.ranked)))
         return ", ".join(f"{count} of {len(self.jobs)} {end}" for end, count in counts.items())
 
     def beats(self, other: "Group", metric: Metric) -> bool:
-        """Whether its mean is the better one, whatever jobs it lost."""
+        """Whether its mean is better, however many jobs it lost."""
         if self.metric is None or other.metric is None:
             return False
         return metric.sign * (self.metric.mean - other.metric.mean) > 0
@@ -111,17 +111,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Groups from best to worst: the sound and complete first, those without a result last.
+    """Groups from best to worst: sound and complete ones first, those without a result last.
 
     Attributes:
-        basis: what the jobs have in common, so that they compare.
-        metric: that ranks them.
-        keys: the swept keys but the seed.
+        basis: data, limits and metric that the jobs have in common.
+        metric: the metric that ranks them.
+        keys: swept keys without the seed.
         shared: overrides that all jobs have in common.
-        groups: ranked.
-        repeated: jobs left out since a later one has the same settings and seed.
-        description: what the jobs are, as far as it tells them from the others: `3 jobs on mnist`.
-        others: of the jobs that do not compare with these: other data, limits or metric.
+        groups: from best to worst.
+        repeated: jobs left out because a later one has the same settings and seed.
+        description: how the jobs differ from those of the others: `3 jobs on mnist`.
+        others: leaderboards of jobs with other data, limits or metric.
     """
 
     basis: Basis
@@ -129,12 +129,12 @@ class Leaderboard:
     keys: tuple[str, ...]
     shared: Mapping[str, str]
     groups: tuple[Group, ...]
-    repeated: tuple[Job, ...]
+    repeated: tuple[RunRecord, ...]
     description: str = ""
     others: tuple["Leaderboard", ...] = ()
 
     @property
-    def jobs(self) -> tuple[Job, ...]:
+    def jobs(self) -> tuple[RunRecord, ...]:
         """The jobs of all groups."""
         return tuple(job for group in self.groups for job in group.jobs)
 
@@ -145,7 +145,7 @@ class Leaderboard:
 
     @property
     def missing(self) -> dict[str, int]:
-        """The number of jobs without a result by what became of them."""
+        """The number of jobs without a result, by state."""
         ranked = {job for group in self.groups for job in group.ranked}
         return dict(Counter(_end(job) for job in self.jobs if job not in ranked))
 
@@ -155,26 +155,26 @@ class Leaderboard:
         return tuple(group for group in self.groups if group.metric)
 
     def numbers(self, key: str) -> list[float] | None:
-        """Return the different values of a key in order, or None if they are not all numbers."""
+        """Return the distinct values of a key in order, or None if they are not all numbers."""
         values = {as_number(group.settings[key]) for group in self.groups}
         numbers = sorted(value for value in values if value is not None)
         return numbers if len(numbers) == len(values) else None
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last part of each dotted key, or the whole where that is not unique."""
+    """Shorten each dotted key to its last part, where that is unique."""
     last = Counter(key.split(".")[-1] for key in keys)
     return {key: key.split(".")[-1] if last[key.split(".")[-1]] == 1 else key for key in keys}
 
 
 def short(value: str) -> str:
-    """Return a value with at most four digits that count."""
+    """Round a long number to four significant digits."""
     number = as_number(value)
     return value if number is None or len(value) <= 6 else f"{number:.4g}"
 
 
-def _end(job: Job) -> str:
-    """Say why a job counts for nothing."""
+def _end(job: RunRecord) -> str:
+    """Return why a job has no result."""
     if job.diverged:
         return "diverged"
     return "without a value" if job.state == "done" else job.state

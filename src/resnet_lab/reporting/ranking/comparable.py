@@ -1,18 +1,18 @@
-"""Which jobs may be ranked together: the same data, the same metric, trained and measured alike."""
+"""Which jobs may be ranked together: those with the same data, limits and metric."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resnet_lab.reporting.jobs import Job, as_typed
+from resnet_lab.reporting.run_record import RunRecord, as_typed
 
-# What decides which images a job learned from and was measured on.
+# Keys that decide which images a job was trained and evaluated on.
 DATA = (
     "data.name", "data.source._target_", "data.source.dataset", "data.root", "data.num_classes",
     "data.val_size", "data.split_seed",
 )  # fmt: skip
 CHOICES = ("data", "trainer", "experiment", "debug", "monitor")  # overrides that may decide it
-# What cuts a job short for a trial or for debugging. A whole number of batches is a limit, 1 too.
+# Keys that cut a job short for debugging. An integer is a number of batches, so 1 is a limit too.
 LIMITS = (
     "trainer.fast_dev_run", "trainer.overfit_batches", "trainer.limit_train_batches",
     "trainer.limit_val_batches", "trainer.limit_test_batches",
@@ -21,12 +21,12 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Basis:
-    """What jobs must have in common for their values to compare.
+    """What jobs must have in common to be compared.
 
     Attributes:
-        data: facts of the data set, by key; empty where they are not known.
-        limits: what cuts the jobs short, by key; empty for whole runs.
-        monitor: the metric; None where it is not known.
+        data: facts of the data set, by key; empty if unknown.
+        limits: what cuts the jobs short, by key; empty for full runs.
+        monitor: the metric; None if unknown.
     """
 
     data: tuple[tuple[str, str], ...]
@@ -34,17 +34,17 @@ class Basis:
     monitor: str | None = None
 
 
-def comparable(jobs: Sequence[Job]) -> dict[Basis, list[Job]]:
-    """Part jobs into those that compare, in the order in which they come.
+def comparable(jobs: Sequence[RunRecord]) -> dict[Basis, list[RunRecord]]:
+    """Split jobs into sets that compare, in order of appearance.
 
-    A job without a configuration, such as one that has not begun, goes to the jobs that were
-    started with the same choice of data and limits.
+    A job without a configuration, such as a pending one, joins the jobs that were started with the
+    same overrides of data and limits.
     """
     known = {job: _basis(job) for job in jobs if job.config}
     by_choice: dict[frozenset[tuple[str, str]], Basis] = {}
     for job, basis in known.items():
         by_choice.setdefault(_choice(job), basis)
-    parts: dict[Basis, list[Job]] = {}
+    parts: dict[Basis, list[RunRecord]] = {}
     for job in jobs:
         basis = known.get(job) or by_choice.get(_choice(job)) or _basis(job)
         if job.monitor is not None:
@@ -54,19 +54,19 @@ def comparable(jobs: Sequence[Job]) -> dict[Basis, list[Job]]:
 
 
 def described(count: int, basis: Basis, others: Iterable[Basis] = ()) -> str:
-    """Say what some jobs are, as far as it tells them from others: `3 limited jobs on mnist`.
+    """Describe jobs by how they differ from others: `3 limited jobs on mnist`.
 
     Args:
-        count: of the jobs.
-        basis: theirs.
-        others: of jobs beside them.
+        count: number of jobs.
+        basis: of these jobs.
+        others: of the other jobs.
     """
     beside = [other for other in others if other != basis]
     words = f"{count} {'limited ' if basis.limits else ''}job{'' if count == 1 else 's'}"
     if any(other.data != basis.data for other in beside):
         words += f" on {_data(basis, beside)}"
     if any(other.monitor != basis.monitor for other in beside):
-        words += f" judged by {basis.monitor}"
+        words += f" with monitor {basis.monitor}"
     if basis.limits:
         words += f" ({', '.join(f'{key}={value}' for key, value in basis.limits)})"
     return words
@@ -74,14 +74,14 @@ def described(count: int, basis: Basis, others: Iterable[Basis] = ()) -> str:
 
 def _data(basis: Basis, others: Sequence[Basis]) -> str:
     facts = dict(basis.data)
-    name = facts.get("data.name", "data that are not recorded")
+    name = facts.get("data.name", "unrecorded data")
     alike = [dict(other.data) for other in others if dict(other.data).get("data.name") == name]
     differing = [key for key in facts if any(other.get(key) != facts[key] for other in alike)]
     told = ", ".join(f"{key}={facts[key]}" for key in differing)
     return f"{name} with {told}" if told else name
 
 
-def _basis(job: Job) -> Basis:
+def _basis(job: RunRecord) -> Basis:
     config = job.config
     facts = {key: config[key] for key in DATA if config.get(key) is not None}
     if "data" in job.settings:
@@ -101,7 +101,7 @@ def _limits(key: str, config: Mapping[str, Any]) -> bool:
     return bool(value)
 
 
-def _choice(job: Job) -> frozenset[tuple[str, str]]:
+def _choice(job: RunRecord) -> frozenset[tuple[str, str]]:
     return frozenset(
         (key, value)
         for key, value in job.settings.items()
@@ -109,9 +109,9 @@ def _choice(job: Job) -> frozenset[tuple[str, str]]:
     )
 
 
-def _with_monitor(parts: dict[Basis, list[Job]]) -> dict[Basis, list[Job]]:
-    """Put jobs that name no metric to those on the same data that do."""
-    merged: dict[Basis, list[Job]] = {}
+def _with_monitor(parts: dict[Basis, list[RunRecord]]) -> dict[Basis, list[RunRecord]]:
+    """Merge jobs without a metric into those on the same data that have one."""
+    merged: dict[Basis, list[RunRecord]] = {}
     for basis, jobs in parts.items():
         like = [other for other in parts if replace(other, monitor=None) == basis]
         named = next((other for other in like if other.monitor is not None), basis)

@@ -1,0 +1,26 @@
+"""A source of random images, for measurements that need no data set."""
+
+import torch
+
+from resnet_lab.data.pixels import sides
+from resnet_lab.data.sources.base import Images
+
+
+class RandomImages:
+    """A source of random images, of the shape of a data set that is not on this machine."""
+
+    splits = ("train", "test")
+
+    def __init__(
+        self, num_classes: int, size: int | list[int], channels: int, count: int = 10_000
+    ) -> None:
+        self.classes = tuple(str(label) for label in range(num_classes))
+        self.shape = (count, *sides(size), channels)
+
+    def prepare(self) -> None:
+        """Do nothing."""
+
+    def read(self, split: str) -> Images:
+        """Draw the images of a split."""
+        labels = torch.arange(self.shape[0]) % len(self.classes)
+        return Images(torch.randint(0, 256, self.shape, dtype=torch.uint8), labels)

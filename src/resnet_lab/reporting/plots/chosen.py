@@ -1,0 +1,38 @@
+"""The plots of a sweep, chosen by what was swept; a plot that would show nothing is left out."""
+
+from resnet_lab.reporting.plots.drawing import Plot
+from resnet_lab.reporting.plots.group_curves import group_curves, side_by_side
+from resnet_lab.reporting.plots.parameters import importance, parallel_coordinates
+from resnet_lab.reporting.plots.swept import against_category, against_number, heat_map, landscape
+from resnet_lab.reporting.plots.tradeoff import time_against_metric
+from resnet_lab.reporting.ranking.board import Leaderboard
+
+
+def chosen_plots(board: Leaderboard, *, search: bool = False) -> list[Plot]:
+    """Draw the plots that fit what was swept.
+
+    Args:
+        board: the leaderboard.
+        search: whether a sweeper chose the values, rather than a grid.
+    """
+    plots = [group_curves(board)]
+    if len(board.ranked) > 1:
+        numbers = [key for key in board.keys if board.numbers(key)]
+        words = [key for key in board.keys if key not in numbers]
+        match len(numbers), len(words):
+            case 1, 0:
+                plots.append(against_number(board, numbers[0]))
+            case 0, 1:
+                plots.append(against_category(board, words[0]))
+            case 1, 1:
+                plots.append(side_by_side(board, words[0], numbers[0]))
+                plots.append(against_number(board, numbers[0], words[0]))
+                plots.append(heat_map(board, words[0], numbers[0]))
+            case 2, 0:
+                plots.append(heat_map(board, *numbers) or landscape(board, *numbers))
+            case 0, 2:
+                plots.append(heat_map(board, *words))
+        if search or len(board.keys) > 2:
+            plots += [parallel_coordinates(board), importance(board)]
+        plots.append(time_against_metric(board))
+    return [plot for plot in plots if plot is not None]

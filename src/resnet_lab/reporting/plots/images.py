@@ -1,0 +1,84 @@
+"""A confusion matrix and a grid of images, for pages and notebooks."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from resnet_lab.core.text import printable
+from resnet_lab.reporting.plots.figure import new_figure
+
+NUMBERED_CLASSES = 20  # with more, the numbers in a confusion matrix are too small to read
+NAMED_CLASSES = 50  # with more, the class names are too small to read
+
+
+def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> Figure:
+    """Draw a confusion matrix in percent of the images of the true class.
+
+    Args:
+        counts: numbers of images, [true class, predicted class].
+        classes: names of the classes, index = label.
+    """
+    number = len(classes)
+    assert counts.shape == (number, number), f"{counts.shape} counts for {number} classes"
+    totals = counts.sum(axis=1, keepdims=True)
+    percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+
+    names = [textwrap.shorten(printable(name), 24, placeholder="…") for name in classes]
+    longest = max(map(len, names))
+    upright = longest > 3
+    cells, text = min(1.5 + 0.36 * number, 9.0), 0.09 * longest  # inches
+    figure = new_figure(cells + text + 1.8, cells + 0.5 + text * upright)
+    axes = figure.subplots()
+    # A square-root scale makes the few mistakes visible beside the diagonal.
+    image = axes.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
+    if number <= NUMBERED_CLASSES:
+        for (row, column), value in np.ndenumerate(percent):
+            if value > 0:
+                shown = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+                colour = "white" if value > 35 else "black"
+                axes.text(column, row, shown, ha="center", va="center", color=colour, fontsize=8)
+    if number <= NAMED_CLASSES:
+        axes.set_xticks(range(number), names, rotation=90 if upright else 0)
+        axes.set_yticks(range(number), names)
+        axes.tick_params(labelsize=9 if number <= NUMBERED_CLASSES else 6, length=0)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_frame_on(False)
+    bar = figure.colorbar(image, ax=axes, ticks=[0, 1, 5, 10, 25, 50, 75, 100], shrink=0.8)
+    bar.set_label("share of the true class (%)")
+    bar.ax.set_frame_on(False)
+    return figure
+
+
+def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 6) -> Figure:
+    """Draw images in a grid, each below its title, without interpolation.
+
+    Args:
+        images: uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB).
+        titles: one for each image; long ones are wrapped.
+        columns: number of images in a row.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    if len(images) == 0:
+        raise ValueError("there are no images to show")
+    assert len(titles) == len(images)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    lines = [textwrap.fill(printable(title), 18) for title in titles]
+    height = 1.25 + 0.17 * (1 + max(text.count("\n") for text in lines))
+    figure = new_figure(1.4 * columns, height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, text in zip(grid.flat, images, lines, strict=False):
+        shown = image[..., 0] if image.shape[-1] == 1 else image
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(text, fontsize=9)
+    return figure
