@@ -32,7 +32,7 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	exit 1; }
 endef
 
-.PHONY: help setup train test test-slurm test-hydra14 lint tensorboard benchmark faults rename clean
+.PHONY: help setup train test test-slurm test-hydra14 lint docs tensorboard benchmark faults rename clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -80,6 +80,9 @@ lint: $(STAMP) ## check style, format, types and the direction of imports
 	@$(BIN)/python -m ruff format --check
 	@$(BIN)/python -m mypy
 	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
+
+docs: $(STAMP) ## write docs/options.md, the page of all options
+	@$(BIN)/python docs/make_options.py
 
 tensorboard: $(STAMP) ## show the curves of all runs in logs/
 	@$(BIN)/python -m tensorboard.main --logdir logs $(ARGS)

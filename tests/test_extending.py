@@ -17,8 +17,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from resnet_lab import train
-from resnet_lab.core.config import register_resolvers
+from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.runs.run import Run
+from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.conftest import REPOSITORY, TINY, Compose
 
 PACKAGE = train.__name__.partition(".")[0]
@@ -63,7 +64,7 @@ def compose_in_copy(copy: Path) -> Iterator[Compose]:
     """A function that composes the copy's `conf/train.yaml` with overrides."""
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(copy / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(copy / "conf"), **VERSION_BASE):
         yield lambda *overrides: compose("train", list(overrides))
 
 
