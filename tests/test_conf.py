@@ -32,7 +32,7 @@ def options(conf: Path) -> list[str]:
 def compose_in(conf: Path, *overrides: str, hydra: bool = False) -> DictConfig:
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf), version_base=VERSION_BASE):
+    with initialize_config_dir(str(conf), **VERSION_BASE):
         return compose("train", list(overrides), return_hydra_config=hydra)
 
 

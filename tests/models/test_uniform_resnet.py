@@ -27,9 +27,9 @@ def test_only_a_change_of_shape_is_projected(width: int, projections: int) -> No
 
 
 def test_wrong_option_is_one_clear_line() -> None:
-    with pytest.raises(ValueError, match="num_blocks 0 is too small: use 1 or more"):
+    with pytest.raises(ValueError, match="num_blocks 0 is out of range: must be an integer >= 1"):
         uniform_resnet(0, num_classes=10)
     with pytest.raises(ValueError, match="shortcut A cannot narrow 64 channels to 32: use B or C"):
         uniform_resnet(1, width=32, shortcut="A", num_classes=10)
-    with pytest.raises(ValueError, match="width 0 is too small: use 1 or more"):
+    with pytest.raises(ValueError, match="width 0 is out of range: must be an integer >= 1"):
         uniform_resnet(1, width=0, num_classes=10)

@@ -40,7 +40,7 @@ def test_dropout_acts_in_training_on_the_branch_only() -> None:
     ("options", "message"),
     [
         ({"depth": 20, "width": 1}, r"depth 20 is not 6n\+4: use 16 or 22"),
-        ({"depth": 28, "width": 0}, "width 0 is too small: use 1 or more"),
+        ({"depth": 28, "width": 0}, "width 0 is out of range: must be an integer >= 1"),
         ({"depth": 28, "width": 1, "dropout": 1.5}, "dropout 1.5 is out of range: use 0 <= p < 1"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Networks: plain `nn.Module`s that know nothing of Lightning, Hydra or data; a file per family."""
+"""Networks: plain `nn.Module`s, one file a family; they import torch alone."""

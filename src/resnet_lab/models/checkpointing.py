@@ -1,6 +1,6 @@
-"""Activation checkpointing: memory for time (Chen et al. 2016, arXiv:1604.06174).
+"""Activation checkpointing: less memory, more time (Chen et al. 2016, arXiv:1604.06174).
 
-Of each block only the input is kept; the backward pass computes the rest again. CIFAR ResNet-1202
+Only the input of each block is kept; the backward pass recomputes the rest. CIFAR ResNet-1202
 then trains on one device. Outputs, gradients, random masks and running statistics are those of the
 same network without checkpointing.
 """
@@ -41,7 +41,7 @@ def contexts(
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Run batch norms as in training, but leave their running statistics alone.
+    """Run batch norms as in training, without updating their running statistics.
 
     The recomputation would otherwise count every batch twice (pytorch/pytorch#96136). Momentum 0
     does it, and not `track_running_stats`, for autograd must save the same tensors both times.

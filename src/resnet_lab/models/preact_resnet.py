@@ -17,7 +17,7 @@ No unit activates its identity; the paper's appendix does so in the first one, r
     fc       1            average pool, linear
     parameters, 10 classes
                           11,172,170  21,280,330  23,513,162
-    without the last norm and ReLU, which a much-copied implementation lacks (final_norm: false)
+    without the last norm and ReLU (final_norm: false), as a widely copied implementation has it
                           11,171,146  21,279,306  23,509,066
 
 `cifar_preact_resnet`: three stages, 6n+2 layers (basic) or 9n+2 (bottleneck).
@@ -160,7 +160,7 @@ class PreActResNet(ResNet):
 
 
 def preact_resnet(depth: int, **options: Any) -> PreActResNet:
-    """Return pre-activation ResNet-18, 34, 50, 101 or 152; `options` are PreActResNet's.
+    """Build pre-activation ResNet-18, 34, 50, 101 or 152; `options` are PreActResNet's.
 
     Raises:
         ValueError: `depth` or an option has a value it cannot have.
@@ -171,7 +171,7 @@ def preact_resnet(depth: int, **options: Any) -> PreActResNet:
 
 
 def cifar_preact_resnet(depth: int, block: str = "bottleneck", **options: Any) -> PreActResNet:
-    """Return the CIFAR pre-activation ResNet of 9n+2 layers, or 6n+2 with `basic` blocks.
+    """Build the CIFAR pre-activation ResNet of 9n+2 layers, or 6n+2 with `basic` blocks.
 
     Raises:
         ValueError: `depth` or an option has a value it cannot have.

@@ -1,10 +1,9 @@
-"""The parts that residual networks are built of: block, shortcut, stage, initialisation.
+"""The parts of residual networks: block, shortcut, stages, initialisation.
 
     y = F(x) + shortcut(x)
 
-Here are the shortcuts (He et al. 2015, section 3.3), and what acts on the branch F of any block:
-squeeze-and-excitation (Hu et al. 2018, arXiv:1709.01507) and stochastic depth (Huang et al. 2016,
-arXiv:1603.09382). The branches themselves are in the file of their family.
+Here are the shortcuts (He et al. 2015, section 3.3), and the options of any branch F:
+squeeze-and-excitation and stochastic depth. The branches are in the files of their families.
 """
 
 from abc import ABC, abstractmethod
@@ -13,9 +12,49 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import SqueezeExcitation, StochasticDepth
 
 from resnet_lab.models.checkpointing import CheckpointedSequential
+
+
+class SqueezeExcitation(nn.Module):
+    """Weigh the channels by what their means tell (Hu et al. 2018, arXiv:1709.01507).
+
+    Args:
+        channels: Channels of the input.
+        squeezed: Channels between the two 1x1 convolutions.
+    """
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C, H, W], each channel times its weight between 0 and 1."""
+        means = F.adaptive_avg_pool2d(x, 1)
+        weights: Tensor = self.fc2(F.relu(self.fc1(means))).sigmoid()
+        return x * weights
+
+
+class StochasticDepth(nn.Module):
+    """Zero the whole branch of random images in training (Huang et al. 2016, arXiv:1603.09382).
+
+    Branches that stay are scaled up to keep the mean, so evaluation needs no correction.
+
+    Args:
+        drop_rate: Probability for each image, below 1.
+    """
+
+    def __init__(self, drop_rate: float) -> None:
+        super().__init__()
+        self.drop_rate = drop_rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C, H, W]; `x` itself in evaluation."""
+        if not self.training:
+            return x
+        stay = 1 - self.drop_rate
+        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(stay).div_(stay)
 
 
 class ResidualBlock(nn.Module, ABC):
@@ -27,9 +66,8 @@ class ResidualBlock(nn.Module, ABC):
         stride: 1, or 2 to halve height and width.
         shortcut: `A`, `B` or `C`; None for a plain block, which has no shortcut.
         projection_norm: Whether a projection is followed by a batch norm.
-        squeeze_excitation: Whether to weigh the channels of the branch, by a reduction of 16.
-        drop_rate: Probability, for each image of a training batch, that the branch is dropped.
-            Branches that stay are scaled up to keep the mean, so evaluation needs no correction.
+        squeeze_excitation: Whether to weigh the channels of the branch, with a reduction of 16.
+        drop_rate: Probability that StochasticDepth drops the branch of an image.
     """
 
     def __init__(
@@ -53,7 +91,7 @@ class ResidualBlock(nn.Module, ABC):
             self.se = SqueezeExcitation(out_channels, max(out_channels // 16, 1))
         self.drop_path: nn.Module = nn.Identity()
         if drop_rate:
-            self.drop_path = StochasticDepth(drop_rate, mode="row")
+            self.drop_path = StochasticDepth(drop_rate)
 
     def add_shortcut(self, branch: Tensor, x: Tensor) -> Tensor:
         """Return F(x) + shortcut(x). May overwrite `branch`, never `x`."""
@@ -68,10 +106,10 @@ class ResidualBlock(nn.Module, ABC):
 
 
 class PaddedIdentity(nn.Module):
-    """Shortcut A: every stride-th pixel, between zeros for the channels that are new.
+    """Shortcut A: subsample the image, and pad the new channels with zeros.
 
-    Half of them come before and half behind, as in the published CIFAR weights of
-    akamaster/pytorch_resnet_cifar10, which load here. No parameters.
+    Half of the zeros come before the old channels and half behind, as in the published CIFAR
+    weights of akamaster/pytorch_resnet_cifar10, which load here. No parameters.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -93,7 +131,7 @@ class PaddedIdentity(nn.Module):
 def make_shortcut(
     kind: str | None, in_channels: int, out_channels: int, stride: int, *, norm: bool
 ) -> nn.Module | None:
-    """Return shortcut A, B or C for these shapes; None, for a plain block, if `kind` is None."""
+    """Build shortcut A, B or C for these shapes; None, for a plain block, if `kind` is None."""
     if kind is None:
         return None
     same_shape = stride == 1 and in_channels == out_channels
@@ -114,10 +152,13 @@ def make_stages(
     stochastic_depth: float,
     checkpoint_activations: bool,
 ) -> tuple[list[nn.Sequential], int]:
-    """Return the stages, `layers[i]` blocks of width `widths[i]`, and the channels that leave them.
+    """Build the stages, `layers[i]` blocks of width `widths[i]`.
 
     Every stage but the first begins with stride 2. The drop rate rises linearly, block by block,
     from near 0 to `stochastic_depth`.
+
+    Returns:
+        The stages, and the channels of the last one's output.
     """
     container = CheckpointedSequential if checkpoint_activations else nn.Sequential
     stages: list[nn.Sequential] = []
@@ -135,7 +176,7 @@ def make_stages(
 
 
 def initialise(network: nn.Module, *, zero_init_residual: bool = False) -> None:
-    """Draw convolutions from the normal of He et al. 2015 (arXiv:1502.01852): fan out, ReLU."""
+    """Initialise convolutions as He et al. 2015 (arXiv:1502.01852): normal, fan out, ReLU."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -146,12 +187,12 @@ def initialise(network: nn.Module, *, zero_init_residual: bool = False) -> None:
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Return a 3x3 convolution with padding 1 and no bias: a batch norm follows."""
+    """Build a 3x3 convolution with padding 1 and no bias: a batch norm follows."""
     return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, groups=groups, bias=False)
 
 
 def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """Return a 1x1 convolution without bias."""
+    """Build a 1x1 convolution without bias."""
     return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
 
 

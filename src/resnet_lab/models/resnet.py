@@ -29,9 +29,9 @@ does, whose weights load here).
                           269,722  464,154  658,586  853,018  1,727,962  19,421,274
 
 Shortcuts where the shape changes: A pads with zeros, half of the new channels before the old ones
-and half behind; B projects; C projects everywhere. The published weights of ResNet-20 to 110 of
-akamaster/pytorch_resnet_cifar10 load here. With `residual: false` they are plain networks: the same
-layers, no shortcuts. Images of any size.
+and half behind; B projects; C projects everywhere. Plain networks (`residual: false`) have the same
+layers without shortcuts. Images may have any size. The published weights of ResNet-20 to 110 of
+akamaster/pytorch_resnet_cifar10 load here.
 """
 
 from collections.abc import Callable, Sequence
@@ -132,7 +132,7 @@ class ResNet(nn.Module):
         squeeze_excitation: Whether each block weighs its channels.
         stochastic_depth: Drop rate of the last block; it rises linearly from near 0 at the first.
         zero_init_residual: Whether each block starts as its shortcut.
-        checkpoint_activations: Whether to save memory by computing blocks again in backward.
+        checkpoint_activations: Whether to recompute the blocks in backward, to save memory.
 
     Raises:
         ValueError: An option has a value it cannot have, or needs the shortcuts of a plain network.
@@ -171,12 +171,9 @@ class ResNet(nn.Module):
             self.conv1 = conv3x3(in_channels, stem_width)
             self.maxpool = nn.Identity()
         self.bn1 = nn.BatchNorm2d(stem_width)
+        kind = shortcut if residual else None
         stages, channels = make_stages(
-            partial(
-                block,
-                shortcut=shortcut if residual else None,
-                squeeze_excitation=squeeze_excitation,
-            ),
+            partial(block, shortcut=kind, squeeze_excitation=squeeze_excitation),
             stem_width,
             layers,
             widths,
@@ -218,7 +215,7 @@ WIDTHS = (64, 128, 256, 512)
 
 
 def resnet(depth: int, **options: Any) -> ResNet:
-    """Return ResNet-18, 34, 50, 101 or 152; `options` are ResNet's.
+    """Build ResNet-18, 34, 50, 101 or 152; `options` are ResNet's.
 
     Raises:
         ValueError: `depth` or an option has a value it cannot have.
@@ -228,7 +225,7 @@ def resnet(depth: int, **options: Any) -> ResNet:
 
 
 def cifar_resnet(depth: int, block: str = "basic", shortcut: str = "A", **options: Any) -> ResNet:
-    """Return the CIFAR ResNet of 6n+2 layers, or 9n+2 with `bottleneck`; `options` are ResNet's.
+    """Build the CIFAR ResNet of 6n+2 layers, or 9n+2 with `bottleneck`; `options` are ResNet's.
 
     Raises:
         ValueError: `depth` or an option has a value it cannot have.

@@ -50,7 +50,7 @@ class ResNet9(nn.Module):
     ) -> None:
         super().__init__()
         if width < 1:
-            raise ValueError(f"width {width} is out of range: use a whole number from 1")
+            raise ValueError(f"width {width} is out of range: must be an integer >= 1")
         self.scale = scale
         self.conv1 = ConvUnit(in_channels, width)
         self.conv2 = ConvUnit(width, 2 * width)

@@ -23,7 +23,7 @@ from resnet_lab.models.resnet import LAYERS, WIDTHS, Bottleneck, ResNet
 
 
 def resnext(depth: int = 50, groups: int = 32, width_per_group: int = 4, **options: Any) -> ResNet:
-    """Return ResNeXt-50, 101 or 152; `options` are ResNet's.
+    """Build ResNeXt-50, 101 or 152; `options` are ResNet's.
 
     Raises:
         ValueError: `depth` or an option has a value it cannot have.

@@ -17,7 +17,7 @@ from resnet_lab.models.resnet import BasicBlock, ResNet
 
 
 def uniform_resnet(num_blocks: int, width: int = 64, **options: Any) -> ResNet:
-    """Return a network of `num_blocks` basic blocks, 2 * num_blocks + 2 layers.
+    """Build a network of `num_blocks` basic blocks, 2 * num_blocks + 2 layers.
 
     Args:
         num_blocks: Number of residual blocks.
@@ -29,5 +29,5 @@ def uniform_resnet(num_blocks: int, width: int = 64, **options: Any) -> ResNet:
     """
     for name, value in (("num_blocks", num_blocks), ("width", width)):
         if value < 1:
-            raise ValueError(f"{name} {value} is too small: use 1 or more")
+            raise ValueError(f"{name} {value} is out of range: must be an integer >= 1")
     return ResNet(BasicBlock, (num_blocks,), (width,), **options)

@@ -29,7 +29,7 @@ from resnet_lab.models.resnet import LAYERS, WIDTHS, Bottleneck, ResNet
 
 
 def cifar_wide_resnet(depth: int, width: int, dropout: float = 0.0, **options: Any) -> PreActResNet:
-    """Return WRN-depth-width.
+    """Build WRN-depth-width.
 
     Args:
         depth: Number of layers, 6n+4.
@@ -42,7 +42,9 @@ def cifar_wide_resnet(depth: int, width: int, dropout: float = 0.0, **options: A
     """
     n = blocks_per_stage(depth, 6, 4, published="16, 22, 28, 40")
     if width < 1:
-        raise ValueError(f"width {width} is too small: use 1 or more (published: 1, 2, 4, 8, 10)")
+        raise ValueError(
+            f"width {width} is out of range: must be an integer >= 1 (published: 1, 2, 4, 8, 10)"
+        )
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout {dropout} is out of range: use 0 <= p < 1")
     block = partial(PreActBasicBlock, dropout=dropout)
@@ -51,7 +53,7 @@ def cifar_wide_resnet(depth: int, width: int, dropout: float = 0.0, **options: A
 
 
 def wide_resnet(depth: int = 50, width: int = 2, **options: Any) -> ResNet:
-    """Return wide ResNet-50, 101 or 152, `width` times as wide inside; `options` are ResNet's.
+    """Build wide ResNet-50, 101 or 152, `width` times as wide inside; `options` are ResNet's.
 
     Raises:
         ValueError: `depth` or an option has a value it cannot have.
