@@ -93,8 +93,9 @@ def build(
     try:
         with allow(_targets(plain), trust=trust):
             return instantiate(plain, **arguments, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__ or error
+    except Exception as error:  # of the target; Hydra 1.3 wraps it, 1.4 does not
+        wrapped = isinstance(error, InstantiationException)
+        cause = (error.__cause__ or error) if wrapped else error
         if isinstance(cause, Exception):
             raise _naming(key, cause) from cause
         raise
