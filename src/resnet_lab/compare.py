@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_lab.core.config import bears_on_result, flat, register_resolvers
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
-from resnet_lab.core.overhead import collection_put_off, wait_briefly
+from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.provenance import now
 from resnet_lab.core.text import printable, printable_values
 from resnet_lab.core.trust import TRUST
@@ -118,8 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
-    wait_briefly()
-    with collection_put_off(), errors_in_one_line():
+    with reduced_overhead(), errors_in_one_line():
         first, second = (
             Run.load(directory, trust=options.trust)
             for directory in (options.first, options.second)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from resnet_lab.core.config import register_resolvers
 from resnet_lab.core.console import console, errors_in_one_line, quiet_lightning, set_up_logging
-from resnet_lab.core.overhead import collect, collection_put_off, spare, wait_briefly
+from resnet_lab.core.overhead import freeze_gc, reduced_overhead
 from resnet_lab.core.text import printable
 from resnet_lab.core.trust import TRUST
 from resnet_lab.runs.run import Run
@@ -45,8 +45,7 @@ def evaluate(
     from resnet_lab.training.metrics import proportion
     from resnet_lab.training.thread_choice import for_evaluation
 
-    spare()
-    collect()
+    freeze_gc()
     quiet_lightning()
     if data_dir is not None:
         run.move_data(data_dir)
@@ -103,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
-    wait_briefly()
-    with collection_put_off(), errors_in_one_line():
+    with reduced_overhead(), errors_in_one_line():
         run = Run.load(options.run, trust=options.trust)
         result = evaluate(run, options.split, options.checkpoint, options.data_dir)
         print(json.dumps(result, indent=2)) if options.json else _show(result)

@@ -23,7 +23,7 @@ from resnet_lab.core.command_line import resumed, tidied
 from resnet_lab.core.config import CONF, made_here, register_resolvers
 from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.core.harmless import harmless
-from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
+from resnet_lab.core.overhead import freeze_gc, reduced_overhead
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.resuming import find_start, follow_data
 from resnet_lab.runs.run import TRIAL, Run
@@ -78,18 +78,17 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     from resnet_lab.callbacks.checkpoint import Checkpoint
     from resnet_lab.callbacks.interruption import Interruption
     from resnet_lab.core.device import check_accelerator, describe
-    from resnet_lab.core.hooks import leave_out_empty_hooks
     from resnet_lab.core.processes import check_share, further_processes, wait_for_threads
     from resnet_lab.core.threads import use
     from resnet_lab.runs.metric_checks import check_measured
     from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
     from resnet_lab.runs.status import Status
     from resnet_lab.runs.trainer import build_callbacks, build_trainer
-    from resnet_lab.training.pretrained import begin_with
-    from resnet_lab.training.task import compile_mode
+    from resnet_lab.training.compiling import compile_mode
+    from resnet_lab.training.pretrained import load_pretrained
     from resnet_lab.training.thread_choice import for_training
 
-    spare()
+    freeze_gc()
     quiet_lightning()
     cfg = run.config
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
@@ -105,7 +104,7 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
     if start.checkpoint is None:
         run.rewind({})
     if start.checkpoint is None and cfg.model.get("weights"):
-        begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
+        load_pretrained(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
     if not run.leads:
         run.status["threads"] = wait_for_threads(run.directory)
     threads = for_training(cfg, task.net, data, run.status.get("threads"))
@@ -133,10 +132,8 @@ def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
         for logger in trainer.loggers:
             if hasattr(logger, "rewind"):
                 logger.rewind(start.step)
-    leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     # Lightning does so after it has loaded a checkpoint, which would round weights of float64.
     trainer.precision_plugin.convert_module(task)
-    collect()
     with further_processes(run.directory, threads, trust=run.trust), closing(loggers):
         trainer.fit(task, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
         run.begin()
@@ -172,23 +169,23 @@ def job(cfg: DictConfig) -> float | None:
             return None
         if sweeping:
             announce(directory)
-        return train(cfg, directory, list(context.overrides.task), trust=True)
+        with reduced_overhead(cfg.lean):
+            return train(cfg, directory, list(context.overrides.task), trust=True)
 
 
 def main() -> None:
     """Run the command line."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us; see `console`
     set_up_logging()
-    wait_briefly()
-    keep_memory()
-    with collection_put_off(), errors_in_one_line():
+    with errors_in_one_line():
         if (given := resumed(sys.argv[1:])) is not None:
             if parent := os.environ.pop(PARENT, None):
                 outlive_not(parent)
             directory, trust = given
             earlier = Run.load(directory, trust=trust)
             follow_data(earlier)
-            train(earlier.config, earlier.directory, trust=trust)
+            with reduced_overhead(earlier.config.get("lean", True)):
+                train(earlier.config, earlier.directory, trust=trust)
         else:
             sys.argv[1:] = tidied(sys.argv[1:])
             job()

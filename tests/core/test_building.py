@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from resnet_lab.core.building import build, errors_of
+from resnet_lab.core.config import one_line
 
 
 class Part:
@@ -113,3 +114,12 @@ def test_a_part_has_to_be_of_the_kind_of_its_place(key: str, target: str) -> Non
 def test_a_part_that_is_made_later_is_named() -> None:
     with pytest.raises(ValueError, match=r"^optimizer: Invalid momentum"), errors_of("optimizer"):
         raise ValueError("Invalid momentum value: -1")
+
+
+def test_the_new_name_of_a_renamed_key_is_told(composed) -> None:
+    with pytest.raises(Exception, match="trunk_lr") as caught:
+        composed("task.trunk_lr=0.1")
+    assert one_line(caught.value) == "task.trunk_lr: no such key; it is called task.backbone_lr now"
+    recorded = composed("+task.trunk_lr=0.1")
+    with pytest.raises(ValueError, match=r"task.trunk_lr: .*it is called task.backbone_lr now"):
+        build(recorded, "task", net=None)

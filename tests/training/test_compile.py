@@ -11,7 +11,7 @@ from torch import nn
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.sweeps.preflight import preflight
 from resnet_lab.train import fit_and_test, train
-from resnet_lab.training.task import compile_mode
+from resnet_lab.training.compiling import compile_mode
 
 
 class Compiled(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is measured of a classifier, and how sure one may be of it."""
+"""Metrics of a classifier, and the confidence interval of its accuracy."""
 
 import math
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-TOP5_FROM = 20  # classes; with fewer, being among the best five says little
+TOP5_FROM = 20  # classes; with fewer, top-5 accuracy says little
 COUNTED_TOGETHER = 50  # batches
 
 
 class ClassificationSums(Metric):
-    """Sums over images, kept on the device until somebody reads them.
+    """Loss and accuracy as sums over images, kept on the device until they are read.
 
-    One metric with a handful of sums, rather than a collection of metrics with their own checks,
-    keeps an update to a few small kernels, three for most batches: the images are counted by class
-    once for many batches. torchmetrics adds the sums of several devices.
+    One metric with a few sums, rather than a collection of metrics with their own checks, keeps an
+    update to three small kernels for most batches: images are counted by class only once in
+    `COUNTED_TOGETHER` batches. torchmetrics adds the sums of several devices.
 
     Args:
         num_classes: number of classes; top-5 accuracy is kept from 20 classes on.
@@ -36,7 +36,7 @@ class ClassificationSums(Metric):
         counts = torch.zeros(num_classes, dtype=torch.int64)
         self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("seen", counts.clone(), dist_reduce_fx="sum")  # images of each class
-        self.add_state("correct", counts.clone(), dist_reduce_fx="sum")  # of those, found
+        self.add_state("correct", counts.clone(), dist_reduce_fx="sum")  # of those, correct
         self.add_state("correct_top5", counts.new_zeros(()), dist_reduce_fx="sum")
         self._uncounted: list[tuple[Tensor, Tensor]] = []  # labels and hits of the last batches
 
@@ -48,7 +48,7 @@ class ClassificationSums(Metric):
             labels: int64 [B]; B may be 0.
             loss: mean cross-entropy of the batch, where it is known already.
         """
-        if not len(labels):  # another process has the last images; their mean loss would be NaN
+        if not len(labels):  # another process has the last images; the mean loss here would be NaN
             return
         logits = logits.float()
         if loss is None:
@@ -68,7 +68,7 @@ class ClassificationSums(Metric):
             self.correct.index_add_(0, labels, hits.long())
 
     def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
-        """Move the sums, in float32: half precision cannot add up the losses of an epoch."""
+        """Move the sums but keep float32: half precision cannot add up the losses of an epoch."""
         moved: nn.Module = super()._apply(lambda t: fn(t).to(t.dtype), exclude_state)
         return moved
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from resnet_lab.data.sources.decode import one_line
+from resnet_lab.data.sources.decode import error_text
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def fetch(
             finally:
                 shutil.rmtree(inbox, ignore_errors=True)
     except OSError as error:
-        raise _incomplete(cls, files, root, one_line(error)) from error
+        raise _incomplete(cls, files, root, error_text(error)) from error
 
 
 def _is_there(cls: Any, arguments: Mapping[str, Any], root: Path) -> bool:
@@ -150,7 +150,7 @@ def _download(
                 construct(variant, inbox, arguments, download=True)
         except Exception as error:  # of a mirror anything is to be expected
             # MNIST's own message repeats file and address before it says what happened.
-            problems.append(f"{address}: {one_line(error).rpartition(' got: ')[2][:200]}")
+            problems.append(f"{address}: {error_text(error).rpartition(' got: ')[2][:200]}")
             continue
         for file in files:
             (inbox / str(file.archive)).unlink(missing_ok=True)

@@ -168,7 +168,7 @@ class TorchvisionSource:
             )
         return ValueError(
             f"torchvision's {self.dataset} cannot be read from {root} with {arguments}: "
-            f"{decode.one_line(error)}"
+            f"{decode.error_text(error)}"
         )
 
     def _from_arrays(self, dataset: Any) -> Images | None:
