@@ -121,7 +121,7 @@ def test_what_takes_turns_with_training_is_out_of_its_time(tiny, monkeypatch) ->
         time_passed.passed += 1e6
         return 7.0
 
-    clock = loops.train(tiny("trainer.max_epochs=1"), 8, 2, 4, other)
+    clock = loops.timed_training(tiny("trainer.max_epochs=1"), 8, 2, 4, other)
     assert clock.others == [7.0] * 8
     assert len(clock.rates) == 8  # two epochs of four blocks
     assert len(clock.between) == 2

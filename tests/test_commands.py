@@ -58,7 +58,7 @@ WRONG = {
     "yes or no": (["task.channels_last=maybe"], "task.channels_last=maybe: must be true or false"),
     "compile mode": (
         ["task.compile=maybe"],
-        "task.compile=maybe: use true, false, default, reduce-overhead",
+        "task.compile=maybe: must be true, false or one of default",
     ),
     "seed": (["seed=abc"], "seed=abc"),
     "syntax": (["optimizer.lr=[0.1"], "optimizer.lr=[0.1"),

@@ -636,7 +636,7 @@ def test_what_is_printed_beside_a_progress_bar_does_not_end_it_twice() -> None:
     with Live("bar", console=get_console()):
         console().print(ESCAPES)
     left = [type(hook).__name__ for hook in get_console()._render_hooks]
-    assert left == ["_Printable"]
+    assert left == ["_ControlCodes"]
 
 
 def test_the_log_of_a_run_holds_no_control_characters(tiny) -> None:

@@ -117,7 +117,7 @@ def test_evaluate_takes_the_checkpoint_of_another_network_apart(
 ) -> None:
     run = Run.load(finished)
     run.config.model.depth = 14
-    with pytest.raises(ValueError, match=r"last.ckpt is of another network: it lacks net.layer1.1"):
+    with pytest.raises(ValueError, match=r"last.ckpt is of another network: missing: net.layer1.1"):
         evaluate(run)
 
 

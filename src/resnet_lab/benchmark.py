@@ -25,7 +25,7 @@ from resnet_lab.core.command_line import command_parser
 from resnet_lab.core.config import CONF
 from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.core.hydra_versions import VERSION_BASE
-from resnet_lab.core.overhead import collect, collection_put_off, keep_memory, spare, wait_briefly
+from resnet_lab.core.overhead import freeze_gc, reduced_overhead
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.sweeps.resolvers import register_resolvers
 
@@ -58,8 +58,7 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]
     from resnet_lab.measuring.processes import start_up
     from resnet_lab.measuring.subject import Subject
 
-    spare()
-    collect()
+    freeze_gc()
     quiet_lightning()
     torch.manual_seed(0)
     cfg, stand_in = composed([*DEFAULTS, *overrides])
@@ -175,9 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
-    wait_briefly()
-    keep_memory()  # as in training, like the next
-    with collection_put_off(), errors_in_one_line():
+    with reduced_overhead(), errors_in_one_line():  # as in training
         if options.repeats < 1:
             raise ValueError(f"--repeats {options.repeats}: must be an integer >= 1")
         from resnet_lab.measuring.rival import against_rival, script_of

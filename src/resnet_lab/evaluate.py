@@ -14,7 +14,7 @@ from rich.text import Text
 
 from resnet_lab.core.command_line import command_parser
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
-from resnet_lab.core.overhead import collection_put_off, wait_briefly
+from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
 from resnet_lab.core.trust import TRUST
 from resnet_lab.runs.run import Run
@@ -35,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
-    wait_briefly()
-    with collection_put_off(), errors_in_one_line():
+    with reduced_overhead(), errors_in_one_line():
         run = Run.load(options.run, trust=options.trust)
         from resnet_lab.runs.evaluation import evaluate  # imports torch and Lightning
 

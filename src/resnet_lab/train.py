@@ -24,7 +24,7 @@ from resnet_lab.core.config import CONF, made_here
 from resnet_lab.core.console import errors_in_one_line, set_up_logging
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.hydra_versions import VERSION_BASE
-from resnet_lab.core.overhead import collection_put_off, keep_memory, wait_briefly
+from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.processes import exit_with_parent
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.resuming import follow_data
@@ -104,7 +104,8 @@ def job(cfg: DictConfig) -> float | None:
             return None
         if sweeping:
             announce(directory)
-        return train(cfg, directory, list(context.overrides.task), trust=True)
+        with reduced_overhead(cfg.lean):
+            return train(cfg, directory, list(context.overrides.task), trust=True)
 
 
 def main() -> None:
@@ -113,15 +114,14 @@ def main() -> None:
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra leaves its exceptions to us; see `console`
     set_up_logging()
-    wait_briefly()
-    keep_memory()
-    with collection_put_off(), errors_in_one_line():
+    with errors_in_one_line():
         if (given := resumed(sys.argv[1:])) is not None:
             exit_with_parent()
             directory, trust = given
             earlier = Run.load(directory, trust=trust)
             follow_data(earlier)
-            train(earlier.config, earlier.directory, trust=trust)
+            with reduced_overhead(earlier.config.get("lean", True)):
+                train(earlier.config, earlier.directory, trust=trust)
         else:
             sys.argv[1:] = tidied(sys.argv[1:])
             job()

@@ -276,11 +276,11 @@ def test_swa_holds_the_rate(hold: bool, interval: str, averaged, tmp_path: Path)
     assert rates[begun] < rates[begun - 1]
 
 
-def test_swa_leaves_the_statistics_of_a_frozen_trunk(averaged, tmp_path: Path) -> None:
+def test_swa_leaves_the_statistics_of_a_frozen_backbone(averaged, tmp_path: Path) -> None:
     train(averaged("ema", "trainer.max_epochs=1"), tmp_path / "first")
     weights = Run.load(tmp_path / "first").checkpoint("last")
     train(
-        averaged("swa", f"model.weights={weights}", "task.freeze=trunk", "trainer.max_epochs=4"),
+        averaged("swa", f"model.weights={weights}", "task.freeze=backbone", "trainer.max_epochs=4"),
         tmp_path / "second",
     )
     before = checkpoint(tmp_path / "first")["state_dict"]
@@ -317,9 +317,9 @@ def test_two_averages_are_refused(averaged, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("callbacks.ema.decay=1", r"callbacks.ema.decay=1: use 0 up to below 1"),
+        ("callbacks.ema.decay=1", r"callbacks.ema.decay=1: must be >= 0 and < 1"),
         ("callbacks.swa.start=2", r"callbacks.swa.start=2: .* below trainer.max_epochs=2"),
-        ("callbacks.swa.start=1.5", r"callbacks.swa.start=1.5: use a share"),
+        ("callbacks.swa.start=1.5", r"callbacks.swa.start=1.5: must be a fra"),
         ("callbacks.swa.start=-1", r"callbacks.swa.start=-1: use a share"),
     ],
 )

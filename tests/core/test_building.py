@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from resnet_lab.core.building import build, errors_of
+from resnet_lab.core.config import one_line
 
 
 class Part:
@@ -134,3 +135,12 @@ def test_a_target_that_cannot_be_imported_is_told_in_plain_words() -> None:
     config = OmegaConf.create({"task": {"_target_": "no_such_package"}})
     with pytest.raises(ValueError, match=r"_target_=no_such_package: No module named 'no_such_p"):
         build(config, "task", trust=True)
+
+
+def test_the_new_name_of_a_renamed_key_is_told(composed) -> None:
+    with pytest.raises(Exception, match="trunk_lr") as caught:
+        composed("task.trunk_lr=0.1")
+    assert one_line(caught.value) == "task.trunk_lr: no such key; it is called task.backbone_lr now"
+    recorded = composed("+task.trunk_lr=0.1")
+    with pytest.raises(ValueError, match=r"task.trunk_lr: .*it is called task.backbone_lr now"):
+        build(recorded, "task", net=None)

@@ -1,15 +1,19 @@
-"""A command collects rarely until it trains, and leaves the garbage collector as it was."""
+"""The tricks of a lean process, and what `lean: false` leaves as it is."""
 
 import gc
+import json
+import os
 import platform
 import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from resnet_lab.core.overhead import RARELY, collect, collection_put_off, spare
+from resnet_lab.core.overhead import RARELY, freeze_gc, rare_collection
 
 
 @pytest.fixture(autouse=True)
@@ -25,47 +29,44 @@ class Circle:
         self.self = self
 
 
-def test_collection_is_put_off_until_it_is_asked_for() -> None:
+def test_collection_is_rare_until_freeze_gc() -> None:
     usual = gc.get_threshold()
-    with collection_put_off():
+    with rare_collection():
         assert gc.get_threshold() == RARELY
         before = gc.get_freeze_count()
-        spare()
+        freeze_gc()
         assert gc.get_freeze_count() > before
-        collect()
         assert gc.get_threshold() == usual
     assert gc.get_threshold() == usual
 
 
-def test_what_waits_before_it_does_not_pile_up() -> None:
-    with collection_put_off():
+def test_rare_collection_frees_circles() -> None:
+    with rare_collection():
         first = weakref.ref(Circle())
         for _ in range(RARELY[0] + 1_000):
             Circle()
         assert first() is None
 
 
-def test_what_is_made_after_spare_is_freed() -> None:
-    with collection_put_off():
-        spare()
+def test_what_is_made_after_freeze_gc_is_freed() -> None:
+    with rare_collection():
+        freeze_gc()
         made = weakref.ref(Circle())
-        collect()
         gc.collect()
         assert made() is None
 
 
 def test_a_command_that_fails_leaves_the_collector_as_it_was() -> None:
     usual = gc.get_threshold()
-    with pytest.raises(ValueError, match="reason"), collection_put_off():
+    with pytest.raises(ValueError, match="reason"), rare_collection():
         raise ValueError("reason")
     assert gc.get_threshold() == usual
 
 
-def test_who_put_nothing_off_keeps_what_they_chose() -> None:
+def test_freeze_gc_changes_nothing_on_its_own() -> None:
     before = gc.get_freeze_count()
     gc.set_threshold(900, 9, 9)
-    spare()
-    collect()
+    freeze_gc()
     assert gc.get_threshold() == (900, 9, 9)
     assert gc.get_freeze_count() == before
 
@@ -73,9 +74,9 @@ def test_who_put_nothing_off_keeps_what_they_chose() -> None:
 def test_the_end_of_the_process_still_runs_what_was_registered() -> None:
     program = (
         "import atexit\n"
-        "from resnet_lab.core.overhead import collection_put_off\n"
+        "from resnet_lab.core.overhead import rare_collection\n"
         "atexit.register(print, 'registered')\n"
-        "with collection_put_off():\n"
+        "with rare_collection():\n"
         "    print('command')\n"
     )
     told = subprocess.run(
@@ -109,3 +110,64 @@ def test_what_a_step_freed_serves_the_next() -> None:
     usual = faults()
     assert usual > 1_000  # or there is nothing to mend any more
     assert faults("keep") < usual / 10
+
+
+SEEN = """
+import gc, json, os, sys
+import torch
+from hydra import compose, initialize_config_dir
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.overhead import reduced_overhead
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.train import fit_and_test
+
+torch.set_num_threads(1)
+lean = sys.argv[1] == "true"
+register_resolvers()
+with initialize_config_dir(str(CONF), version_base="1.3"):
+    cfg = compose("train", [f"lean={sys.argv[1]}", *sys.argv[2:]])
+losses, seen = [], {}
+
+
+class Look(Callback):
+    def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx):
+        losses.append(float(outputs["loss"]))
+
+    def on_train_start(self, trainer, task):
+        seen["frozen"] = gc.get_freeze_count() > 0
+        seen["spins"] = os.environ.get("GOMP_SPINCOUNT")
+        seen["profiler"] = type(trainer.profiler).__module__.partition(".")[0]
+        seen["skipped"] = [
+            name for callback in trainer.callbacks for name in vars(callback) if name[:3] == "on_"
+        ]
+
+
+with reduced_overhead(cfg.lean), ActiveRun.open("run-" + sys.argv[1], cfg, trust=True) as run:
+    fit_and_test(run, Look())
+print(json.dumps([losses, seen]))
+"""
+
+
+def test_lean_false_trains_the_same_and_changes_nothing(tmp_path: Path) -> None:
+    from tests.conftest import TINY
+
+    environment = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+
+    def train(lean: str) -> tuple[list[float], dict[str, Any]]:
+        told = subprocess.run(
+            [sys.executable, "-c", SEEN, lean, *TINY, "trainer.max_epochs=1", "logger=[]"],
+            capture_output=True, text=True, check=True, env=environment,
+        )  # fmt: skip
+        losses, seen = json.loads(told.stdout.splitlines()[-1])
+        return losses, seen
+
+    (losses, seen), (plain_losses, plain) = train("true"), train("false")
+    assert len(losses) == 3
+    assert losses == plain_losses
+    assert (seen["frozen"], seen["spins"]) == (True, "10000")
+    assert (plain["frozen"], plain["spins"]) == (False, None)
+    for each in (seen, plain):  # nothing of Lightning is changed either way
+        assert each["profiler"] == "lightning"
+        assert each["skipped"] == []

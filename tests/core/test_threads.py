@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from resnet_lab.core import threads
-from resnet_lab.core.threads import available_cores, check, most_threads
+from resnet_lab.core.threads import available_cores, check_threads, most_threads
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.fit import fit_and_test
@@ -109,7 +109,7 @@ def test_a_job_of_a_pool_gets_its_share_at_most(inherited, share, cores, monkeyp
 @pytest.mark.parametrize("setting", [0, -1, 1.5, True, "all", None])
 def test_a_number_of_threads_that_cannot_be_is_refused(setting) -> None:
     with pytest.raises(ValueError, match=rf"trainer.threads={setting}: must be auto or an integer"):
-        check(setting)
+        check_threads(setting)
 
 
 def test_more_threads_than_there_are_cores_are_refused(cores, tiny) -> None:

@@ -30,9 +30,17 @@ class WithError(ImageClassifier):
     def metric_names(self, split: str) -> list[str]:
         return [*super().metric_names(split), f"{split}/error", f"{split}/ece"]
 
-    def _log_sums(self, split: str, sums: Any) -> None:
-        super()._log_sums(split, sums)
-        self.log(f"{split}/error", 1 - sums.compute()["acc"], sync_dist=True)
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        self.log("train/error", 1 - self.train_sums.compute()["acc"], sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.log("val/error", 1 - self.val_sums.compute()["acc"], sync_dist=True)
+
+    def on_test_epoch_end(self) -> None:
+        super().on_test_epoch_end()
+        self.log("test/error", 1 - self.test_sums.compute()["acc"], sync_dist=True)
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def test_of_two_mixers_each_batch_gets_one_of_them() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Mixup(0.0), "Mixup alpha=0.0: needs a number above 0"),
+        (lambda: Mixup(0.0), "Mixup alpha=0.0: must be a number > 0"),
         (lambda: Mixup(-1), "Mixup alpha=-1"),
         (lambda: CutMix(0), "CutMix alpha=0"),
         (lambda: CutMix(p=1.1), "CutMix p=1.1"),

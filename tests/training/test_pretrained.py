@@ -17,7 +17,7 @@ from resnet_lab.models.wide_resnet import wide_resnet
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.run import Run
 from resnet_lab.train import train
-from resnet_lab.training.pretrained import begin_with
+from resnet_lab.training.pretrained import load_pretrained
 
 State = dict[str, Tensor]
 
@@ -66,7 +66,7 @@ def test_the_usual_wrappings_and_prefixes_are_taken_off(wrapped, tmp_path: Path)
     state = published()
     torch.save(wrapped(state), tmp_path / "x.pth")
     subject = net()
-    begin_with(subject, str(tmp_path / "x.pth"))
+    load_pretrained(subject, str(tmp_path / "x.pth"))
     assert same(subject, state)
 
 
@@ -80,14 +80,14 @@ def test_the_usual_names_of_a_classifier_are_known(name: str, prefix: str, tmp_p
     }
     torch.save({"state_dict": renamed}, tmp_path / "x.pth")
     subject = net()
-    begin_with(subject, str(tmp_path / "x.pth"))
+    load_pretrained(subject, str(tmp_path / "x.pth"))
     assert same(subject, state)
 
     other = {key: value[:7] if f"{name}." in key else value for key, value in renamed.items()}
     torch.save(other, tmp_path / "x.pth")
     with pytest.raises(ValueError, match=r"fc.weight is 7 x 64 there .*set model.replace_class"):
-        begin_with(subject, str(tmp_path / "x.pth"))
-    begin_with(subject, str(tmp_path / "x.pth"), replace_classifier=True)
+        load_pretrained(subject, str(tmp_path / "x.pth"))
+    load_pretrained(subject, str(tmp_path / "x.pth"), replace_classifier=True)
 
 
 def test_a_classifier_of_several_layers_can_be_replaced(tmp_path: Path) -> None:
@@ -95,16 +95,16 @@ def test_a_classifier_of_several_layers_can_be_replaced(tmp_path: Path) -> None:
     several = {key.replace("fc.", "classifier.1."): value for key, value in state.items()}
     torch.save(several, tmp_path / "x.pth")
     with pytest.raises(ValueError, match=r"; set model.replace_classifier=true"):
-        begin_with(net(), str(tmp_path / "x.pth"))
+        load_pretrained(net(), str(tmp_path / "x.pth"))
     subject = net()
-    begin_with(subject, str(tmp_path / "x.pth"), replace_classifier=True)
+    load_pretrained(subject, str(tmp_path / "x.pth"), replace_classifier=True)
     assert torch.equal(subject.get_parameter("conv1.weight"), state["conv1.weight"])
 
 
 def test_a_layer_of_the_networks_own_keeps_its_name(tmp_path: Path) -> None:
     subject = nn.ModuleDict({"head": nn.Linear(2, 2), "fc": nn.Linear(2, 2)})
     torch.save(subject.state_dict(), tmp_path / "x.pth")
-    begin_with(subject, str(tmp_path / "x.pth"))
+    load_pretrained(subject, str(tmp_path / "x.pth"))
 
 
 def test_files_of_old_releases_of_torch_are_read(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_files_of_old_releases_of_torch_are_read(tmp_path: Path) -> None:
     old = {name: value for name, value in state.items() if "num_batches_tracked" not in name}
     torch.save(old, tmp_path / "x.th", _use_new_zipfile_serialization=False)
     subject = net()
-    begin_with(subject, str(tmp_path / "x.th"))
+    load_pretrained(subject, str(tmp_path / "x.th"))
     assert all(torch.equal(subject.state_dict()[name], value) for name, value in old.items())
 
 
@@ -123,33 +123,36 @@ def test_a_classifier_of_other_classes_is_replaced_only_when_asked(tmp_path: Pat
     subject = net()
     before = {name: value.clone() for name, value in subject.state_dict().items()}
     with pytest.raises(ValueError, match=r"fc.weight is 100 x 64 there and 10 x 64 here") as caught:
-        begin_with(subject, str(path))
+        load_pretrained(subject, str(path))
     assert str(caught.value).endswith("; set model.replace_classifier=true to train a new fc")
     assert same(subject, before)
 
     with caplog.at_level(logging.INFO, "resnet_lab"):
-        begin_with(subject, str(path), replace_classifier=True)
+        load_pretrained(subject, str(path), replace_classifier=True)
     for name, value in subject.state_dict().items():
         assert torch.equal(value, (before if name.startswith("fc.") else state)[name]), name
     (line,) = caplog.messages
     assert f"{path} (sha256 " in line
-    assert line.endswith(", but a new fc")
+    assert line.endswith(", with a new fc")
 
 
 def test_a_checkpoint_without_a_classifier_needs_the_same_word(tmp_path: Path) -> None:
     state = {name: value for name, value in published().items() if not name.startswith("fc.")}
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(ValueError, match=r"lacks fc.bias, fc.weight; set model.replace"):
-        begin_with(net(), str(tmp_path / "x.pth"))
-    begin_with(net(), str(tmp_path / "x.pth"), replace_classifier=True)
+    with pytest.raises(ValueError, match=r"missing: fc.bias, fc.weight; set model.replace"):
+        load_pretrained(net(), str(tmp_path / "x.pth"))
+    load_pretrained(net(), str(tmp_path / "x.pth"), replace_classifier=True)
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"in_channels": 1}, r"conv1.weight is 16 x 1 x 3 x 3 there and 16 x 3 x 3 x 3 here; its"),
-        ({"shortcut": "C"}, r"it has besides layer1.0.downsample.0.weight, .* and \d+ more"),
-        ({"in_channels": 1, "num_classes": 2}, r"shapes differ: conv1.weight .*; its stem is an"),
+        ({"in_channels": 1}, r"conv1.weight is 16 x 1 x 3 x 3 there and 16 x 3 x 3 x 3 here; the"),
+        ({"shortcut": "C"}, r"unexpected: layer1.0.downsample.0.weight, .* and \d+ more"),
+        (
+            {"in_channels": 1, "num_classes": 2},
+            r"shapes differ: conv1.weight .*; the stem",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_changed(options, text, tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_changed(options, text, tmp_pa
     subject = net()
     before = {name: value.clone() for name, value in subject.state_dict().items()}
     with pytest.raises(ValueError, match=text) as caught:
-        begin_with(subject, str(tmp_path / "x.pth"))
+        load_pretrained(subject, str(tmp_path / "x.pth"))
     assert str(caught.value).startswith(f"{tmp_path / 'x.pth'} is of another network: ")
     assert "\n" not in str(caught.value)
     assert same(subject, before)
@@ -177,7 +180,7 @@ def write(content: object, path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"half a file", "x.pth cannot be read as a checkpoint: it is damaged, or something else"),
+        (b"half a file", "x.pth cannot be read as a checkpoint: it is damaged or no checkpoint"),
         (b"", "it is damaged"),
         ({"net": published(), "by": Harmful()}, r"without running code \(\w+.mkdir\)"),
         ({"args": argparse.Namespace(lr=1)}, r"code \(argparse.Namespace\): .* save its state"),
@@ -185,14 +188,14 @@ def write(content: object, path: Path) -> None:
         (torch.zeros(3), "x.pth holds no state dict"),
         (
             prefixed("net.")(published()) | prefixed("model.")(published()),
-            "x.pth holds two networks: bn1.bias is there twice|conv1.weight is there twice",
+            "x.pth holds two networks: bn1.bias occurs twice|conv1.weight occurs twice",
         ),
     ],
 )
 def test_what_is_no_checkpoint_is_one_clear_line(content, text, tmp_path: Path) -> None:
     write(content, tmp_path / "x.pth")
     with pytest.raises(ValueError, match=text) as caught:
-        begin_with(net(), str(tmp_path / "x.pth"))
+        load_pretrained(net(), str(tmp_path / "x.pth"))
     assert "\n" not in str(caught.value)
     assert not Path("it_ran").exists()
 
@@ -202,20 +205,20 @@ def test_half_a_checkpoint_is_damaged(tmp_path: Path) -> None:
     content = (tmp_path / "whole.pth").read_bytes()
     (tmp_path / "half.pth").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"half.pth cannot be read as a checkpoint: it is damaged"):
-        begin_with(net(), str(tmp_path / "half.pth"))
+        load_pretrained(net(), str(tmp_path / "half.pth"))
 
 
 def test_what_is_not_there_is_named_with_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"model.weights=no/x.pth is no file: name a checkpoint$"):
-        begin_with(net(), "no/x.pth")
-    with pytest.raises(ValueError, match=r" is a directory: name a checkpoint$"):
-        begin_with(net(), str(tmp_path))
+    with pytest.raises(ValueError, match=r"weights=no/x.pth does not exist: use a checkpoint$"):
+        load_pretrained(net(), "no/x.pth")
+    with pytest.raises(ValueError, match=r" is a directory: use a checkpoint$"):
+        load_pretrained(net(), str(tmp_path))
     with pytest.raises(
-        ValueError, match=r"no file: name a checkpoint or ResNet18_Weights.IMAGENET1K_V1$"
+        ValueError, match=r"not exist: use a checkpoint or ResNet18_Weights.IMAGENET1K_V1$"
     ):
-        begin_with(resnet(18, num_classes=10), "resnet18.pth")
-    with pytest.raises(ValueError, match=r"model.replace_classifier=no: use true or false"):
-        begin_with(net(), "x.pth", replace_classifier="no")  # type: ignore[arg-type]
+        load_pretrained(resnet(18, num_classes=10), "resnet18.pth")
+    with pytest.raises(ValueError, match=r"model.replace_classifier=no: must be true or false"):
+        load_pretrained(net(), "x.pth", replace_classifier="no")  # type: ignore[arg-type]
 
 
 def fetching(monkeypatch: pytest.MonkeyPatch, state: State) -> list[tuple[str, dict]]:
@@ -238,7 +241,7 @@ def test_torchvision_s_weights_give_torchvision_s_outputs(name: str, monkeypatch
             nn.init.uniform_(module.running_mean)
     asked = fetching(monkeypatch, theirs.state_dict())
     ours = resnet(18, num_classes=1000)
-    begin_with(ours, name)
+    load_pretrained(ours, name)
     images = torch.rand(2, 3, 64, 64)
     torch.testing.assert_close(ours.eval()(images), theirs(images))
     ((url, options),) = asked
@@ -248,8 +251,8 @@ def test_torchvision_s_weights_give_torchvision_s_outputs(name: str, monkeypatch
 
     fewer = resnet(18, num_classes=10)
     with pytest.raises(ValueError, match=r"set model.replace_classifier=true"):
-        begin_with(fewer, name)
-    begin_with(fewer, name, replace_classifier=True)
+        load_pretrained(fewer, name)
+    load_pretrained(fewer, name, replace_classifier=True)
     assert torch.equal(fewer.conv1.weight, theirs.conv1.weight)
 
 
@@ -262,7 +265,7 @@ def test_torchvision_s_weights_give_torchvision_s_outputs(name: str, monkeypatch
         (
             resnext,
             {"depth": 101, "groups": 64, "width_per_group": 4},
-            "ResNeXt101_64X4D_Weights.IMAGENET1K_V1$",
+            "ResNeXt101_64X4D_Weights.IMAGENET1K_V1 for",
         ),
     ],
 )
@@ -270,27 +273,33 @@ def test_the_names_that_fit_come_from_the_network(make, options, names) -> None:
     with torch.device("meta"):
         subject = make(num_classes=10, in_channels=1, **options)
     for wrong in ("IMAGENET1K_V9", "ResNet18_Weights.IMAGENET1K_V1"):
-        with pytest.raises(ValueError, match=f"model.weights={wrong}: torchvision's for .*{names}"):
-            begin_with(subject, wrong)
+        with pytest.raises(ValueError, match=f"model.weights={wrong}: torchvision has {names}"):
+            load_pretrained(subject, wrong)
 
 
 @pytest.mark.parametrize(
     ("subject", "text"),
     [
-        (lambda: net(), "model.weights=DEFAULT: torchvision has no such network; name a file"),
-        (lambda: resnet(18, num_classes=10, residual=False), "torchvision has no such network"),
+        (
+            lambda: net(),
+            "model.weights=DEFAULT: torchvision has none for this network; use a file",
+        ),
+        (
+            lambda: resnet(18, num_classes=10, residual=False),
+            "torchvision has none for this network",
+        ),
         (lambda: resnet(18, num_classes=10, stem="cifar"), "another stem: set model.stem=imagenet"),
     ],
 )
 def test_a_network_that_is_not_torchvision_s_is_told_so(subject, text) -> None:
     with pytest.raises(ValueError, match=text):
-        begin_with(subject(), "DEFAULT")
+        load_pretrained(subject(), "DEFAULT")
 
 
 def test_without_a_network_connection_the_address_is_told(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ValueError, match=r"https://download.pytorch.org/models/resnet18-.*\.pth"):
-        begin_with(resnet(18, num_classes=10), "DEFAULT", replace_classifier=True)
+        load_pretrained(resnet(18, num_classes=10), "DEFAULT", replace_classifier=True)
 
 
 def test_a_run_begins_with_the_weights_and_then_needs_them_no_more(
@@ -322,7 +331,7 @@ def test_a_run_begins_with_the_weights_and_then_needs_them_no_more(
     assert run.done
     assert evaluate(run)["acc"] == run.status["test"]["acc"]
     assert run.config.model.weights == str(file)
-    assert f"begins with the weights of {file}" in (run.directory / "train.log").read_text()
+    assert f"starts from the weights of {file}" in (run.directory / "train.log").read_text()
     second = torch.load(run.checkpoint("last"), weights_only=True)["state_dict"]
     for name, value in first.items():
         if "running_" not in name and "num_batches" not in name:
@@ -332,4 +341,4 @@ def test_a_run_begins_with_the_weights_and_then_needs_them_no_more(
 def test_a_pickle_of_another_program_is_something_else(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": 1}, protocol=2))
     with pytest.raises(ValueError, match=r"x.pkl (cannot be read|holds no state dict)"):
-        begin_with(net(), str(tmp_path / "x.pkl"))
+        load_pretrained(net(), str(tmp_path / "x.pkl"))

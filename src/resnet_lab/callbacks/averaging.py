@@ -1,4 +1,4 @@
-"""Average the weights along the way: EMA and SWA. The average is validated, kept and tested."""
+"""Average the weights during training: EMA and SWA. The average is validated, kept and tested."""
 
 import itertools
 import sys
@@ -14,17 +14,17 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
 
 class Average(WeightAveraging):
-    """Lightning's WeightAveraging, whose average takes the place of the weights where it counts.
+    """Lightning's WeightAveraging: the average replaces the weights, except in training steps.
 
-    That is in validation, in `state_dict` of the checkpoints (which keep the weights themselves
-    beside it, to go on from) and after training. Differences from upstream: the average lies on the
-    device that trains, and nothing waits for that; the statistics of batch norm are averaged like
-    the weights that they belong to, while their count of batches is copied; and a test uses the
-    average also when it loads best.ckpt, or when the run was killed just before it.
+    It is used in validation, in `state_dict` of the checkpoints (which keep the weights themselves
+    too, to resume from) and after training. Differences from upstream: the average is on the
+    device that trains, so that nothing waits for a copy; batch norm statistics are averaged like
+    the weights, while their count of batches is copied; and a test uses the average also when it
+    loads best.ckpt, or when the run was killed just before it.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make room for the average.
+        """Allocate the average.
 
         Raises:
             ValueError: there are two averages.
@@ -32,12 +32,12 @@ class Average(WeightAveraging):
         if sum(isinstance(callback, Average) for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
             raise ValueError("callbacks.ema and callbacks.swa both average the weights: use one")
         super().setup(trainer, pl_module, stage)
-        if stage == "fit":  # the weights themselves are moved there only later
+        if stage == "fit":  # Lightning moves the weights there later
             self.average.to(trainer.strategy.root_device)
 
     @property
     def average(self) -> nn.Module:
-        """A copy of the task, with the average for weights."""
+        """The task with the averaged weights."""
         assert self._average_model is not None
         average: nn.Module = self._average_model.module
         return average
@@ -55,7 +55,7 @@ class Average(WeightAveraging):
         self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     def move(self, decay: float) -> None:
-        """Let `average = decay * average + (1 - decay) * weights`."""
+        """Set `average = decay * average + (1 - decay) * weights`."""
         averages, weights = zip(*self._floats, strict=True)
         get_ema_multi_avg_fn(decay)(list(averages), list(weights), 0)  # type: ignore[no-untyped-call]
         if self._counts:
@@ -74,44 +74,44 @@ class Average(WeightAveraging):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Restore the average and the weights, to go on training; a test has got the average."""
+        """Restore average and weights to resume training; a test loads only the average."""
         if trainer.state.fn == "fit":
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the average as the weights, also of a run that had nothing left to train."""
+        """Copy the average to the weights, also in a run that had nothing left to train."""
         self._copy_average_to_current(pl_module)
 
 
 class EMA(Average):
-    """Exponential moving average (Polyak & Juditsky 1992), one step of it a step of the optimizer.
+    """Exponential moving average (Polyak & Juditsky 1992), updated at each step of the optimizer.
 
-    It looks back over about `1 / (1 - decay)` steps, and in the beginning over a ninth of those
-    that there were: step t uses `min(decay, (1 + t) / (10 + t))`, or the average of a short run
-    would still hold the weights that it began with.
+    It averages over about `1 / (1 - decay)` steps, and over fewer at the start: step t uses
+    `min(decay, (1 + t) / (10 + t))`, or the average of a short run would still contain the initial
+    weights.
 
     Args:
-        decay: weight of the past, 0 to 1.
+        decay: weight of the past, >= 0 and < 1.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"callbacks.ema.decay={decay}: use 0 up to below 1")
+            raise ValueError(f"callbacks.ema.decay={decay}: must be >= 0 and < 1")
         super().__init__()
         self.decay = decay
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the weights of the step that an interrupted run was saved at, too."""
+        """Add the weights of the step at which an interrupted run was saved."""
         super().on_train_start(trainer, pl_module)
-        self._follow(trainer)
+        self._update(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Add the weights of the step."""
-        self._follow(trainer)
+        self._update(trainer)
 
-    def _follow(self, trainer: Trainer) -> None:
+    def _update(self, trainer: Trainer) -> None:
         if trainer.global_step > self._latest_update_step:  # the optimizer has taken a step
             step = int(self.count)
             self.move(min(self.decay, (1 + step) / (10 + step)))
@@ -122,17 +122,17 @@ class EMA(Average):
 class SWA(Average):
     """Stochastic weight averaging (Izmailov et al. 2018): the mean of the last epochs' weights.
 
-    From `start` on, each epoch ends with its weights joining the mean and a forward pass over its
-    images that measures the statistics of batch norm for the mean. So what is validated and kept is
-    what one would get by stopping there: best.ckpt is the best epoch, with the mean of the weights
-    up to it, or with its own weights before `start`; last.ckpt has the mean of all of them.
+    From `start` on, each epoch ends by adding its weights to the mean and by a forward pass over
+    its images that measures the batch norm statistics of the mean. So each epoch is validated and
+    kept as if the run ended there: best.ckpt is the best epoch, with the mean of the weights up to
+    it, or with its own weights before `start`; last.ckpt has the mean of all of them.
     (Upstream's StochasticWeightAveraging measures once, after the last checkpoint is written.)
 
     Args:
-        start: the first epoch that is averaged, as a share of the run below 1 or a number of epochs
-            before it.
-        hold_lr: keep the rate that the schedule has at `start`, as the paper does: weights that
-            hardly move any more have little to average.
+        start: first epoch that is averaged, as a fraction of the run below 1 or as the number of
+            epochs before it.
+        hold_lr: keep the learning rate that the schedule has at `start`, as the paper does: weights
+            that hardly change have little to average.
     """
 
     def __init__(self, start: int | float = 0.75, hold_lr: bool = True) -> None:
@@ -153,18 +153,18 @@ class SWA(Average):
             self._first = min(round(self.start * epochs), epochs - 1)
         if self.start < 0 or self._first != self.start >= 1 or self._first >= epochs:
             raise ValueError(
-                f"callbacks.swa.start={self.start}: use a share of the run below 1, or a number of "
-                f"epochs below trainer.max_epochs={trainer.max_epochs}"
+                f"callbacks.swa.start={self.start}: must be a fraction of the run below 1, or a "
+                f"number of epochs below trainer.max_epochs={trainer.max_epochs}"
             )
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hold the rate of a run that goes on within an epoch."""
+        """Hold the learning rate of a run that resumes within an epoch."""
         super().on_train_start(trainer, pl_module)
         self._hold(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hold the rate."""
+        """Hold the learning rate."""
         self._hold(trainer)
 
     def _hold(self, trainer: Trainer) -> None:
@@ -175,12 +175,12 @@ class SWA(Average):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Add the weights of the epoch, in time for its validation."""
+        """Add the weights of the epoch before its validation."""
         if trainer.is_last_batch:
             self._join(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add them now, should a limit of steps have ended the epoch before its last batch."""
+        """Add the weights of an epoch that a limit of steps ended before its last batch."""
         if trainer.current_epoch > self._latest_update_epoch:
             self._join(trainer, pl_module)
 
@@ -195,7 +195,7 @@ class SWA(Average):
 
     @torch.no_grad()
     def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure the statistics of the average's batch norms, where the network learns them."""
+        """Measure the batch norm statistics of the average, unless the network keeps its own."""
         norms = [module for module in self.average.modules() if isinstance(module, _BatchNorm)]
         if not any(isinstance(m, _BatchNorm) and m.training for m in pl_module.modules()):
             return

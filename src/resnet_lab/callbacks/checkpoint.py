@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.types import _PATH
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
@@ -73,8 +73,6 @@ class Checkpoint(ModelCheckpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Place the checkpoints in the run directory."""
         self.dirpath = str(Path(trainer.default_root_dir).resolve() / "checkpoints")
-
-    on_train_batch_end = Callback.on_train_batch_end  # upstream's looks whether to save: never
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the next epoch at its start, where the last one was saved whole.

@@ -1,4 +1,4 @@
-"""End a run in good order when it is asked to end."""
+"""End a run cleanly on a signal."""
 
 import logging
 import os
@@ -11,16 +11,16 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 log = logging.getLogger(__name__)
 
-AGREE = 10  # steps between two questions of the processes of a run to each other
+AGREE = 10  # steps between two agreements of the processes of a run
 
 
 class Interruption(Callback):
-    """Finish the step, save it as `last.ckpt`, and end: when a person or a machine asks for it.
+    """Finish the step, save `last.ckpt` and end, on Ctrl-C or a signal.
 
-    That is on Ctrl-C, a termination, the loss of the terminal or SLURM's warning. The run then goes
-    on in the middle of the epoch and ends with the numbers that it would have had. A second Ctrl-C
-    ends at once; what is lost then is the epoch. Several processes of a run end after the same
-    step, whichever of them was asked.
+    The signals are those of a termination, a lost terminal and SLURM's warning. The run then
+    resumes in the middle of the epoch with the numbers that it would have had. A second Ctrl-C ends
+    at once, and the epoch is lost. All processes of a run end after the same step, whichever of
+    them got the signal.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class Interruption(Callback):
         self._terminals: list[int] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen; the trainer restores all signals when it ends."""
+        """Handle the signals; the trainer restores the handlers when it ends."""
         for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"):
             number = getattr(signal, name, None)  # Windows lacks some
             if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
-                continue  # nohup: to go on without a terminal is what was asked for
+                continue  # nohup: the run is meant to outlive its terminal
             signal.signal(number, self._ask)
         self._terminals = [fd for fd in (1, 2) if os.isatty(fd)]
 
@@ -52,11 +52,11 @@ class Interruption(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save and end, if asked, once the optimizer has stepped."""
+        """Save and end after a signal, once the optimizer has stepped."""
         step, rest = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
         if rest or trainer.is_last_batch:  # the epoch is about to be saved
             return
-        if _validates(trainer, batch_idx):  # a resumed run would leave that validation out
+        if _validates(trainer, batch_idx):  # a resumed run would skip that validation
             return
         if (trainer.world_size == 1 or step % AGREE == 0) and self._asked_any(trainer):
             trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
@@ -68,12 +68,12 @@ class Interruption(Callback):
             raise KeyboardInterrupt
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End before the test, if asked while the last epoch ended."""
+        """End before the test, after a signal at the end of the last epoch."""
         if self._asked_any(trainer):
             raise KeyboardInterrupt
 
     def _asked_any(self, trainer: Trainer) -> bool:
-        """Whether this process, or another one of the run, was asked."""
+        """Whether any process of the run got a signal."""
         return trainer.strategy.reduce_boolean_decision(self._asked, all=False)
 
 
@@ -89,7 +89,7 @@ def _validates(trainer: Trainer, batch_idx: int) -> bool:
 
 
 def leave_lost_terminal(fd: int) -> None:
-    """Send output that went to a terminal nowhere, if the terminal is gone: writing would fail."""
+    """Redirect output to the null device if its terminal is gone, since writing would fail."""
     if not os.isatty(fd):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, fd)

@@ -7,9 +7,9 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 
 
 class LearningRate(LearningRateMonitor):
-    """Lightning's LearningRateMonitor, once for a step of the optimizer.
+    """Lightning's LearningRateMonitor, logging once per step of the optimizer.
 
-    Upstream logs at every batch that is accumulated for a step, under the number of that step.
+    Upstream logs at every accumulated batch, under the number of the same step.
     """
 
     def on_train_batch_start(

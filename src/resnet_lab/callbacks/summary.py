@@ -1,4 +1,4 @@
-"""Show the network: its layers, their output shapes and parameters."""
+"""Show the layers of a network, with output shapes and parameters."""
 
 import logging
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from resnet_lab.core.console import show
-from resnet_lab.core.hooks import drawing
+from resnet_lab.core.harmless import harmless_callback
 from resnet_lab.data.pixels import sides
 
 log = logging.getLogger(__name__)
 
 
 class Layer(NamedTuple):
-    """One module of a network, as a forward pass met it."""
+    """One module of a network, with what a forward pass showed."""
 
     name: str
     kind: str
@@ -24,9 +24,9 @@ class Layer(NamedTuple):
     parameters: int  # its own and its children's
 
 
-@drawing
+@harmless_callback
 class ModelSummary(Callback):
-    """Print the layers down to some depth; write all of them to the run's log.
+    """Print the layers down to a depth; write all of them to the log of the run.
 
     Args:
         depth: of the names that are printed (`layer1.0` has depth 2); None prints every layer.
@@ -36,13 +36,13 @@ class ModelSummary(Callback):
         self.depth = depth
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Trace one blank image through the network."""
+        """Pass a blank image through the network and print its layers."""
         net: nn.Module = pl_module.net  # type: ignore[assignment]
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
         size = sides(facts["image_size"])
         example = torch.zeros(1, facts["channels"], *size, device=pl_module.device)
         example = pl_module.arrange(example)  # type: ignore[operator]
-        layers = trace(net, example)  # by every process: they may share the weights out
+        layers = trace(net, example)  # by every process: the weights may be sharded
         if not trainer.is_global_zero:
             return
         log.debug("layers\n%s", "\n".join(f"{layer}" for layer in layers))
@@ -69,7 +69,7 @@ def trace(net: nn.Module, example: Tensor) -> list[Layer]:
     """Return the layers of a network in the order of a forward pass, each with its output shape.
 
     Args:
-        net: left as it was, in its own training or evaluation mode.
+        net: left in the mode that it is in.
         example: input, float32 [1, C, H, W].
     """
     shapes: dict[str, tuple[int, ...]] = {}

@@ -17,14 +17,14 @@ from torchvision.utils import make_grid
 
 from resnet_lab.core.building import build
 from resnet_lab.core.config import NOT_OF_THE_NETWORK, bears_on_result, flat, override_key
-from resnet_lab.core.hooks import drawing
+from resnet_lab.core.harmless import harmless_callback
 from resnet_lab.data.pixels import sides
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
 HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")
 
 
-@drawing
+@harmless_callback
 class TensorBoardRecord(Callback):
     """Write once: a grid of training images, the graph, the configuration, the hyperparameters.
 

@@ -18,7 +18,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import closest, one_line
+from resnet_lab.core.config import RENAMED, closest, one_line
 from resnet_lab.core.moved import with_new_names
 from resnet_lab.core.signatures import hints_of, parameters_of
 from resnet_lab.core.trust import allow, locate
@@ -164,9 +164,11 @@ def _check_names(key: str, node: Mapping[str, Any], target: Any, given: Mapping[
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for name in node:
             if name not in parameters and name not in HYDRAS:
+                new = RENAMED.get(f"{key}.{name}")
+                others = [name for name in parameters if name not in given]
+                way_out = f"it is called {new} now" if new else closest(name, others)
                 raise ValueError(
-                    f"{key}.{name}: {target.__name__} takes no such argument; "
-                    + closest(name, [name for name in parameters if name not in given])
+                    f"{key}.{name}: {target.__name__} takes no such argument; {way_out}"
                 )
     if "_args_" in node or node.get("_partial_") or given.get("_partial_"):
         return

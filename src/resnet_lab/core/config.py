@@ -21,10 +21,11 @@ NOT_OF_THE_RESULT = (
     "trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary",
     "trainer.log_every_n_steps", "trainer.threads", "data.workers", "data.source.cache",
     "data.source.download", "data.source.mirrors", "data_dir", "log_dir", "run_dir", "sweep_dir",
-    "preflight", "hydra",
+    "lean", "preflight", "hydra",
 )  # fmt: skip
 
 NOT_OF_THE_NETWORK = ("name", "weights", "replace_classifier")  # under `model`, for other readers
+RENAMED = {"task.trunk_lr": "task.backbone_lr"}  # keys of earlier releases
 
 WAYS_OUT = {
     errno.ENOSPC: "; free some space, or name another log_dir",
@@ -179,6 +180,8 @@ def _way_to_key(where: str, node: Any) -> str:
         where: dotted path of the key.
         node: that lacks it.
     """
+    if where in RENAMED:
+        return f"it is called {RENAMED[where]} now"
     name = where.rpartition(".")[2]
     known = [str(key) for key in node or () if key not in ("hydra", "_target_")]
     if "." not in where:

@@ -84,20 +84,20 @@ def console() -> Console:
     from rich import get_console
 
     console = get_console()
-    if not any(isinstance(hook, _Printable) for hook in console._render_hooks):
+    if not any(isinstance(hook, _ControlCodes) for hook in console._render_hooks):
         # Not pushed: a progress bar that ends takes the last hook away, taking it for its own.
-        console._render_hooks.insert(0, _Printable())
+        console._render_hooks.insert(0, _ControlCodes())
     return console
 
 
-class _Printable(RenderHook):
+class _ControlCodes(RenderHook):
     """Write out the control characters in what is printed, tables and all."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Safe(renderable) for renderable in renderables]
+        return [_Escaped(renderable) for renderable in renderables]
 
 
-class _Safe:
+class _Escaped:
     def __init__(self, renderable: RenderableType) -> None:
         self.renderable = renderable
 

@@ -1,21 +1,25 @@
-"""What is drawn for a person never fails a run.
+"""Let what is drawn for a person never fail a run.
 
-Pictures, tables and pages are guarded; records are not: a run whose `metrics.csv` or whose
-TensorBoard curves cannot be written fails, and goes on from its last checkpoint.
+Pictures, tables and pages are guarded; records are not: a run whose `metrics.csv` or TensorBoard
+curves cannot be written fails, and resumes from its last checkpoint.
 """
 
+import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from resnet_lab.core.config import one_line
 
 log = logging.getLogger(__name__)
 
+C = TypeVar("C", bound=type[Any])
+
 
 @contextmanager
 def harmless(what: str) -> Iterator[None]:
-    """Turn an error into one warning, with its traceback in the run's log.
+    """Turn an error into one warning, with its traceback in the log of the run.
 
     Args:
         what: is left out, for the message.
@@ -25,3 +29,29 @@ def harmless(what: str) -> Iterator[None]:
     except Exception as error:
         log.warning("%s failed and is left out: %s", what, one_line(error))
         log.debug("traceback of that", exc_info=True)
+
+
+def harmless_callback(callback: C) -> C:
+    """Guard the hooks of a Lightning callback class: after one error it does nothing more."""
+    from lightning.pytorch import Callback  # takes seconds: not when a command only prints its help
+
+    for name in dir(callback):
+        hook = getattr(callback, name)
+        if name.startswith("on_") and hook is not getattr(Callback, name, None):
+            setattr(callback, name, _guarded(hook))
+    return callback
+
+
+def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(hook)
+    def guarded(self: Any, *arguments: Any, **named: Any) -> None:
+        if getattr(self, "failed", False):
+            return
+        with harmless(type(self).__name__):
+            try:
+                hook(self, *arguments, **named)
+            except Exception:
+                self.failed = True
+                raise
+
+    return guarded

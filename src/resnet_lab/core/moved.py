@@ -11,11 +11,12 @@ MOVED = {
     "resnet_lab.data.torchvision_source": "resnet_lab.data.sources",
     "resnet_lab.loggers": "resnet_lab.runs.loggers",
     "resnet_lab.mixing": "resnet_lab.training.mixing",
-    "resnet_lab.profiler": "resnet_lab.core.profiler",
     "resnet_lab.schedulers": "resnet_lab.training.schedulers",
     "resnet_lab.sharding": "resnet_lab.training.sharding",
     "resnet_lab.task": "resnet_lab.training.task",
 }
+
+GONE = {"resnet_lab.profiler.NoProfiler": "lightning.pytorch.profilers.PassThroughProfiler"}
 
 
 def with_new_names(node: Any) -> Any:
@@ -26,6 +27,9 @@ def with_new_names(node: Any) -> Any:
         return node
     node = {name: with_new_names(value) for name, value in node.items()}
     if isinstance(node.get("_target_"), str):
-        module, _, name = node["_target_"].rpartition(".")
-        node["_target_"] = f"{MOVED[module]}.{name}" if module in MOVED else node["_target_"]
+        target = node["_target_"]
+        module, _, name = target.rpartition(".")
+        node["_target_"] = (
+            f"{MOVED[module]}.{name}" if module in MOVED else GONE.get(target, target)
+        )
     return node

@@ -1,7 +1,4 @@
-"""CPU cores and threads: what this process may use, and what it uses.
-
-This is the one place that counts cores and that sets torch's number of threads.
-"""
+"""Count CPU cores, and set torch's number of threads."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +9,7 @@ VARIABLE = "OMP_NUM_THREADS"
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Return how many cores this process may keep busy: affinity mask and cgroup quotas.
+    """Return how many cores this process may use: affinity mask and cgroup quotas.
 
     Args:
         root: of the file system.
@@ -24,7 +21,7 @@ def available_cores(root: Path = Path("/")) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the cores that the cgroups of this process and their parents grant, v1 and v2."""
+    """Yield the quotas, in cores, of this process's cgroups and their parents, v1 and v2."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -39,7 +36,7 @@ def _quotas(root: Path) -> Iterator[float]:
         else:
             continue
         for mount in mounts:
-            # In a container the path may be the host's: only the mount itself is there then.
+            # In a container the path may be the host's: then only the mount itself exists.
             group = mount / path.lstrip("/")
             while True:
                 yield from _quota(group)
@@ -64,19 +61,19 @@ def _quota(group: Path) -> Iterator[float]:
 def most_threads(processes: int = 1) -> int:
     """Return how many threads a process may use, if several share the cores of this machine.
 
-    OMP_NUM_THREADS is an upper bound: a pool, a cluster or a person has set it.
+    OMP_NUM_THREADS is an upper bound: a pool, a cluster or the user has set it.
     """
     most = max(1, available_cores() // processes)
     first = os.environ.get(VARIABLE, "").split(",")[0].strip()  # one number for each level
     return min(most, int(first)) if first.isdigit() and int(first) > 0 else most
 
 
-def check(setting: object, most: int | None = None) -> None:
-    """Refuse a `trainer.threads` that cannot be.
+def check_threads(setting: object, most: int | None = None) -> None:
+    """Check `trainer.threads`.
 
     Args:
         setting: "auto" or a number.
-        most: threads that the process may use, where that is known.
+        most: threads that the process may use, if known.
 
     Raises:
         ValueError: it is neither, or too large.
@@ -93,7 +90,7 @@ def check(setting: object, most: int | None = None) -> None:
 
 
 def use(number: int) -> None:
-    """Let torch compute on so many threads from now on."""
+    """Set torch's number of threads."""
     import torch
 
     torch.set_num_threads(number)
@@ -101,7 +98,7 @@ def use(number: int) -> None:
 
 @contextmanager
 def using(number: int) -> Iterator[None]:
-    """Let torch compute on so many threads within this context."""
+    """Set torch's number of threads within this context."""
     import torch
 
     before = torch.get_num_threads()

@@ -68,7 +68,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def train(
+def timed_training(
     cfg: DictConfig,
     steps: int,
     epochs: int = 1,
@@ -100,8 +100,8 @@ def train(
 
 
 def trainer_rate(cfg: DictConfig, steps: int, epochs: int = 1) -> float:
-    """Return the median images/s of epochs of training with everything on, as `train` does."""
-    rates = train(cfg, steps, epochs).rates
+    """Return the median images/s of epochs of `timed_training`."""
+    rates = timed_training(cfg, steps, epochs).rates
     return statistics.median(rates) * int(cfg.data.batch_size)
 
 

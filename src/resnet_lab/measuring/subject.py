@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from resnet_lab.core.threads import use
 from resnet_lab.measuring import middle
 from resnet_lab.measuring.loader import loader_rate
-from resnet_lab.measuring.loops import BareLoop, free_network, lightning_rate, train
+from resnet_lab.measuring.loops import BareLoop, free_network, lightning_rate, timed_training
 from resnet_lab.runs.run import Run
 from resnet_lab.training.thread_choice import for_training
 
@@ -72,7 +72,7 @@ class Subject:
         """
         steps, loop = self.steps(), self.bare()
         loop.rate(steps)
-        clock = train(self.cfg, 8 * steps, repeats, 8, lambda: loop.rate(steps, warm_up=0))
+        clock = timed_training(self.cfg, 8 * steps, repeats, 8, lambda: loop.rate(steps, warm_up=0))
         bare, ours, ratio = middle(clock.others, clock.rates)
         images = self.cfg.data.batch_size
         seconds = statistics.median(clock.between)
@@ -98,7 +98,9 @@ class Subject:
         free.callbacks.tensorboard.graph = False
         net = free_network(free.data.num_classes, free.data.channels)
         batch = self.batch[0].cpu(), self.batch[1].cpu()
-        clock = train(free, steps, 2 * repeats, other=lambda: lightning_rate(net, batch, steps))
+        clock = timed_training(
+            free, steps, 2 * repeats, other=lambda: lightning_rate(net, batch, steps)
+        )
         pairs = [
             (1e3 / theirs, 1e3 / ours)
             for theirs, ours in zip(clock.others, clock.rates, strict=True)

@@ -19,7 +19,7 @@ from resnet_lab.core.config import one_line, override_key
 from resnet_lab.core.console import LogFormatter
 from resnet_lab.core.processes import await_first, leads
 from resnet_lab.core.provenance import commit, now, versions
-from resnet_lab.core.threads import check as check_threads
+from resnet_lab.core.threads import check_threads
 from resnet_lab.core.trust import refuse_interpolations
 from resnet_lab.runs.checks import check_values
 from resnet_lab.runs.expected import verdict

@@ -5,7 +5,7 @@ from typing import Any
 from lightning import Trainer
 
 from resnet_lab.core.console import quiet_lightning
-from resnet_lab.core.overhead import collect, spare
+from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.threads import use
 from resnet_lab.runs.run import Run
 from resnet_lab.training.metrics import proportion
@@ -30,8 +30,7 @@ def evaluate(
     Raises:
         ValueError: no such checkpoint or data, or the data has another number of classes.
     """
-    spare()
-    collect()
+    freeze_gc()
     quiet_lightning()
     if data_dir is not None:
         run.move_data(data_dir)

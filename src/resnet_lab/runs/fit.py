@@ -7,8 +7,7 @@ from resnet_lab.callbacks.interruption import Interruption
 from resnet_lab.callbacks.record import EpochCallback
 from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.device import check_accelerator, describe
-from resnet_lab.core.hooks import leave_out_empty_hooks
-from resnet_lab.core.overhead import collect, spare
+from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.processes import check_share, further_processes, wait_for_threads
 from resnet_lab.core.threads import use
 from resnet_lab.runs.active import ActiveRun
@@ -17,8 +16,8 @@ from resnet_lab.runs.resuming import best_weights, find_start
 from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
 from resnet_lab.runs.status import Status
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
-from resnet_lab.training.pretrained import begin_with
-from resnet_lab.training.task import compile_mode
+from resnet_lab.training.compiling import compile_mode
+from resnet_lab.training.pretrained import load_pretrained
 from resnet_lab.training.thread_choice import for_training
 
 
@@ -30,7 +29,7 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
         watchers: callbacks besides those of the configuration, called before them; see
             `EpochCallback.ended`.
     """
-    spare()
+    freeze_gc()
     quiet_lightning()
     cfg = run.config
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
@@ -46,7 +45,7 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
     if start.checkpoint is None:
         run.rewind({})
     if start.checkpoint is None and cfg.model.get("weights"):
-        begin_with(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
+        load_pretrained(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
     if not run.leads:
         run.status["threads"] = wait_for_threads(run.directory)
     threads = for_training(cfg, task.net, data, run.status.get("threads"))
@@ -68,10 +67,8 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
         for logger in trainer.loggers:
             if hasattr(logger, "rewind"):
                 logger.rewind(start.step)
-    leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     # Lightning does so after it has loaded a checkpoint, which would round weights of float64.
     trainer.precision_plugin.convert_module(task)
-    collect()
     with further_processes(run.directory, threads, trust=run.trust), closing(loggers):
         trainer.fit(task, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
         run.begin()

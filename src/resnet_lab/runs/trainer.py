@@ -13,8 +13,8 @@ from resnet_lab.core.building import build
 from resnet_lab.core.config import monitor_mode
 from resnet_lab.core.device import check_precision
 from resnet_lab.core.processes import check_nodes
-from resnet_lab.core.profiler import profiler
 from resnet_lab.runs.metric_checks import check_callback
+from resnet_lab.runs.profilers import build_profiler
 from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import NEED_A_LOGGER
 
@@ -74,7 +74,7 @@ def build_trainer(
         callbacks = [part for part in callbacks if not isinstance(part, NEED_A_LOGGER)]
     given: dict[str, Any] = {}
     if isinstance(config.get("profiler"), str):
-        given["profiler"] = profiler(config.profiler, run.directory)
+        given["profiler"] = build_profiler(config.profiler, run.directory)
     trainer: Trainer = build(
         run.config,
         "trainer",

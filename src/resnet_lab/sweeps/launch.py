@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from resnet_lab.core.config import one_line
 from resnet_lab.core.harmless import harmless
+from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.processes import launched_together
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.composing import Composer
@@ -123,7 +124,8 @@ def run_jobs(
     due = [job for job in jobs if not _is_over(config.sweep_dir, job)]
     if len(due) < len(jobs):
         log.info("%d of %d jobs are done already", len(jobs) - len(due), len(jobs))
-    estimates = check(config, context, due) if due else []
+    with reduced_overhead(config.lean):
+        estimates = check(config, context, due) if due else []
     if config.preflight:
         from resnet_lab.sweeps.preflight import show_table
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from resnet_lab.core.console import quiet_lightning, show
 from resnet_lab.core.device import check_accelerator
 from resnet_lab.core.processes import check_share
-from resnet_lab.core.threads import check as check_threads
+from resnet_lab.core.threads import check_threads
 from resnet_lab.data.pixels import sides
 from resnet_lab.runs.active import resolved
 from resnet_lab.runs.metric_checks import check_measured
@@ -31,7 +31,7 @@ from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
 from resnet_lab.sweeps.sweep import distinct
-from resnet_lab.training.pretrained import begin_with
+from resnet_lab.training.pretrained import load_pretrained
 from resnet_lab.training.thread_choice import most_for, setting_of
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Preflight:
         return self._checked[whole]
 
     def _check(self, run: Run) -> Estimate:
-        from resnet_lab.training.task import compile_mode
+        from resnet_lab.training.compiling import compile_mode
 
         compile_mode(run.config.task.compile, run.config.trainer.accumulate_grad_batches)
         run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
@@ -116,7 +116,7 @@ class Preflight:
         weights = config.model.weights
         if weights and self._is_new("weights", _key(config.data, config.model)):
             # They need a network to be put into.
-            begin_with(run.build_net(), weights, config.model.replace_classifier)
+            load_pretrained(run.build_net(), weights, config.model.replace_classifier)
         key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
         if key not in self._estimates:
             self._estimates[key] = _estimate(task, optimizer, data, narrow=_narrow(run))
@@ -141,7 +141,7 @@ class Preflight:
     def _network(self, run: Run) -> nn.Module:
         """Build the network, or return the last job's if it is the same."""
         task = run.config.task
-        key = _key(run.config.model, run.config.data, task.get("freeze"), task.get("trunk_lr"))
+        key = _key(run.config.model, run.config.data, task.get("freeze"), task.get("backbone_lr"))
         if self._net is None or self._net[0] != key:
             self._net = key, run.build_net()
         return self._net[1]

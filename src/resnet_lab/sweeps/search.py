@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from optuna.trial import TrialState
 
 from resnet_lab.core.config import is_finite_number, monitor_mode
+from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.job import Job, find_job
 from resnet_lab.sweeps.launch import check, finish, fix_directory, launch, refuse_misuse
@@ -127,7 +128,8 @@ class Search:
             study.tell(trial, 0.0)  # some samplers do their work only then
         tried = [*samples, *self.space.extremes()]
         jobs = [find_job(self.config, self.space.overrides(values)) for values in tried]
-        estimates = check(self.config, self.context, jobs)
+        with reduced_overhead(self.config.lean):
+            estimates = check(self.config, self.context, jobs)
         largest = max(estimate.checkpoints for estimate in estimates)
         check_disk(self.config.sweep_dir or self.config.log_dir, largest * self.trials)
         if self.config.preflight:

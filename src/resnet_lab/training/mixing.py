@@ -1,7 +1,7 @@
-"""Batches whose images are made of two each: mixup and CutMix.
+"""Mix the images of a batch in pairs: mixup and CutMix.
 
-A mixer draws from a NumPy generator, which has the Beta distribution that PyTorch draws only from
-its global state. Images stay on their device; only the draws travel.
+A mixer draws from a NumPy generator, since PyTorch draws a Beta distribution only from its global
+state. Images stay on their device; only the draws are moved.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from torchmetrics import Metric
 
 
 class Mixed(NamedTuple):
-    """A batch after mixing: of each image `share` is its own and the rest its partner's."""
+    """A mixed batch: `share` of each image is its own and the rest its partner's."""
 
     images: Tensor  # float32 [B, C, H, W]
     partner: Tensor  # int64 [B], places in the batch
@@ -22,10 +22,10 @@ class Mixed(NamedTuple):
 
 
 class Mixer(Protocol):
-    """What an entry of `task.mix` is."""
+    """An entry of `task.mix`."""
 
     def __call__(self, images: Tensor, generator: np.random.Generator) -> Mixed:
-        """Mix normalised images, float32 [B, C, H, W], and leave the given ones as they are."""
+        """Return normalised images, float32 [B, C, H, W], mixed; the given ones stay unchanged."""
         ...
 
 
@@ -33,13 +33,13 @@ class Mixup:
     """Average each image with another of its batch (Zhang et al. 2018).
 
     Args:
-        alpha: of Beta(alpha, alpha), from which each batch draws the share of the one; small values
-            leave most batches nearly as they are, 1 makes every share as likely.
+        alpha: of Beta(alpha, alpha), from which each batch draws the share of the first image;
+            small values leave most batches nearly unmixed, 1 makes all shares equally likely.
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
         if alpha <= 0:
-            raise ValueError(f"Mixup alpha={alpha}: needs a number above 0; leave mixup out for 0")
+            raise ValueError(f"Mixup alpha={alpha}: must be a number > 0; leave mixup out for 0")
         self.alpha = alpha
 
     def __call__(self, images: Tensor, generator: np.random.Generator) -> Mixed:
@@ -52,7 +52,7 @@ class CutMix:
     """Replace a rectangle of each image by that of another of its batch (Yun et al. 2019).
 
     The rectangle is the same for the whole batch. It has the aspect ratio of the image and a centre
-    anywhere in it; what lies outside is cut off, and the share counts what is really replaced.
+    anywhere in it, and is clipped at the border; the share counts the pixels that are replaced.
 
     Args:
         alpha: of Beta(alpha, alpha), from which each batch draws the share that is not replaced.
@@ -61,9 +61,9 @@ class CutMix:
 
     def __init__(self, alpha: float = 1.0, p: float = 1.0) -> None:
         if alpha <= 0:
-            raise ValueError(f"CutMix alpha={alpha}: needs a number above 0")
+            raise ValueError(f"CutMix alpha={alpha}: must be a number > 0")
         if not 0 <= p <= 1:
-            raise ValueError(f"CutMix p={p}: a probability lies between 0 and 1")
+            raise ValueError(f"CutMix p={p}: must be a probability, 0 to 1")
         self.alpha = alpha
         self.p = p
 
@@ -72,7 +72,7 @@ class CutMix:
         side = np.sqrt(1 - generator.beta(self.alpha, self.alpha)) * changed
         partner = _partners(images, generator)
         height, width = images.shape[-2:]
-        rows, columns = (_stretch(size, side, generator) for size in (height, width))
+        rows, columns = (_interval(size, side, generator) for size in (height, width))
         mixed = images.clone()
         mixed[:, :, rows, columns] = images[:, :, rows, columns][partner]
         replaced = (rows.stop - rows.start) * (columns.stop - columns.start)
@@ -80,14 +80,14 @@ class CutMix:
 
 
 def mix(mixers: Sequence[Mixer], images: Tensor, seed: int) -> Mixed:
-    """Mix a batch by one of some mixers, each as likely."""
+    """Mix a batch by one of the mixers, drawn with equal probability."""
     generator = np.random.default_rng(seed)
     mixer = mixers[int(generator.integers(len(mixers)))]
     return mixer(images, generator)
 
 
 class LossSum(Metric):
-    """The mean loss of mixed batches, kept on the device until somebody reads it."""
+    """Mean loss of mixed batches, kept on the device until it is read."""
 
     full_state_update = False
 
@@ -99,12 +99,12 @@ class LossSum(Metric):
         self.add_state("batches", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
-        """Move the sums, in float32: half precision cannot add up the losses of an epoch."""
+        """Move the sums but keep float32: half precision cannot add up the losses of an epoch."""
         moved: nn.Module = super()._apply(lambda t: fn(t).to(t.dtype), exclude_state)
         return moved
 
     def update(self, loss: Tensor) -> None:
-        """Add the mean loss of a batch; training batches are all of one size."""
+        """Add the mean loss of a batch; all training batches have one size."""
         self.loss += loss
         self.batches += 1
 
@@ -118,8 +118,8 @@ def _partners(images: Tensor, generator: np.random.Generator) -> Tensor:
     return drawn.to(images.device, non_blocking=True)
 
 
-def _stretch(size: int, share: float, generator: np.random.Generator) -> slice:
-    """Return about `share` of `size` pixels in a row, around one of them."""
+def _interval(size: int, share: float, generator: np.random.Generator) -> slice:
+    """Return a random interval of about `share` of `size` pixels, clipped at the ends."""
     half = int(size * share) // 2
     centre = int(generator.integers(size))
     return slice(max(0, centre - half), min(size, centre + half))

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: published ones to begin with, and those of a run's own checkpoints."""
+"""Load weights: published ones to start from, and those of a run's own checkpoints."""
 
 import hashlib
 import logging
@@ -13,7 +13,7 @@ import torchvision
 from torch import Tensor, nn
 
 from resnet_lab.core.processes import leads
-from resnet_lab.training.finetune import CLASSIFIER, classifier
+from resnet_lab.training.parameter_groups import HEAD, head_of
 
 log = logging.getLogger(__name__)
 
@@ -21,25 +21,23 @@ log = logging.getLogger(__name__)
 # LightningModules put before each name.
 WRAPPINGS = ("state_dict", "model_state_dict", "model_state", "model", "net")
 PREFIXES = ("module.", "_orig_mod.", "net.", "model.")
-CLASSIFIERS = ("fc", "linear", "head", "classifier")  # what people call the last layer
+HEADS = ("fc", "linear", "head", "classifier")  # names of the last layer elsewhere
 
 
-def begin_with(net: nn.Module, weights: str, replace_classifier: bool = False) -> None:
-    """Load published weights into a network that is about to be trained.
+def load_pretrained(net: nn.Module, weights: str, replace_classifier: bool = False) -> None:
+    """Load published weights into a network before training.
 
     Args:
-        net: that receives them.
-        weights: a checkpoint (ours, or a state dict in the usual wrappings, with the usual
-            prefixes and names of a classifier), or the name of torchvision's weights for this
-            network.
-        replace_classifier: leave the classifier as it was drawn.
+        net: changed in place.
+        weights: a checkpoint (ours, or a state dict in the usual wrappings, with the usual prefixes
+            and names of a head), or the name of torchvision's weights for this network.
+        replace_classifier: keep the new head instead of the published one.
 
     Raises:
-        ValueError: there are no such weights, they cannot be read without running code, or they do
-            not fit.
+        ValueError: the weights do not exist, cannot be read without running code, or do not fit.
     """
     if replace_classifier not in (True, False):
-        raise ValueError(f"model.replace_classifier={replace_classifier}: use true or false")
+        raise ValueError(f"model.replace_classifier={replace_classifier}: must be true or false")
     path = Path(weights)
     if not path.exists() and re.fullmatch(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*", weights):
         source, content = _download(net, weights)
@@ -47,30 +45,30 @@ def begin_with(net: nn.Module, weights: str, replace_classifier: bool = False) -
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         source, content = f"{path.absolute()} (sha256 {digest[:16]})", read(path)
     else:
-        what = "is a directory" if path.is_dir() else "is no file"
+        what = "is a directory" if path.is_dir() else "does not exist"
         choices = ["a checkpoint", *_names(_torchvision_weights(net))]
-        raise ValueError(f"model.weights={weights} {what}: name {' or '.join(choices)}")
+        raise ValueError(f"model.weights={weights} {what}: use {' or '.join(choices)}")
     load_weights(net, _state_dict(net, content, weights), weights, replace_classifier)
     if leads():
-        but = f", but a new {CLASSIFIER}" if replace_classifier else ""
-        log.info("the network begins with the weights of %s%s", source, but)
+        but = f", with a new {HEAD}" if replace_classifier else ""
+        log.info("training starts from the weights of %s%s", source, but)
 
 
 def read(path: Path) -> Any:
-    """Return what a checkpoint holds, on the CPU; code in it is never run.
+    """Read a checkpoint to the CPU, without running code in it.
 
     Raises:
-        ValueError: the file is damaged, something else, or needs code to be run.
+        ValueError: the file is damaged, no checkpoint, or needs code to be run.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # what torch makes of other files is anyone's guess
+    except Exception as error:  # torch raises whatever, for a file of another kind
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code is None:
             raise ValueError(
-                f"{path} cannot be read as a checkpoint: it is damaged, or something else"
+                f"{path} cannot be read as a checkpoint: it is damaged or no checkpoint"
             ) from error
         raise ValueError(
             f"{path} cannot be read as a checkpoint without running code ({code[1]}): if you trust "
@@ -84,18 +82,18 @@ def load_weights(
     """Load weights strictly.
 
     Args:
-        module: that receives them.
+        module: changed in place.
         state: by name. Checkpoints from before torch 0.4.1 have no `num_batches_tracked`.
         source: where they come from, for the message.
-        replace_classifier: leave the classifier as it is.
+        replace_classifier: keep the head as it is.
 
     Raises:
-        ValueError: names or shapes differ; the first of each kind are named.
+        ValueError: names or shapes differ; the message names the first of each kind.
     """
     own = module.state_dict()
     if replace_classifier:
-        kept = classifier(module).state_dict(prefix=f"{CLASSIFIER}.")
-        state = {name: state[name] for name in state if not _classifies(name)} | kept
+        kept = head_of(module).state_dict(prefix=f"{HEAD}.")
+        state = {name: state[name] for name in state if not _is_head(name)} | kept
     lacking = {name for name in own.keys() - state.keys() if "num_batches_tracked" not in name}
     besides = state.keys() - own.keys()
     differing = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
@@ -106,29 +104,29 @@ def load_weights(
         f"{what} {', '.join(sorted(names)[:3])}"
         + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         for what, names in (
-            ("it lacks", lacking),
-            ("it has besides", besides),
+            ("missing:", lacking),
+            ("unexpected:", besides),
             ("shapes differ:", shapes),
         )
         if names
     ]
     if problems:
         way_out = ""
-        trunk = {name for name in lacking | besides | differing if not _classifies(name)}
-        if not trunk:
-            way_out = f"; set model.replace_classifier=true to train a new {CLASSIFIER}"
-        elif trunk == {"conv1.weight"}:
-            way_out = "; its stem is another (model.stem), or its images have other channels"
+        backbone = {name for name in lacking | besides | differing if not _is_head(name)}
+        if not backbone:
+            way_out = f"; set model.replace_classifier=true to train a new {HEAD}"
+        elif backbone == {"conv1.weight"}:
+            way_out = "; the stem (model.stem) or the number of image channels differs"
         raise ValueError(f"{source} is of another network: {'; '.join(problems)}{way_out}")
     module.load_state_dict(dict(state))
 
 
-def _classifies(name: str) -> bool:
-    return name.startswith(f"{CLASSIFIER}.")
+def _is_head(name: str) -> bool:
+    return name.startswith(f"{HEAD}.")
 
 
 def _state_dict(net: nn.Module, content: Any, source: str) -> dict[str, Tensor]:
-    """Return the weights in a checkpoint, under the names that the network has for them."""
+    """Return the weights in a checkpoint, under the network's own names."""
     while isinstance(content, Mapping):
         inner = [content[name] for name in WRAPPINGS if isinstance(content.get(name), Mapping)]
         if not inner:
@@ -141,32 +139,32 @@ def _state_dict(net: nn.Module, content: Any, source: str) -> dict[str, Tensor]:
         if isinstance(value, Tensor):
             bare = _own_name(name, own)
             if bare in state:
-                raise ValueError(f"{source} holds two networks: {bare} is there twice")
+                raise ValueError(f"{source} holds two networks: {bare} occurs twice")
             state[bare] = value
     if not state:
-        raise ValueError(f"{source} holds no state dict: name the checkpoint of a network")
+        raise ValueError(f"{source} holds no state dict: use the checkpoint of a network")
     return state
 
 
 def _own_name(name: str, own: Iterable[str]) -> str:
-    """Return a name without prefixes, and a classifier's as it is called here."""
+    """Return a name without prefixes, with the head called `HEAD`."""
     while name not in own:
         prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
         if prefix is None:
             break
         name = name.removeprefix(prefix)
     layer, _, rest = name.partition(".")
-    if layer in CLASSIFIERS and not any(known.startswith(f"{layer}.") for known in own):
-        return f"{CLASSIFIER}.{rest}"
+    if layer in HEADS and not any(known.startswith(f"{layer}.") for known in own):
+        return f"{HEAD}.{rest}"
     return name
 
 
 def _torchvision_weights(net: nn.Module) -> type[Enum] | None:
-    """Return torchvision's weights for this network; its stem and classifier may be others."""
+    """Return torchvision's weights for this network; stem and head may differ."""
 
     def shapes(net: nn.Module) -> dict[str, torch.Size]:
         named = net.state_dict().items()
-        return {name: t.shape for name, t in named if not name.startswith(("conv1.", CLASSIFIER))}
+        return {name: t.shape for name, t in named if not name.startswith(("conv1.", HEAD))}
 
     own = shapes(net)
     for name in torchvision.models.list_models(
@@ -185,16 +183,16 @@ def _names(weights: type[Enum] | None) -> list[str]:
 
 
 def _download(net: nn.Module, name: str) -> tuple[str, Any]:
-    """Return the address and the content of torchvision's weights, once fetched from there."""
+    """Download torchvision's weights; return their address and content."""
     weights = _torchvision_weights(net)
     if weights is None:
-        raise ValueError(f"model.weights={name}: torchvision has no such network; name a file")
+        raise ValueError(f"model.weights={name}: torchvision has none for this network; use a file")
     family, _, version = name.rpartition(".")
     if family not in ("", weights.__name__) or version not in weights.__members__:
         names = " or ".join(_names(weights))
-        raise ValueError(f"model.weights={name}: torchvision's for this network are {names}")
+        raise ValueError(f"model.weights={name}: torchvision has {names} for this network")
     if net.get_parameter("conv1.weight").shape[2:] != (7, 7):
-        raise ValueError(f"model.weights={name} has another stem: set model.stem=imagenet")
+        raise ValueError(f"model.weights={name} needs another stem: set model.stem=imagenet")
     member: Any = weights[version]
     try:
         content = member.get_state_dict(

@@ -1,7 +1,7 @@
-"""Learning-rate schedules with a linear warm-up, as factors on each group's own rate.
+"""Learning-rate schedules with a linear warm-up, as factors on the learning rate of each group.
 
-Any scheduler of `torch.optim.lr_scheduler` serves as well: `_target_` names it and the task fills
-in `total_steps` (or `T_max`, `total_iters`) with the length of the run.
+Any scheduler of `torch.optim.lr_scheduler` works as well: `_target_` names it, and
+`optimisation.scheduler_config` fills in the length of the run.
 """
 
 import math
@@ -14,12 +14,12 @@ from torch.optim.lr_scheduler import LambdaLR
 def cosine(
     optimizer: Optimizer, total_steps: int, warmup: int | float = 0.0, final: float = 0.0
 ) -> LambdaLR:
-    """Rise linearly, then fall along half a cosine (Loshchilov & Hutter 2017, without restarts).
+    """Build a linear warm-up and half a cosine (Loshchilov & Hutter 2017, without restarts).
 
     Args:
-        optimizer: whose rates are scaled.
+        optimizer: whose learning rates are scaled.
         total_steps: length of the run.
-        warmup: length of the rise, in steps or as a fraction of the run below 1.
+        warmup: length of the warm-up, in steps or as a fraction of the run below 1.
         final: factor at the end.
     """
     rise = _steps("scheduler.warmup", warmup, total_steps)
@@ -41,10 +41,10 @@ def multistep(
     warmup: int | float = 0.0,
     warmup_factor: float | None = None,
 ) -> LambdaLR:
-    """Multiply the rate by `gamma` at each milestone (He et al. 2015: a tenth at 32k, 48k of 64k).
+    """Multiply the rate by `gamma` at each milestone (He et al. 2015: by 0.1 at 32k, 48k of 64k).
 
     Args:
-        optimizer: whose rates are scaled.
+        optimizer: whose learning rates are scaled.
         total_steps: length of the run.
         milestones: in steps, or as fractions of the run below 1.
         gamma: factor at each milestone.
@@ -64,10 +64,10 @@ def multistep(
 
 
 def _steps(key: str, length: int | float, total_steps: int) -> int:
-    """Turn a fraction of the run into steps; leave a number of steps as it is."""
+    """Return a length in steps; a fraction of the run is converted."""
     if length < 0 or length > total_steps or (length > 1 and length != int(length)):
         raise ValueError(
-            f"{key}={length}: needs a fraction of the run below 1, "
-            f"or whole steps up to the run's {total_steps}"
+            f"{key}={length}: must be a fraction of the run below 1, or an integer number of "
+            f"steps up to the run's {total_steps}"
         )
     return round(length * total_steps) if isinstance(length, float) and length < 1 else int(length)

@@ -1,4 +1,4 @@
-"""A network whose weights several devices share: fully sharded data parallel (FSDP)."""
+"""Shard the weights over several devices: fully sharded data parallel (FSDP)."""
 
 from functools import partial
 
@@ -10,18 +10,18 @@ from resnet_lab.training.task import ImageClassifier
 
 
 class ShardedClassifier(ImageClassifier):
-    """Keep of every weight, its gradient and its optimizer state a share on each device.
+    """Keep a shard of every weight, gradient and optimizer state on each device.
 
-    The weights of a residual block are gathered when it computes, and dropped afterwards. Within a
-    machine they are shared out; each further machine has them all once more. Where a checkpoint is
-    only read, this is an `ImageClassifier`.
+    The weights of a residual block are gathered when it computes, and dropped afterwards. Weights
+    are sharded within a machine and replicated across machines. Where a checkpoint is only read,
+    this is an `ImageClassifier`.
     """
 
     def configure_model(self) -> None:
-        """Share the weights out, once Lightning knows among whom.
+        """Shard the weights, once Lightning has set up the devices.
 
         Raises:
-            ValueError: a callback wants a copy of the network.
+            ValueError: a callback needs a copy of the network.
         """
         if self.device_mesh is None:
             return
@@ -29,21 +29,21 @@ class ShardedClassifier(ImageClassifier):
 
         if any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
             raise ValueError(
-                "trainer=fsdp does not go with callbacks=ema or swa: weights that are shared out "
-                "cannot be averaged; use trainer=ddp"
+                "trainer=fsdp does not go with callbacks=ema or swa: sharded weights cannot be "
+                "averaged; use trainer=ddp"
             )
-        if isinstance(self.net, FSDPModule):  # it was trained, and is tested now
+        if isinstance(self.net, FSDPModule):  # trained before, tested now
             return
         if isinstance(self.optimizer, partial) and self.optimizer.keywords.get("fused"):
-            self.optimizer = partial(self.optimizer, fused=False)  # SGD's does not know shares
-        self.net.to(memory_format=torch.contiguous_format)  # others cannot be shared out
+            self.optimizer = partial(self.optimizer, fused=False)  # SGD's does not support shards
+        self.net.to(memory_format=torch.contiguous_format)  # the only one that can be sharded
         for stage in self.net.children():
             for block in stage if isinstance(stage, nn.Sequential) else ():
                 fully_shard(block, mesh=self.device_mesh)
         fully_shard(self.net, mesh=self.device_mesh)
 
     def on_validation_epoch_start(self) -> None:
-        """Measure everywhere what the checkpoint keeps: the statistics of the first process."""
+        """Validate with the batch norm statistics of rank zero, which the checkpoint keeps."""
         super().on_validation_epoch_start()
         if self.device_mesh is not None:
             for buffer in self.net.buffers():

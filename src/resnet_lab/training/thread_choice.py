@@ -1,8 +1,8 @@
 """Choose the number of CPU threads that trains or evaluates fastest on this machine now.
 
-Threads that share an operation wait for each other at its end. Beside other work one of them is
-always late, so a small network is several times slower on two threads than on one: what is best
-depends on the network and on what else the machine does.
+Threads that share an operation wait for each other at its end. On a busy machine one of them is
+always late, so a small network is several times slower on two threads than on one: the best number
+depends on the network and on the load of the machine.
 """
 
 import copy
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from resnet_lab.core.device import is_cpu
 from resnet_lab.core.processes import launched_together
-from resnet_lab.core.threads import available_cores, check, most_threads, using
+from resnet_lab.core.threads import available_cores, check_threads, most_threads, using
 
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TURNS = 5  # timed steps of each number of threads
-ALIKE = 1.03  # of two numbers whose times are as close as this, the smaller one is taken
-LOST = 1.5  # a number whose shortest time is this many times the best median is dropped
+ALIKE = 1.03  # ratio of times up to which the smaller number of threads is preferred
+LOST = 1.5  # a number of threads is dropped if its minimum is above this times the best median
 LONG = 0.5  # seconds; a shorter step is always timed
-ALLOWANCE = 0.25  # seconds that the comparison may take however short the run
-SHARE = 0.01  # of the run that it may take beyond that
+ALLOWANCE = 0.25  # seconds that the comparison may take in a run of any length
+SHARE = 0.01  # of the duration of the run, if that is more
 
 
 def for_training(
@@ -45,23 +45,23 @@ def for_training(
         config: of the run.
         net: to be trained; it is not changed.
         data: set up.
-        earlier: what an earlier try of this run used. Only with the same number do the results
-            stay the same to the last bit.
+        earlier: number of threads that this run had before it was interrupted. Results stay the
+            same to the last bit only with the same number.
 
     Raises:
-        ValueError: `trainer.threads` cannot be.
+        ValueError: `trainer.threads` is wrong.
     """
     processes = local_processes(config)
     most = most_for(config)
     if earlier is not None:
         if earlier > most:
             log.warning(
-                "this run had %d threads and goes on with %d, all that it may use here: its "
+                "this run had %d threads and resumes with %d, all that it may use here: its "
                 "numbers may differ in the last digits", earlier, most,
             )  # fmt: skip
         return min(earlier, most)
     setting = setting_of(config)
-    check(setting, most)
+    check_threads(setting, most)
     if isinstance(setting, int):
         return setting
     if most == 1 or not is_cpu(config.trainer.accelerator):
@@ -105,7 +105,7 @@ def for_evaluation(
 
 
 def setting_of(config: DictConfig) -> Any:
-    """Return `trainer.threads` of a run; the runs of before it existed have none."""
+    """Return `trainer.threads` of a run; old runs have none."""
     return OmegaConf.select(config, "trainer.threads", default="auto")
 
 
@@ -113,7 +113,7 @@ def most_for(config: DictConfig) -> int:
     """Return how many threads each process of a run may use."""
     own = int(os.environ.get("SLURM_CPUS_PER_TASK", "0"))
     if launched_together() and own >= available_cores():
-        return most_threads()  # srun has bound each of its processes to cores of its own
+        return most_threads()  # srun has bound each process to its own cores
     return most_threads(local_processes(config))
 
 
@@ -141,13 +141,13 @@ def length(config: DictConfig, images: int) -> int:
 def training_step(
     net: nn.Module, images: Tensor, labels: Tensor, precision: str
 ) -> Callable[[int], None]:
-    """Return a function that passes some of the images forward and backward through a copy.
+    """Return a function that runs a training step of some of the images on a copy of a network.
 
     Args:
-        net: to be copied, so that neither weights nor statistics change.
+        net: copied, so that neither weights nor statistics change.
         images: normalised.
         labels: of the images.
-        precision: as Lightning names it.
+        precision: in Lightning's notation.
     """
     dtype = torch.float64 if precision.startswith("64") else torch.float32
     half = torch.float16 if precision.startswith("16") else torch.bfloat16
@@ -163,12 +163,12 @@ def training_step(
 
 
 def fastest(step: Callable[[int], object], size: int, most: int, steps: int) -> int:
-    """Return the number of threads on which `step` is fastest now; torch is left as it was.
+    """Return the number of threads on which `step` is fastest now; torch's own number is restored.
 
-    The numbers 1, 2, 4, ... and `most` take turns, so that what else the machine does meets all of
-    them, and the medians are compared. One that is clearly slower drops out. The comparison takes
-    about a hundredth of the run, or a quarter of a second where that is more. Where it would take
-    longer, the step is so long that all threads are used without asking.
+    The numbers 1, 2, 4, ... and `most` are timed in turns, so that other load affects all of them
+    alike, and the medians are compared. One that is clearly slower drops out. The comparison takes
+    about a hundredth of the run, or a quarter of a second if that is more. If it would take longer,
+    the step is so long that all threads are used without measuring.
 
     Args:
         step: called with a number of images.
@@ -183,19 +183,19 @@ def fastest(step: Callable[[int], object], size: int, most: int, steps: int) -> 
     numbers = [2**power for power in range(most.bit_length()) if 2**power < most] + [most]
     times: dict[int, list[float]] = {}
     for number in numbers:
-        with using(number):  # two images tell of a disaster for less than a whole step would cost
+        with using(number):  # two images show a number that is far too slow, cheaper than a step
             if number == 1 or _seconds(step, min(2, size)) < max(2 * one, ALLOWANCE):
                 times[number] = []
     began = time.perf_counter()
     for turn in range(TURNS + 1):
-        if turn == 1 and one <= LONG:  # in the first turn, memory and kernels were set up
+        if turn == 1 and one <= LONG:  # the first turn set up memory and kernels
             times = {number: [] for number in times}
         for number, found in times.items():
             with using(number):
                 found.append(_seconds(step, size))
         medians = {number: statistics.median(found) for number, found in times.items()}
         best = min(medians.values())
-        if turn > 1:  # one slow moment loses nothing
+        if turn > 1:  # a single slow moment drops no number
             times = {n: found for n, found in times.items() if min(found) < LOST * best}
         allowed = max(ALLOWANCE, SHARE * steps * best)
         if len(times) == 1 or time.perf_counter() - began > allowed:
@@ -204,7 +204,7 @@ def fastest(step: Callable[[int], object], size: int, most: int, steps: int) -> 
 
 
 def _probe(step: Callable[[int], object], size: int) -> float:
-    """Estimate the seconds of a step from small batches, which cost little of a long one."""
+    """Estimate the seconds of a step from small batches, which is cheap for a long one."""
     images = min(2, size)
     while True:
         seconds = _seconds(step, images)

@@ -167,7 +167,7 @@ def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[
         pool.shutdown(cancel_futures=True)
     if failures:
         first = min(failures)
-        said = f"{name(first)} ({one_line(failures[first])})"
+        said = f"{name(first)} ({error_text(failures[first])})"
         if isinstance(failures[first], ByUser):
             raise ByUser(
                 f"{len(failures)} of {len(pixels)} images cannot be read as configured, the first "
@@ -179,6 +179,6 @@ def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[
         )
 
 
-def one_line(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return what an error says, on one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from resnet_lab.data.sources.decode import one_line
+from resnet_lab.data.sources.decode import error_text
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ def _unpack(file: File, root: Path, inbox: Path, mirrors: Sequence[str] | None) 
             download_url(url, place.parent, place.name, file.archive_md5)
             break
         except Exception as error:  # from the network, anything may come
-            problems.append(f"{url}: {one_line(error)[:200]}")
+            problems.append(f"{url}: {error_text(error)[:200]}")
     else:
         raise OSError("; ".join(problems))
     if file.path != file.archive:
@@ -201,5 +201,5 @@ def _incomplete(cls: Any, lacking: Sequence[File], root: Path, reason: Exception
     mirror = ", or name a mirror: data.source.mirrors=[URL]" if lacking else ""
     return ValueError(
         f"{cls.__name__} is not complete in {root}: it lacks {', '.join(names[:4])}{more} "
-        f"({one_line(reason)}); put them there{instead}{mirror}"
+        f"({error_text(reason)}); put them there{instead}{mirror}"
     )

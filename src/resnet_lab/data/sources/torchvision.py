@@ -149,7 +149,7 @@ class TorchvisionSource:
                 ) from error
             raise ValueError(
                 f"torchvision's {self.dataset} cannot be read from {root} with {arguments}: "
-                f"{decode.one_line(error)}"
+                f"{decode.error_text(error)}"
             ) from error
 
     def _from_arrays(self, dataset: Any) -> Images | None:

@@ -1,4 +1,4 @@
-"""Fine-tuning: a trunk that is frozen, or that learns more slowly than its classifier."""
+"""Fine-tuning: a backbone that is frozen, or that learns more slowly than its head."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from resnet_lab.core.config import CONF
 from resnet_lab.models.resnet import cifar_resnet
 from resnet_lab.runs.run import Run
 from resnet_lab.train import train
-from resnet_lab.training.finetune import parameter_groups
+from resnet_lab.training.parameter_groups import parameter_groups
 from resnet_lab.training.task import ImageClassifier
 from tests.helpers import column
 
@@ -23,35 +23,35 @@ def state(run: Path, which: str = "last") -> dict[str, Tensor]:
     return torch.load(path, weights_only=True)["state_dict"]
 
 
-def of_the_classifier(name: str) -> bool:
+def of_the_head(name: str) -> bool:
     return name.startswith("net.fc.")
 
 
-@pytest.mark.parametrize("spared", ["true", "false"])
-def test_a_frozen_trunk_stays_bit_for_bit_what_it_was(spared: str, tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("decay", ["true", "false"])
+def test_a_frozen_backbone_stays_bit_for_bit_what_it_was(decay: str, tiny, tmp_path: Path) -> None:
     train(tiny("trainer.max_epochs=1"), tmp_path / "first")
     weights = Run.load(tmp_path / "first").checkpoint("best")
     train(
         tiny(
-            f"model.weights={weights}", "task.freeze=trunk", "seed=1",
-            f"task.decay_norm_and_bias={spared}",
+            f"model.weights={weights}", "task.freeze=backbone", "seed=1",
+            f"task.decay_norm_and_bias={decay}",
         ),
         tmp_path / "second",
     )  # fmt: skip
     before, after = state(tmp_path / "first", "best"), state(tmp_path / "second")
     for name, value in before.items():
-        assert torch.equal(value, after[name]) != of_the_classifier(name), name
+        assert torch.equal(value, after[name]) != of_the_head(name), name
     last = torch.load(Run.load(tmp_path / "second").checkpoint("last"), weights_only=True)
     (optimizer,) = last["optimizer_states"]
     assert len(optimizer["state"]) == 2  # momentum of the classifier's weight and bias, and no more
 
 
-def test_a_frozen_trunk_stays_so_when_a_run_goes_on_within_an_epoch(
+def test_a_frozen_backbone_stays_so_when_a_run_goes_on_within_an_epoch(
     tiny, tmp_path: Path, monkeypatch
 ) -> None:
     train(tiny("trainer.max_epochs=1"), tmp_path / "first")
     weights = Run.load(tmp_path / "first").checkpoint("best")
-    cfg = tiny(f"model.weights={weights}", "task.freeze=trunk", "trainer.max_epochs=1")
+    cfg = tiny(f"model.weights={weights}", "task.freeze=backbone", "trainer.max_epochs=1")
     step = ImageClassifier.training_step
 
     def asked(self: ImageClassifier, batch: object, batch_idx: int) -> Tensor:
@@ -66,16 +66,16 @@ def test_a_frozen_trunk_stays_so_when_a_run_goes_on_within_an_epoch(
     train(cfg.copy(), tmp_path / "second")
     before, after = state(tmp_path / "first", "best"), state(tmp_path / "second")
     for name, value in before.items():
-        assert torch.equal(value, after[name]) != of_the_classifier(name), name
+        assert torch.equal(value, after[name]) != of_the_head(name), name
 
 
-def test_a_frozen_trunk_that_was_trained_serves_a_new_classifier(tiny, tmp_path: Path) -> None:
+def test_a_frozen_backbone_that_was_trained_serves_a_new_head(tiny, tmp_path: Path) -> None:
     epochs = ("trainer.limit_train_batches=1.0", "trainer.max_epochs=4")
     train(tiny(*epochs), tmp_path / "first")
     weights = Run.load(tmp_path / "first").checkpoint("best")
     train(
         tiny(
-            f"model.weights={weights}", "model.replace_classifier=true", "task.freeze=trunk",
+            f"model.weights={weights}", "model.replace_classifier=true", "task.freeze=backbone",
             *epochs,
         ),
         tmp_path / "second",
@@ -100,14 +100,14 @@ def rates(subject: ImageClassifier) -> dict[str, tuple[float, float]]:
     }
 
 
-@pytest.mark.parametrize("spares", [False, True])
-def test_the_trunk_may_learn_more_slowly(spares: bool) -> None:
-    found = rates(task(trunk_lr=0.1, decay_norm_and_bias=not spares))
+@pytest.mark.parametrize("no_decay", [False, True])
+def test_the_backbone_may_learn_more_slowly(no_decay: bool) -> None:
+    found = rates(task(backbone_lr=0.1, decay_norm_and_bias=not no_decay))
     assert set(found) == {name for name, _ in cifar_resnet(8, num_classes=10).named_parameters()}
     for name, (rate, decay) in found.items():
         assert rate == pytest.approx(0.1 if name.startswith("fc.") else 0.01), name
         shift = "bn" in name or name.endswith("bias")
-        assert decay == (0 if spares and shift else 0.5), name
+        assert decay == (0 if no_decay and shift else 0.5), name
 
 
 def test_what_does_not_learn_has_no_group() -> None:
@@ -126,22 +126,22 @@ def test_by_default_there_is_one_group_at_one_rate() -> None:
 def test_every_schedule_keeps_the_proportion(scheduler: str, tiny, tmp_path: Path) -> None:
     train(
         tiny(
-            f"scheduler={scheduler}", "task.trunk_lr=0.25", "trainer.log_every_n_steps=1",
+            f"scheduler={scheduler}", "task.backbone_lr=0.25", "trainer.log_every_n_steps=1",
             "callbacks.tensorboard=null",
         ),
         tmp_path / "run",
     )  # fmt: skip
-    classifier, trunk = (column(tmp_path / "run", f"lr/pg{number}") for number in (1, 2))
-    assert len(trunk) == 6
-    assert trunk == pytest.approx([0.25 * rate for rate in classifier])
-    assert max(classifier) <= 0.05 * 1.0001
+    head, backbone = (column(tmp_path / "run", f"lr/pg{number}") for number in (1, 2))
+    assert len(backbone) == 6
+    assert backbone == pytest.approx([0.25 * rate for rate in head])
+    assert max(head) <= 0.05 * 1.0001
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("model/*.yaml")), ids=lambda path: path.stem)
 def test_our_networks_have_a_classifier_to_train_alone(path: Path, composed) -> None:
-    cfg = composed(f"model={path.stem}", "task.freeze=trunk", "data=mnist")
+    cfg = composed(f"model={path.stem}", "task.freeze=backbone", "data=mnist")
     if not cfg.model._target_.startswith("resnet_lab.models."):
-        pytest.skip("its classifier may have another name")
+        pytest.skip("its head may have another name")
     with torch.device("meta"):
         subject = Run(Path(), cfg, {}).build_task()
     trained = {name for name, p in subject.net.named_parameters() if p.requires_grad}
@@ -152,9 +152,12 @@ def test_our_networks_have_a_classifier_to_train_alone(path: Path, composed) -> 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"freeze": "body"}, r"task.freeze=body: use trunk or null"),
-        ({"trunk_lr": 0.0}, r"task.trunk_lr=0.0: use a factor above 0"),
-        ({"trunk_lr": 0.1, "freeze": "trunk"}, r"task.trunk_lr=0.1: .* 1 with task.freeze=trunk"),
+        ({"freeze": "trunk"}, r"task.freeze=trunk: must be backbone \(once called trunk\) or null"),
+        ({"backbone_lr": 0.0}, r"task.backbone_lr=0.0: must be a factor above 0"),
+        (
+            {"backbone_lr": 0.1, "freeze": "backbone"},
+            r"backbone_lr=0.1: .* 1 with task.fre",
+        ),
     ],
 )
 def test_senseless_arguments_are_refused(options, text) -> None:
@@ -162,7 +165,7 @@ def test_senseless_arguments_are_refused(options, text) -> None:
         task(**options)
 
 
-@pytest.mark.parametrize("options", [{"freeze": "trunk"}, {"trunk_lr": 0.1}])
-def test_a_network_without_a_classifier_of_that_name_is_told_so(options) -> None:
+@pytest.mark.parametrize("options", [{"freeze": "backbone"}, {"backbone_lr": 0.1}])
+def test_a_network_without_a_head_of_that_name_is_told_so(options) -> None:
     with pytest.raises(ValueError, match=r"Sequential has no layer called fc: task.freeze, task"):
         ImageClassifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), num_classes=2, **options)

@@ -1,12 +1,10 @@
-"""The profiler of a run that nobody profiles, and those that write into the run directory."""
+"""Build profilers that write into the run directory."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from lightning.pytorch.profilers import (
     AdvancedProfiler,
-    PassThroughProfiler,
     Profiler,
     PyTorchProfiler,
     SimpleProfiler,
@@ -14,24 +12,10 @@ from lightning.pytorch.profilers import (
 
 from resnet_lab.core.harmless import harmless
 
-_NOTHING: AbstractContextManager[None] = nullcontext()
-
-
-class NoProfiler(PassThroughProfiler):
-    """Measure nothing, at no cost.
-
-    Lightning asks its profiler for a context some seventy times a step; its own one that measures
-    nothing makes a generator each time, which adds up to a tenth of a step of a small network.
-    """
-
-    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
-        """Return the one context in which nothing is done."""
-        return _NOTHING
-
 
 class _Harmless(Profiler):
     def describe(self) -> None:
-        """Write the profile; a profile that cannot be written fails no run."""
+        """Write the profile; an error here does not fail the run."""
         with harmless("trainer.profiler"):
             super().describe()
 
@@ -46,7 +30,7 @@ class _Advanced(_Harmless, AdvancedProfiler):
 
 class _PyTorch(_Harmless, PyTorchProfiler):
     def __init__(self, dirpath: Path, filename: str) -> None:
-        # Three steps of training and of validation are recorded: all are to be in the table.
+        # All of the three recorded steps of training and of validation are to be in the table.
         super().__init__(dirpath, filename, acc_events=True)
 
 
@@ -55,8 +39,8 @@ PROFILERS: dict[str, Callable[[Path, str], Profiler]] = {
 }  # fmt: skip
 
 
-def profiler(name: str, directory: Path) -> Profiler:
-    """Return a profiler of Lightning's that writes to `profile/` in a run directory.
+def build_profiler(name: str, directory: Path) -> Profiler:
+    """Build a profiler of Lightning that writes to `profile/` in a run directory.
 
     Args:
         name: simple (seconds of each hook), advanced (of each function) or pytorch (of each
@@ -67,5 +51,5 @@ def profiler(name: str, directory: Path) -> Profiler:
         ValueError: there is no such profiler.
     """
     if name not in PROFILERS:
-        raise ValueError(f"trainer.profiler={name}: use {', '.join(PROFILERS)} or null")
+        raise ValueError(f"trainer.profiler={name}: must be one of {', '.join(PROFILERS)}, or null")
     return PROFILERS[name](directory / "profile", name)

@@ -1,0 +1,43 @@
+"""Check that a network and a data set go together, before training starts."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from resnet_lab.data.facts import Facts
+from resnet_lab.data.pixels import sides
+
+
+def check_network(net: nn.Module, facts: Facts) -> None:
+    """Pass a blank image through a network.
+
+    Args:
+        net: left in the mode that it is in.
+        facts: of the data.
+
+    Raises:
+        ValueError: the network does not take such images or does not give one logit per class.
+    """
+    shape = (facts["channels"], *sides(facts["image_size"]))
+    training = net.training
+    try:
+        # Eagerly: what is compiled for one image first is compiled for any number afterwards.
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            logits = net.eval()(torch.zeros(1, *shape))
+    except (RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise ValueError(
+            f"the model does not take images of {_shape(shape)} (channels, height, width): {text}"
+        ) from error
+    finally:
+        net.train(training)
+    if logits.shape != (1, len(facts["classes"])):
+        raise ValueError(
+            f"the model gives {_shape(logits.shape[1:])} outputs for the {len(facts['classes'])} "
+            f"classes of {facts['name']}: leave model.num_classes to data.num_classes"
+        )
+
+
+def _shape(sizes: Iterable[int]) -> str:
+    return " x ".join(str(size) for size in sizes)
