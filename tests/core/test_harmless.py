@@ -13,7 +13,7 @@ import resnet_lab.sweeps.launch as launch
 import resnet_lab.train as command
 from resnet_lab.callbacks import progress, summary, tensorboard
 from resnet_lab.core.harmless import harmless_callback
-from resnet_lab.reporting.plots import sweep as plots
+from resnet_lab.reporting.plots import chosen as plots
 from resnet_lab.runs.loggers import CSVLogger, TensorBoardLogger
 from resnet_lab.runs.run import Run
 from resnet_lab.train import train
