@@ -32,7 +32,7 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	exit 1; }
 endef
 
-.PHONY: help setup train test test-slurm test-hydra14 lint docs tensorboard benchmark faults clean
+.PHONY: help setup train test test-slurm test-hydra14 lint docs tensorboard benchmark faults rename clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -92,6 +92,10 @@ benchmark: $(STAMP) ## measure how much of this machine a run uses; ARGS="model=
 
 faults: $(STAMP) ## kill runs and sweeps, type wrong command lines, count what does not hold
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
+
+rename: ## make the template your own: NAME=my_lab renames package, commands, plugins, documentation
+	@$(PYTHON) scripts/rename.py $(NAME)
+	@if [ -e $(STAMP) ]; then $(MAKE) setup && $(BIN)/python -m pip uninstall -q -y resnet-lab; fi
 
 clean: ## delete caches and build products; keeps .venv, data and logs
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -470,8 +472,6 @@ def test_evaluate_and_resume_refuse_in_one_line(plant: Plant, capsys, monkeypatc
 
     run = plant("model._target_", "evil.Net")
     (run / "checkpoints").mkdir()
-    import torch
-
     torch.save({"state_dict": {}, "data": {}}, run / "checkpoints" / "last.ckpt")
     with pytest.raises(SystemExit):
         evaluate.main([str(run)])
@@ -518,6 +518,58 @@ def test_timm_unpickles_nothing_for_others(name: str, value: str) -> None:
     config = OmegaConf.create({"model": {"_target_": "timm.create_model", name: value}})
     with pytest.raises(ValueError, match=f"model.{name}={value}: timm would unpickle it"):
         build(config, "model")
+
+
+def create_model(model_name: str, num_classes: int = 10) -> torch.nn.Module:
+    return torch.nn.Linear(1, num_classes)
+
+
+def test_a_network_of_timm_needs_no_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in: timm is not among what we install."""
+    timm = ModuleType("timm")
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    monkeypatch.setattr(timm, "create_model", create_model, raising=False)
+    node = {"_target_": "timm.create_model", "model_name": "resnet26", "num_classes": 3}
+    with pytest.raises(ValueError, match=r"_target_=timm\.create_model: .*add --trust"):
+        build(OmegaConf.create({"model": node}), "model")  # it is of another module
+    monkeypatch.setattr(create_model, "__module__", "timm.models._factory")
+    assert build(OmegaConf.create({"model": node}), "model").out_features == 3
+
+
+def test_aliases_are_refused_wherever_a_run_is_loaded(plant: Plant) -> None:
+    run = plant("name", "mine * & yours")  # no alias
+    assert Run.load(run).config.name == "mine * & yours"
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    with (run / "config.yaml").open("a") as file:
+        file.write("\n".join(lines))
+    with pytest.raises(ValueError, match=r"config\.yaml: what a run records has no aliases"):
+        Run.load(run)
+
+
+ELSEWHERE = {
+    "trainer.profiler": {"_target_": "lightning.pytorch.profilers.SimpleProfiler", "dirpath": "x"},
+    "trainer.plugins": [{"_target_": "lightning.pytorch.plugins.AsyncCheckpointIO", "a": "/x"}],
+    "callbacks.mine": {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": "/x"},
+    "callbacks.yours": {
+        "_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "filename": "../../x",
+    },
+    "logger.csv": {"_target_": "lightning.pytorch.loggers.CSVLogger", "name": "../x"},
+    "logger.home": {"_target_": "lightning.pytorch.loggers.CSVLogger", "name": "~/x"},
+    "logger.service": {
+        "_target_": "lightning.pytorch.loggers.MLFlowLogger", "tracking_uri": "file:x",
+    },
+    "logger.deep": {
+        "_target_": "lightning.pytorch.loggers.WandbLogger", "settings": {"root_dir": "x"},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ELSEWHERE)
+def test_a_run_from_elsewhere_writes_into_its_own_directory_alone(key: str, plant: Plant) -> None:
+    run = Run.load(plant(key, ELSEWHERE[key]))
+    with pytest.raises(ValueError, match=rf"^{key}\..*its own directory alone; .*add --trust"):
+        run.build("trainer" if key.startswith("trainer") else key)
 
 
 @pytest.mark.parametrize("value", ["${oc.env:SECRET}", "a ${name}", ["${seed}"], {"${seed}": 1}])

@@ -65,8 +65,8 @@ def test_other_weights_are_seen(record: Path) -> None:
         (-6, "", "unclear"),
     ],
 )
-def test_a_refusal_is_one_clear_line(code: int, errors: str, outcome: str) -> None:
-    assert judge(Ended(code, 0.0, "", errors), ["seed=x"]) == outcome
+def test_a_refusal_is_one_clear_line(code: int, errors: str, outcome: str, tmp_path: Path) -> None:
+    assert judge(Ended(code, 0.0, "", errors), ["seed=x"], tmp_path) == outcome
 
 
 @pytest.mark.slow

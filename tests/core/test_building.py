@@ -70,6 +70,7 @@ def test_build_makes_the_object() -> None:
             {"size": 1, "colour": 1},
             "part.colour: Part takes no such argument; there are deep, inner, kind, many, name",
         ),
+        ({"size": 1, "_nam": 1}, "part._nam: Part takes no such argument; did you mean name"),
         ({}, "part.size has no value: set it with +part.size=..."),
         ({"size": 13}, "part: 13 brings bad luck"),
         ({"size": 14}, "part.size=14: too large"),
@@ -113,3 +114,23 @@ def test_a_part_has_to_be_of_the_kind_of_its_place(key: str, target: str) -> Non
 def test_a_part_that_is_made_later_is_named() -> None:
     with pytest.raises(ValueError, match=r"^optimizer: Invalid momentum"), errors_of("optimizer"):
         raise ValueError("Invalid momentum value: -1")
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"stochastic_depth": "x"}, "model.stochastic_depth=x: must be a number"),
+        ({"stochastic_dept": 0.1}, "model.stochastic_dept: cifar_resnet takes no such argument"),
+        ({"residual": "no"}, "model.residual=no: must be true or false"),
+    ],
+)
+def test_the_options_that_a_model_passes_on_are_checked(values: dict, text: str) -> None:
+    node = {"_target_": "resnet_lab.models.resnet.cifar_resnet", "depth": 8, **values}
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}"):
+        build(OmegaConf.create({"model": node}), "model")
+
+
+def test_a_target_that_cannot_be_imported_is_told_in_plain_words() -> None:
+    config = OmegaConf.create({"task": {"_target_": "no_such_package"}})
+    with pytest.raises(ValueError, match=r"_target_=no_such_package: No module named 'no_such_p"):
+        build(config, "task", trust=True)

@@ -17,7 +17,7 @@ from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.run import Run
 from resnet_lab.runs.status import Status
-from tests.conftest import TINY
+from tests.conftest import TINY, Command
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
@@ -93,28 +93,6 @@ def test_a_further_process_uses_as_many_threads_as_the_first(tmp_path: Path) -> 
     assert wait_for_threads(tmp_path) == 3
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
-def test_two_processes_train_every_job_of_a_sweep_once(tmp_path: Path) -> None:
-    result = subprocess.run(
-        [
-            sys.executable, "-m", "resnet_lab.train", "-m", "trainer=ddp", *TINY,
-            "trainer.max_epochs=1", "optimizer.lr=0.1,0.01",
-        ],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    (sweep,) = (tmp_path / "logs/sweeps").iterdir()
-    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert len(jobs) == 2
-    for job in jobs:
-        status = json.loads((job / "status.json").read_text())
-        assert status["state"] == "done"
-        assert status["test"]["images"] == 360  # of both processes together
-        assert len(list(job.glob("checkpoints/*"))) == 2
-    assert not (tmp_path / "logs/runs").exists()
-
-
 def python(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, *words],
@@ -134,20 +112,22 @@ def trained(directory: str) -> dict:
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
-def test_shared_weights_learn_what_whole_ones_do() -> None:
-    found = {}
-    for trainer in ("ddp", "fsdp"):
-        result = python(
-            "-m", "resnet_lab.train", *TINY, f"trainer={trainer}", f"run_dir={trainer}",
-            "callbacks.summary={_target_: resnet_lab.callbacks.summary.ModelSummary}",
-            "trainer.limit_train_batches=11", "trainer.max_epochs=2",
-        )  # fmt: skip
-        assert result.returncode == 0, result.stderr
-        found[trainer] = trained(trainer)
-    assert found["fsdp"]["shapes"] == found["ddp"]["shapes"]
-    assert found["fsdp"]["loss"] == pytest.approx(found["ddp"]["loss"], rel=1e-3)
-    result = python("-m", "resnet_lab.evaluate", "fsdp", "--json")
-    assert json.loads(result.stdout)["acc"] == pytest.approx(found["fsdp"]["acc"])
+def test_two_processes_train_every_job_of_a_sweep_once_and_shared_weights_learn_the_same() -> None:
+    result = python(
+        "-m", "resnet_lab.train", "-m", *TINY, "trainer=ddp,fsdp", "sweep_dir=sweep",
+        "trainer.limit_train_batches=11",
+        "callbacks.summary={_target_: resnet_lab.callbacks.summary.ModelSummary}",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    jobs = sorted(path for path in Path("sweep").iterdir() if path.is_dir())
+    assert [path.name.rpartition("=")[2] for path in jobs] == ["ddp", "fsdp"]
+    ddp, fsdp = (trained(str(job)) for job in jobs)
+    assert ddp["images"] == fsdp["images"] == 360  # of both processes together
+    assert fsdp["shapes"] == ddp["shapes"]
+    assert fsdp["loss"] == pytest.approx(ddp["loss"], rel=1e-3)
+    assert all(len(list(job.glob("checkpoints/*"))) == 2 for job in jobs)
+    assert evaluate(Run.load(jobs[1]))["acc"] == pytest.approx(fsdp["acc"])
+    assert not Path("logs").exists()
 
 
 @pytest.mark.slow
@@ -178,17 +158,22 @@ def test_torchrun_starts_the_processes_of_one_run() -> None:
     launch = (
         "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone",
         "-m", "resnet_lab.train", *TINY, "trainer=ddp", "trainer.max_epochs=1",
+        "run_dir=run",
     )  # fmt: skip
-    result = python(*launch, "run_dir=run")
+    result = python(*launch)
     assert result.returncode == 0, result.stderr
     assert trained("run")["images"] == 360
     assert not Path("logs").exists()
 
-    result = python(*launch)
-    assert result.returncode == 1
-    assert "error: torchrun and srun start several processes of one run: say run_dir=..." in (
-        result.stderr
-    )
+
+def test_processes_that_torchrun_starts_need_the_directory_of_their_run(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, err = command(*TINY, "trainer=ddp")
+    assert code == 1
+    assert err == "error: torchrun and srun start several processes of one run: say run_dir=...\n"
     assert not Path("logs").exists()
 
 

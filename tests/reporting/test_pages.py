@@ -59,7 +59,7 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_html_is_whole_and_needs_nothing_else(sweep: Path) -> None:
+def test_the_html_page_is_complete_and_self_contained(sweep: Path) -> None:
     text = write(sweep)["report.html"]
     page = Checked(text)
     assert "script" not in page.tags
@@ -73,13 +73,13 @@ def test_the_html_is_whole_and_needs_nothing_else(sweep: Path) -> None:
     assert any("never by the test split" in said for said in page.shown)
 
 
-def test_an_id_in_several_figures_is_the_same_thing(sweep: Path) -> None:
+def test_ids_in_the_html_page_are_unique(sweep: Path) -> None:
     named = set(re.findall(r'<\w+ id="[^"]+".*?>', write(sweep)["report.html"], re.DOTALL))
     ids = [re.findall(r'id="([^"]+)"', tag)[0] for tag in named]
     assert len(ids) == len(set(ids)) > 10
 
 
-def test_pages_without_plots_come_at_once(sweep: Path) -> None:
+def test_pages_without_plots_have_no_svg(sweep: Path) -> None:
     assert "svg" not in Checked(write(sweep, plots=False)["report.html"]).tags
 
 
@@ -92,7 +92,7 @@ def test_the_markdown_is_a_table(sweep: Path) -> None:
     assert "- ``<b>`x` | a&b</b>`` (lr=9, seed=0)" in lines
 
 
-def test_the_csv_has_plain_numbers_and_a_row_for_each_group(sweep: Path) -> None:
+def test_report_csv_has_plain_numbers_and_a_row_for_each_group(sweep: Path) -> None:
     best, other, none = csv.DictReader(write(sweep)["report.csv"].splitlines())
     assert (best["rank"], best["optimizer.lr"], best["verdict"]) == ("1", "0.1", "best")
     assert float(best["val/acc_mean"]) == pytest.approx(0.91)
@@ -103,7 +103,7 @@ def test_the_csv_has_plain_numbers_and_a_row_for_each_group(sweep: Path) -> None
     assert none["not_finished"] == "1 of 1 failed"
 
 
-def test_the_other_csv_has_a_row_for_each_job(sweep: Path) -> None:
+def test_runs_csv_has_a_row_for_each_job(sweep: Path) -> None:
     jobs = list(csv.DictReader(write(sweep)["runs.csv"].splitlines()))
     assert len(jobs) == 7
     (failed,) = (job for job in jobs if job["state"] == "failed")

@@ -22,18 +22,18 @@ def test_a_job_is_what_its_status_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("typed", ["1e-3", "0.001", "0.0010"])
-def test_a_number_is_one_value_however_it_was_typed(typed: str, tmp_path: Path) -> None:
+def test_as_typed_has_one_form_for_a_number(typed: str, tmp_path: Path) -> None:
     fake_job(tmp_path, f"optimizer.lr={typed}")
     assert only_job(tmp_path).settings == {"optimizer.lr": "0.001"}
 
 
-def test_a_drawn_seed_is_read_from_the_configuration(tmp_path: Path) -> None:
+def test_a_random_seed_is_read_from_the_configuration(tmp_path: Path) -> None:
     path = fake_job(tmp_path, "seed=null")
     (path / "config.yaml").write_text("seed: 77\n")
     assert only_job(tmp_path).seed == 77
 
 
-def test_what_was_not_overridden_is_read_from_the_configuration(tmp_path: Path) -> None:
+def test_setting_falls_back_to_the_configuration(tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0", config="model: {name: resnet20, residual: true}\n")
     job = only_job(tmp_path)
     assert job.setting("model") == "resnet20"
@@ -48,7 +48,7 @@ def test_a_running_job_whose_process_is_gone_is_interrupted(tmp_path: Path) -> N
     assert read_results([tmp_path]).states == {"interrupted": 2}
 
 
-def test_a_running_job_that_holds_its_lock_runs(tmp_path: Path) -> None:
+def test_a_running_job_with_a_held_lock_is_running(tmp_path: Path) -> None:
     path = fake_job(tmp_path, "seed=0", state="running")
     (path / "status.json").unlink()  # it has only begun
     with FileLock(path / ".lock"):
@@ -64,7 +64,9 @@ def test_a_running_job_that_holds_its_lock_runs(tmp_path: Path) -> None:
         ("{}", "status.json has an unknown state: None"),
     ],
 )
-def test_an_odd_status_is_a_failure_that_says_so(text: str, error: str, tmp_path: Path) -> None:
+def test_a_damaged_status_is_a_failed_job_with_the_reason(
+    text: str, error: str, tmp_path: Path
+) -> None:
     path = fake_job(tmp_path, "seed=0")
     (path / "status.json").write_text(text)
     job = only_job(tmp_path)
@@ -73,7 +75,7 @@ def test_an_odd_status_is_a_failure_that_says_so(text: str, error: str, tmp_path
 
 
 @pytest.mark.parametrize("best", ["null", "NaN", '"0.9"', "true"])
-def test_a_value_that_is_no_number_is_none(best: str, tmp_path: Path) -> None:
+def test_a_value_that_is_not_a_number_is_none(best: str, tmp_path: Path) -> None:
     path = fake_job(tmp_path, "seed=0")
     status = f'{{"state": "done", "best": {{"monitor": "val/acc", "value": {best}}}, "test": 3}}'
     (path / "status.json").write_text(status)
@@ -81,13 +83,13 @@ def test_a_value_that_is_no_number_is_none(best: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", ["", "[1, 2]", "a: [", "a: ${b}\n"])
-def test_an_odd_configuration_leaves_the_job(config: str, tmp_path: Path) -> None:
+def test_a_damaged_configuration_keeps_the_job(config: str, tmp_path: Path) -> None:
     path = fake_job(tmp_path, "model.depth=8")
     (path / "config.yaml").write_text(config)
     assert (only_job(tmp_path).seed, only_job(tmp_path).value) == (None, 0.9)
 
 
-def test_the_record_of_the_sweep_adds_what_has_not_begun(tmp_path: Path) -> None:
+def test_the_sweep_record_adds_pending_jobs(tmp_path: Path) -> None:
     path = fake_job(tmp_path, "seed=0")
     jobs = [
         {"directory": "seed=1", "overrides": ["seed=1"], "state": "pending"},
@@ -112,7 +114,7 @@ def test_the_record_of_the_sweep_adds_what_has_not_begun(tmp_path: Path) -> None
     assert results.about[0]["command"] == "train -m seed=0,1,2"
 
 
-def test_the_record_of_the_sweep_knows_the_settings_of_a_damaged_job(tmp_path: Path) -> None:
+def test_the_sweep_record_has_the_settings_of_a_damaged_job(tmp_path: Path) -> None:
     path = fake_job(tmp_path, "model=a", "seed=5")
     (path / "status.json").write_text("{")
     entry = {"directory": path.name, "overrides": ["model=a", "seed=5"], "state": "done"}
@@ -122,7 +124,7 @@ def test_the_record_of_the_sweep_knows_the_settings_of_a_damaged_job(tmp_path: P
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"jobs": [1, {"state": "done"}]}'])
-def test_a_damaged_record_leaves_the_runs(text: str, tmp_path: Path) -> None:
+def test_a_damaged_sweep_record_keeps_the_runs(text: str, tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0")
     (tmp_path / "sweep.json").write_text(text)
     assert read_results([tmp_path]).states == {"done": 1}
@@ -139,7 +141,7 @@ def test_sweeps_runs_and_single_runs_are_read_together_and_once(tmp_path: Path) 
     assert both.shown(both.jobs[0]) == "seed=0"
 
 
-def test_disk_is_counted_and_checkpoints_apart(tmp_path: Path) -> None:
+def test_size_on_disk_is_counted_with_and_without_checkpoints(tmp_path: Path) -> None:
     for seed in range(2):
         fake_job(tmp_path, f"seed={seed}")
     results = read_results([tmp_path, tmp_path / "seed=0"])
@@ -147,7 +149,7 @@ def test_disk_is_counted_and_checkpoints_apart(tmp_path: Path) -> None:
     assert (results.disk, results.checkpoints) == (total, 2000)
 
 
-def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere: no such directory; sweeps are in"):
         read_results(["nowhere"])
     with pytest.raises(ValueError, match="there is no run in it"):

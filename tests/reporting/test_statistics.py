@@ -4,26 +4,26 @@ from scipy.stats import ttest_ind, ttest_rel
 from resnet_lab.reporting.statistics import PAIRED, WELCH, difference, holm, mcnemar, spread
 
 
-def test_the_spread_of_three_values() -> None:
+def test_spread_has_mean_std_and_interval() -> None:
     n, mean, std, low, high = spread([1.0, 2.0, 3.0])
     assert (n, mean, std) == (3, 2.0, 1.0)
     half = 4.302653 / 3**0.5  # Student's t for two degrees of freedom
     assert (low, high) == (pytest.approx(2 - half), pytest.approx(2 + half))
 
 
-def test_one_value_has_no_spread() -> None:
+def test_spread_of_one_value_has_no_std() -> None:
     assert spread([0.5]) == (1, 0.5, None, None, None)
 
 
-def test_values_that_do_not_vary_give_no_interval() -> None:
+def test_spread_of_equal_values_has_no_interval() -> None:
     assert spread([0.5, 0.5]) == (2, 0.5, 0.0, None, None)
 
 
-def test_an_interval_stays_where_values_can_be() -> None:
+def test_spread_clips_the_interval_to_the_bounds() -> None:
     assert spread([0.9, 0.99], (0.0, 1.0))[3:] == (pytest.approx(0.3732, abs=1e-3), 1.0)
 
 
-def test_equal_seeds_are_paired_in_any_order() -> None:
+def test_difference_pairs_equal_seeds_in_any_order() -> None:
     first = {0: 0.90, 1: 0.95, 2: 0.91}
     second = {2: 0.89, 0: 0.89, 1: 0.93}
     test = difference(first, second)
@@ -32,7 +32,7 @@ def test_equal_seeds_are_paired_in_any_order() -> None:
     assert test.p == pytest.approx(ttest_rel([0.90, 0.95, 0.91], [0.89, 0.93, 0.89]).pvalue)
 
 
-def test_other_seeds_are_tested_by_welch() -> None:
+def test_difference_of_other_seeds_is_welch() -> None:
     test = difference({0: 0.90, 1: 0.95, 2: 0.91}, {0: 0.8, 1: 0.7})
     assert test is not None
     assert test.test == WELCH
@@ -40,23 +40,23 @@ def test_other_seeds_are_tested_by_welch() -> None:
     assert test.p == pytest.approx(expected)
 
 
-def test_one_value_of_either_cannot_be_tested() -> None:
+def test_difference_needs_two_values_of_each() -> None:
     assert difference({0: 0.9}, {0: 0.8, 1: 0.7}) is None
     assert difference({0: 0.9, 1: 0.7}, {0: 0.8}) is None
 
 
-def test_the_same_values_do_not_differ() -> None:
+def test_difference_of_equal_values_has_p_1() -> None:
     assert difference({0: 0.9, 1: 0.8}, {0: 0.9, 1: 0.8}) == (PAIRED, 1.0)
 
 
-def test_pairs_without_spread_are_no_certainty() -> None:
+def test_difference_of_constant_pairs_is_welch() -> None:
     test = difference({0: 0.75, 1: 0.5}, {0: 0.5, 1: 0.25})
     assert test is not None
     assert test.test == WELCH
     assert 0.1 < test.p < 0.5
 
 
-def test_nothing_can_be_told_where_nothing_varies() -> None:
+def test_difference_is_none_if_nothing_varies() -> None:
     assert difference({0: 0.9, 1: 0.9}, {0: 0.8, 1: 0.8}) is None
 
 
@@ -66,7 +66,7 @@ def test_holm_corrects_for_the_number_of_tests() -> None:
     assert holm([]) == []
 
 
-def test_mcnemar_counts_only_what_tells_them_apart() -> None:
+def test_mcnemar_counts_only_discordant_images() -> None:
     assert mcnemar(10, 2) == pytest.approx(0.03857, abs=1e-5)  # twice the binomial's tail
     assert mcnemar(2, 10) == mcnemar(10, 2)
     assert mcnemar(5, 5) == 1.0

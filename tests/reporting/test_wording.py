@@ -29,7 +29,7 @@ def column(board: Leaderboard, name: str) -> list[str]:
     return [row[columns.index(name)] for row in rows]
 
 
-def test_the_table_says_it_in_percent_with_its_spread(tmp_path: Path) -> None:
+def test_the_table_shows_accuracies_in_percent_with_their_spread(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.90, 0.92, 0.91], ("model=b",): [0.7, 0.73, 0.71]})
     _, board = read(tmp_path)
     columns, rows = leaderboard_table(board)
@@ -44,12 +44,12 @@ def test_the_table_says_it_in_percent_with_its_spread(tmp_path: Path) -> None:
     assert rows[1][6].startswith("worse, p < 0.001")
 
 
-def test_a_loss_is_no_percentage(tmp_path: Path) -> None:
+def test_the_table_shows_a_loss_as_it_is(tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0", value=0.51234, monitor="val/loss")
     assert column(read(tmp_path)[1], "val/loss (nats)") == ["0.5123"]
 
 
-def test_one_seed_has_a_dash_and_no_zero(tmp_path: Path) -> None:
+def test_the_table_shows_a_dash_for_the_std_of_one_seed(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.90, 0.92], ("model=b",): [0.7]})
     _, board = read(tmp_path)
     assert column(board, "std")[1] == column(board, "95 % interval")[1] == NONE
@@ -57,14 +57,14 @@ def test_one_seed_has_a_dash_and_no_zero(tmp_path: Path) -> None:
     assert column(board, "test/acc (%)")[1] == "88.00"
 
 
-def test_columns_that_say_nothing_are_left_out(tmp_path: Path) -> None:
+def test_the_table_leaves_out_empty_columns(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.9], ("model=b",): [0.7]}, test=None)
     _, board = read(tmp_path)
     assert leaderboard_table(board).columns == ["", "model", "n", "val/acc (%)", "time"]
     assert any("One seed cannot tell" in line for line in notes(board))
 
 
-def test_groups_without_a_result_have_no_place(tmp_path: Path) -> None:
+def test_the_table_gives_no_rank_without_a_result(tmp_path: Path) -> None:
     fake_job(tmp_path, "model=a", "seed=0")
     fake_job(tmp_path, "model=b", "seed=0", state="failed", value=None)
     _, board = read(tmp_path)
@@ -72,7 +72,7 @@ def test_groups_without_a_result_have_no_place(tmp_path: Path) -> None:
     assert column(board, "not finished") == [NONE, "1 of 1 failed"]
 
 
-def test_the_answer_names_the_best_and_how_sure_that_is(tmp_path: Path) -> None:
+def test_the_answer_names_the_best_and_its_significance(tmp_path: Path) -> None:
     values = {
         ("model.depth=8",): [0.90, 0.92, 0.91],
         ("model.depth=14",): [0.7, 0.73, 0.71],
@@ -83,7 +83,7 @@ def test_the_answer_names_the_best_and_how_sure_that_is(tmp_path: Path) -> None:
     assert answer(read(tmp_path)[1]) == (
         "Best: depth=8, with val/acc 91.00 % (95 % interval 88.52 to 93.48, 3 seeds) and test "
         "accuracy 88.00 ± 0.00 %. Of the other 3 settings: 1 worse beyond noise, 1 not "
-        "distinguishable from it, 1 cannot be told."
+        "distinguishable from it, 1 undecided."
     )
 
 
@@ -95,7 +95,7 @@ def test_the_answer_before_the_first_result(tmp_path: Path) -> None:
     assert dict(facts(results, board))["jobs"] == "1: 1 interrupted"
 
 
-def test_notes_tell_how_it_was_ranked_and_tested(tmp_path: Path) -> None:
+def test_notes_explain_ranking_and_tests(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.9, 0.92, 0.91], ("model=b",): [0.7, 0.73, 0.71]})
     text = " ".join(notes(read(tmp_path)[1]))
     assert "Ranked by each job's best val/acc, averaged over seeds; never by the test split" in text
@@ -105,7 +105,7 @@ def test_notes_tell_how_it_was_ranked_and_tested(tmp_path: Path) -> None:
     assert "different" not in text
 
 
-def test_notes_tell_what_may_mislead(tmp_path: Path) -> None:
+def test_notes_warn_of_what_may_mislead(tmp_path: Path) -> None:
     fake_job(tmp_path / "a", "seed=0", device="one", commit="a" * 40)
     fake_job(tmp_path / "b", "seed=0", device="two", commit="b" * 40 + "+")
     fake_job(tmp_path, "seed=0", value=0.1, monitor="val/loss", precision="32-true")
@@ -117,7 +117,7 @@ def test_notes_tell_what_may_mislead(tmp_path: Path) -> None:
     assert "precisions" not in text
 
 
-def test_failures_are_gathered_by_their_error(tmp_path: Path) -> None:
+def test_failures_are_grouped_by_error(tmp_path: Path) -> None:
     for seed in range(7):
         fake_job(tmp_path, "model=a", f"seed={seed}", state="failed", value=None, error="no memory")
     fake_job(tmp_path, "model=b", "seed=0", state="failed", value=None)
@@ -127,7 +127,7 @@ def test_failures_are_gathered_by_their_error(tmp_path: Path) -> None:
     ]
 
 
-def test_facts_say_what_was_swept_and_what_it_takes(tmp_path: Path) -> None:
+def test_facts_name_swept_keys_time_and_disk(tmp_path: Path) -> None:
     for depth in (8, 20):
         fake_job(tmp_path, f"model.depth={depth}", "data=mnist", "seed=0")
         fake_job(tmp_path, f"model.depth={depth}", "data=mnist", "seed=1")
@@ -152,11 +152,11 @@ def test_facts_say_what_was_swept_and_what_it_takes(tmp_path: Path) -> None:
         (180_000, "2 d 2 h"),
     ],
 )
-def test_times_have_the_two_units_that_count(seconds: float | None, text: str) -> None:
+def test_duration_has_the_two_largest_units(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_sizes_and_ps_have_the_digits_that_count() -> None:
+def test_sizes_and_p_values_have_significant_digits() -> None:
     counts = (12, 1500, 123_456, 5_000_000_000)
     assert [size(count) for count in counts] == ["12 bytes", "1.5 kB", "123 kB", "5.0 GB"]
     ps = (0.0001, 0.0314, 0.4, 1.0)

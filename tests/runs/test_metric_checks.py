@@ -52,6 +52,12 @@ WRONG = {
         ["scheduler=plateau", "scheduler.interval=step"],
         r"^scheduler.interval=step: ReduceLROnPlateau .* use scheduler.interval=epoch",
     ),
+    "a watched metric": (
+        ["+callbacks.stop={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/ac}"],
+        r"^callbacks.stop.monitor=val/ac: no metric has that name; did you mean val/acc",
+    ),
+    "barebones": (["+trainer.barebones=true"], r"^trainer.barebones=true: leaves out .* leave it"),
+    "machines": (["trainer.num_nodes=2"], r"^trainer.num_nodes=2: nothing says where the other"),
     "accumulation": (
         ["+callbacks.a={_target_: lightning.pytorch.callbacks.GradientAccumulationScheduler, "
          "scheduling: {}}"],

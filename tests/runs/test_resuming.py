@@ -204,6 +204,29 @@ def test_a_damaged_last_checkpoint(content, stopped: Path, caplog) -> None:
     assert steps == list(range(12))
 
 
+def test_a_damaged_best_checkpoint_is_told_before_the_test(stopped: Path) -> None:
+    for path in (stopped / "status.json", stopped / "config.yaml"):
+        path.write_text(path.read_text().replace("test: last", "test: best"))
+    (stopped / "checkpoints/best.ckpt").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"best.ckpt is damaged: .* --checkpoint last$") as caught:
+        train(Run.load(stopped).config, stopped)
+    assert "\n" not in str(caught.value)
+    assert recorded(stopped)["epochs"] == 4
+
+
+@pytest.mark.parametrize("content", ["", "null", '{"state": "run'])
+def test_a_damaged_status_is_made_anew_from_the_checkpoint(content: str, stopped: Path) -> None:
+    before = recorded(stopped)
+    (stopped / "status.json").write_text(content)
+    with pytest.raises(ValueError, match=r"status.json is damaged \(.*\): delete it; .* resume"):
+        Run.load(stopped)
+    (stopped / "status.json").unlink()
+    train(Run.load(stopped).config, stopped)
+    assert (recorded(stopped)["state"], recorded(stopped)["epochs"]) == ("done", 4)
+    assert recorded(stopped)["best"] == before["best"]
+    assert [step for step, _ in scalars(stopped)["train/loss_step"]] == list(range(12))
+
+
 def test_damaged_checkpoints_alone(stopped: Path, caplog) -> None:
     for path in (stopped / "checkpoints").iterdir():
         path.write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Sweeps in real processes: killed, poisoned, topped up, on a pool; and what their records say."""
+"""Sweeps: killed, poisoned, topped up, on a pool; and what their records say."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 
 from resnet_lab.core.threads import available_cores
 from resnet_lab.runs.run import Run
-from tests.conftest import TINY
+from tests.conftest import TINY, Command
 from tests.helpers import fits, record
 from tests.helpers import runs_of as runs
 
@@ -19,18 +19,24 @@ JOBS = (*TINY, "trainer.max_epochs=3", "sweep_dir=sweep")
 GRID = ("optimizer.lr=0.05,0.01", "seed=0,1")
 
 
-def start(*overrides: str, **environment: str) -> "subprocess.Popen[str]":
+def start(*overrides: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "resnet_lab.train", "-m", *JOBS, *overrides],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
     )  # fmt: skip
 
 
-def sweep(*overrides: str, **environment: str) -> tuple[int, str, str]:
-    process = start(*overrides, **environment)
+def in_a_process(*overrides: str) -> tuple[int, str, str]:
+    process = start(*overrides)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+@pytest.fixture
+def sweep(command: Command) -> Command:
+    """A function that runs a sweep in this process: exit code, stdout, stderr."""
+    return lambda *overrides: command("-m", *JOBS, *overrides)
 
 
 def wait_for(condition, seconds: float = 120) -> None:
@@ -51,7 +57,7 @@ def undisturbed(tmp_path_factory) -> Path:
     before = Path.cwd()
     os.chdir(place)
     try:
-        code, _, err = sweep(*GRID)
+        code, _, err = in_a_process(*GRID)
     finally:
         os.chdir(before)
     assert code == 0, err
@@ -79,7 +85,7 @@ def test_the_record_of_a_sweep(undisturbed: Path) -> None:
 
 @pytest.mark.parametrize("pool", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_killed_sweep_goes_on_and_equals_an_undisturbed_one(
-    pool: bool, undisturbed: Path
+    pool: bool, undisturbed: Path, sweep: Command
 ) -> None:
     launcher = ["hydra/launcher=local_pool", "hydra.launcher.workers=2"] if pool else []
     process = start(*GRID, *launcher)
@@ -123,7 +129,7 @@ def _in_use(run: Run) -> bool:
         return True
 
 
-def test_more_values_top_a_sweep_up(undisturbed: Path, tmp_path: Path) -> None:
+def test_more_values_top_a_sweep_up(undisturbed: Path, sweep: Command) -> None:
     import shutil
 
     shutil.copytree(undisturbed, "sweep")
@@ -147,7 +153,9 @@ POISON = {
 @pytest.mark.parametrize(
     "how", ["nan", *(pytest.param(how, marks=pytest.mark.slow) for how in POISON if how != "nan")]
 )
-def test_a_poisoned_job_leaves_the_others_and_is_reported(how: str, tmp_path: Path) -> None:
+def test_a_poisoned_job_leaves_the_others_and_is_reported(
+    how: str, sweep: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     action, told = POISON[how]
     Path("poison.py").write_text(
         "from lightning.pytorch import Callback\n"
@@ -156,10 +164,13 @@ def test_a_poisoned_job_leaves_the_others_and_is_reported(how: str, tmp_path: Pa
         "    def on_train_epoch_start(self, trainer, pl_module):\n"
         f"        if self.seed == 1:\n            {action}\n"
     )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "poison", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     pool = ("hydra/launcher=local_pool", "hydra.launcher.workers=1") if how == "killed" else ()
     code, _, err = sweep(
         "seed=0,1,2", "+callbacks.poison._target_=poison.Poison", "+callbacks.poison.seed=${seed}",
-        *pool, PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        *pool,
     )  # fmt: skip
     assert code == 1
     assert told in err
@@ -170,10 +181,11 @@ def test_a_poisoned_job_leaves_the_others_and_is_reported(how: str, tmp_path: Pa
     assert record()["state"] == "failed"
 
 
-def test_two_jobs_on_a_pool_of_two() -> None:
+def test_two_jobs_on_a_pool_of_two(sweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
     code, out, err = sweep(
         "seed=0,1", "trainer.max_epochs=1",
-        "hydra/launcher=local_pool", "hydra.launcher.workers=2", OMP_NUM_THREADS="64",
+        "hydra/launcher=local_pool", "hydra.launcher.workers=2",
     )  # fmt: skip
     assert code == 0, err
     assert out.count("started  seed=") == 2
@@ -185,7 +197,7 @@ def test_two_jobs_on_a_pool_of_two() -> None:
 
 
 @pytest.mark.slow
-def test_eight_jobs_on_a_pool_of_two() -> None:
+def test_eight_jobs_on_a_pool_of_two(sweep: Command) -> None:
     code, out, err = sweep(
         "seed=range(8)", "trainer.max_epochs=1",
         "hydra/launcher=local_pool", "hydra.launcher.workers=2",
@@ -232,7 +244,7 @@ def test_ctrl_c_saves_marks_and_stops_the_sweep(pool: bool) -> None:
     assert "Traceback" not in err
 
 
-def test_a_typo_in_a_late_job_is_found_before_the_first_one_starts() -> None:
+def test_a_typo_in_a_late_job_is_found_before_the_first_one_starts(sweep: Command) -> None:
     code, _, err = sweep("model.depth=8,14,21")
     assert code == 1
     assert "job 3 of 3 (model.depth=21): " in err
@@ -241,7 +253,7 @@ def test_a_typo_in_a_late_job_is_found_before_the_first_one_starts() -> None:
     assert not Path("sweep").exists()
 
 
-def test_preflight_shows_the_jobs_and_starts_nothing() -> None:
+def test_preflight_shows_the_jobs_and_starts_nothing(sweep: Command) -> None:
     code, out, err = sweep("model.depth=8,14", "preflight=true")
     assert (code, err) == (0, "")
     assert "75,002" in out  # parameters of the first
@@ -249,17 +261,14 @@ def test_preflight_shows_the_jobs_and_starts_nothing() -> None:
     assert not Path("sweep").exists()
 
 
-def test_preflight_of_one_run(tiny, tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "resnet_lab.train", *TINY, "preflight=true", "run_dir=one"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert "75,002 parameters" in result.stdout
+def test_preflight_of_one_run(command: Command) -> None:
+    code, out, err = command(*TINY, "preflight=true", "run_dir=one")
+    assert (code, err) == (0, "")
+    assert "75,002 parameters" in out
     assert not Path("one").exists()
 
 
-def test_a_directory_of_something_else_is_left_alone() -> None:
+def test_a_directory_of_something_else_is_left_alone(sweep: Command) -> None:
     Path("sweep/thesis").mkdir(parents=True)
     code, _, err = sweep("seed=0,1")
     assert code == 1
@@ -267,7 +276,7 @@ def test_a_directory_of_something_else_is_left_alone() -> None:
     assert sorted(path.name for path in Path("sweep").iterdir()) == ["thesis"]
 
 
-def test_jobs_of_other_names_share_the_sweeps_directory() -> None:
+def test_jobs_of_other_names_share_the_sweeps_directory(sweep: Command) -> None:
     code, _, err = sweep("model.depth=8,14", "trainer.max_epochs=1", "sweep_dir=null")
     assert code == 0, err
     (directory,) = Path("logs/sweeps").iterdir()

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.config import closest, one_line
 from resnet_lab.core.moved import with_new_names
+from resnet_lab.core.signatures import hints_of, parameters_of
 from resnet_lab.core.trust import allow, locate
 
 # How a person is told of what the code itself gives to an object, by its key.
@@ -49,6 +50,7 @@ SCALARS: dict[Any, str] = {
 }
 LISTS = (list, tuple, set, collections.abc.Sequence, collections.abc.Iterable,
          collections.abc.Collection)  # fmt: skip
+HYDRAS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")  # instantiate's own
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
@@ -140,11 +142,10 @@ def _check(key: str, node: Any, trust: bool, given: Mapping[str, Any] | None = N
     for name in ("_partial_", "_recursive_"):
         if not isinstance(node.get(name, True), bool):
             raise ValueError(f"{key}.{name}={node[name]}: must be true or false")
-    parameters = inspect.signature(target).parameters
     _check_names(key, node, target, given or {})
-    function = target.__init__ if inspect.isclass(target) else target
+    parameters = parameters_of(target)
     try:
-        hints = typing.get_type_hints(function)
+        hints = hints_of(target)
     except (NameError, TypeError):  # annotations that cannot be read outside their module
         return
     for name, value in node.items():
@@ -158,17 +159,17 @@ def _check(key: str, node: Any, trust: bool, given: Mapping[str, Any] | None = N
 
 
 def _check_names(key: str, node: Mapping[str, Any], target: Any, given: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(target).parameters
+    parameters = parameters_of(target)
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for name in node:
-            if name not in parameters and not name.startswith("_"):
+            if name not in parameters and name not in HYDRAS:
                 raise ValueError(
                     f"{key}.{name}: {target.__name__} takes no such argument; "
                     + closest(name, [name for name in parameters if name not in given])
                 )
     if "_args_" in node or node.get("_partial_") or given.get("_partial_"):
         return
-    for name, parameter in parameters.items():
+    for name, parameter in inspect.signature(target).parameters.items():
         needed = parameter.default is parameter.empty and parameter.kind in NAMED
         if needed and name not in node and name not in given:
             raise ValueError(f"{key}.{name} has no value: set it with +{key}.{name}=...")

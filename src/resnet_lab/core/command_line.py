@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from resnet_lab import __version__
-from resnet_lab.core.config import CONF
+from resnet_lab.core.config import CONF, closest, override_key
 
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option
@@ -27,6 +27,7 @@ OPTIONS = (("--package", "-p"), ("--config-path", "-cp"), ("--config-name", "-cn
            ("--config-dir", "-cd"), ("--experimental-rerun",))  # fmt: skip
 INFORMATION = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
+ONE_MORE = ("experiment", "sweep")  # groups of one option that is none at first
 RESUME = "use --resume DIRECTORY [--trust], and nothing else: the rest is in the run directory"
 
 
@@ -107,12 +108,13 @@ def tidied(arguments: Sequence[str]) -> list[str]:
     options = list(arguments)
     for item in parsed.overrides:
         options.remove(item)
+        _check_read(item, parsed.overrides)
     return options + [_tidied(item, sweeps=parsed.multirun) for item in parsed.overrides]
 
 
 def _tidied(item: str, *, sweeps: bool) -> str:
     key, equals, value = item.partition("=")
-    if not key or not (equals or item.startswith("~")):
+    if not key.lstrip("+~") or not (equals or item.startswith("~")):
         raise ValueError(
             f"{item}: must be KEY=VALUE; one with spaces needs quotes around the whole"
         )
@@ -139,6 +141,23 @@ def _tidied(item: str, *, sweeps: bool) -> str:
     return item
 
 
+def _check_read(item: str, items: Sequence[str]) -> None:
+    """Refuse an addition that nothing reads: `+trainers.max_epochs=5` would be dropped in silence.
+
+    Args:
+        item: an override.
+        items: all of them: another one may refer to a key that this one adds.
+    """
+    name = re.split(r"[.@=]", override_key(item))[0]
+    known = [*OmegaConf.load(CONF / "train.yaml"), *(path.name for path in CONF.iterdir())]
+    if not item.startswith("+") or not name or name in known:
+        return
+    texts = [*items, *(path.read_text(encoding="utf-8") for path in CONF.rglob("*.yaml"))]
+    if not any(f"${{{name}" in text for text in texts):
+        groups = [key for key in known if not key.endswith(".yaml") and key != "defaults"]
+        raise ValueError(f"{item}: nothing reads {name}; {closest(name, sorted({*groups}))}")
+
+
 def _check_place(key: str, value: object) -> None:
     """Refuse what is no path, before Hydra makes a directory of that name."""
     optional = key in ("run_dir", "sweep_dir")
@@ -154,11 +173,15 @@ def _check_group(override: Override) -> None:
     group = str(override.key_or_group)
     if not (CONF / group).is_dir():
         return
+    value = override.value()
     if override.is_delete():
         if group in SINGLE and group != "scheduler":
             raise ValueError(f"~{group}: a run needs one; choose another by {group}=...")
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"~{group}={value}: must be the name of the option that is to go")
         return
-    value = override.value()
+    if override.is_force_add() or (override.is_add() and group in ONE_MORE):
+        raise ValueError(f"{override.input_line}: leave the + out: {group}=...")
     if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
         return  # it names what is there
     values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]

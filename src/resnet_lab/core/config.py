@@ -221,7 +221,8 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
 
 def closest(name: str, known: list[str]) -> str:
     """Say the way out of a name that is not known."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    lower = {each.lower(): each for each in known}
+    near = [lower[each] for each in difflib.get_close_matches(name.lower(), lower, cutoff=0.5)]
     if near:
         return "did you mean " + " or ".join(near) + "?"
     return "there are " + ", ".join(sorted(known)) if known else "there are none"

@@ -55,8 +55,18 @@ def check_share(batch_size: int, processes: int) -> None:
     """Raise a ValueError unless processes can share a batch: each of them would say so later."""
     if batch_size % processes:
         raise ValueError(
-            f"trainer.devices: {processes} processes cannot share data.batch_size={batch_size}: "
-            "use a multiple of that"
+            f"trainer.devices x trainer.num_nodes: {processes} processes cannot share "
+            f"data.batch_size={batch_size}: use a multiple of that"
+        )
+
+
+def check_nodes(count: object) -> None:
+    """Raise a ValueError if only one of several machines takes part: it would wait for ever."""
+    together = ("MASTER_ADDR", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
+    if isinstance(count, int) and count > 1 and not any(name in os.environ for name in together):
+        raise ValueError(
+            f"trainer.num_nodes={count}: nothing says where the other machines are; start the run "
+            "by srun or torchrun, or set MASTER_ADDR and NODE_RANK on each"
         )
 
 

@@ -7,26 +7,28 @@ from decides what it may name:
   typed it.
 - What was read from a run directory may come from anybody. It may name what a file of `conf/`
   names, word for word; classes of `PACKAGES` that are of one of the `KINDS` that a run is made of;
-  and their `FUNCTIONS` that return a network. Nothing else is even imported. `--trust` lifts that
-  for one command, `trust=True` in Python.
+  their `FUNCTIONS` that return a network; and what is defined in the packages that the environment
+  variable `RESNET_LAB_TRUSTED` lists. Nothing else is even imported. `--trust` lifts that for one
+  command, `trust=True` in Python.
 
 A recorded configuration has no `${...}` in it: one that has is refused, never resolved.
 """
 
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import hydra.utils
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from resnet_lab.core.config import CONF
 from resnet_lab.core.hydra_versions import HYDRA_1_3
@@ -34,11 +36,17 @@ from resnet_lab.core.moved import with_new_names
 
 PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
 
+TRUSTED = "RESNET_LAB_TRUSTED"  # environment variable: the user's own packages, separated by commas
+
 # Modules whose functions return a network.
 FUNCTIONS = ("resnet_lab.models", "torchvision.models", "timm.models._factory")
 
 # Arguments by which timm unpickles a file.
 UNPICKLED = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
+
+# Sections whose objects write files or speak to services, and how arguments that say where end.
+WRITERS = ("callbacks", "logger", "trainer")
+PLACE_NAMES = r"(dir|dirpath|directory|folder|path|uri|url|location|host)$"
 
 # Classes that a run is made of, by where their base class is found. Some are of packages that may
 # not be installed, and none is imported before something is built.
@@ -75,7 +83,8 @@ TRUST = "build whatever its configuration names: that can run any code"  # help 
 
 REFUSAL = (
     "a configuration from a run directory may name only what conf/ names, and networks, callbacks "
-    f"and the like of {', '.join(PACKAGES)}; if you trust where it comes from, add --trust"
+    f"and the like of {', '.join(PACKAGES)}; if the package is your own, list it in {TRUSTED}; if "
+    "you trust where the run comes from, add --trust"
 )
 
 
@@ -87,14 +96,25 @@ def read_config(path: Path) -> DictConfig:
         OSError: it cannot be read.
     """
     try:
+        _refuse_aliases(path)
         config = OmegaConf.load(path)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(config, DictConfig):
         raise ValueError(f"{path} is not the configuration of a run")
     plain = OmegaConf.to_container(config, resolve=False)
     refuse_interpolations(plain, str(path))
     return DictConfig(with_new_names(plain))
+
+
+def _refuse_aliases(path: Path) -> None:
+    """Raise a ValueError if a file has aliases, of which a few lines can grow to billions."""
+    text = path.read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if "*" in text and any(
+        isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)
+    ):
+        raise ValueError(f"{path}: what a run records has no aliases (*name)")
 
 
 def refuse_interpolations(node: Any, place: str, key: str = "") -> None:
@@ -131,15 +151,18 @@ def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
     said = f"{key}._target_={target}"
     if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
         raise ValueError(f"{said}: must be the dotted path of a class, such as torch.optim.SGD")
-    if not trust and target.startswith("timm."):
-        _refuse_files(key, node)
+    if not trust:
+        _refuse_files(key, node, target)
+        if key.startswith(WRITERS):
+            _refuse_places(key, node)
     trust = trust or target in _named_in_conf()
     if not trust and not _may_import(target):
         raise ValueError(f"{said}: {REFUSAL}")
     try:
         found = _import(target)
     except Exception as error:  # an import runs code, which may raise anything
-        raise ValueError(f"{said}: {' '.join(str(error).split())}") from error
+        reason = error.__cause__ or error  # Hydra puts its own words around it
+        raise ValueError(f"{said}: {' '.join(str(reason).split())}") from error
     if not callable(found):
         raise ValueError(f"{said}: must be a class or a function")
     if not trust and not _of_a_kind(found):
@@ -183,7 +206,9 @@ def _import(target: str) -> Any:
     return found
 
 
-def _refuse_files(key: str, node: Mapping[str, Any]) -> None:
+def _refuse_files(key: str, node: Mapping[str, Any], target: str) -> None:
+    if not target.startswith("timm."):
+        return
     for name, value in node.items():
         if name in UNPICKLED or (isinstance(value, str) and ":" in value):
             raise ValueError(
@@ -192,14 +217,40 @@ def _refuse_files(key: str, node: Mapping[str, Any]) -> None:
             )
 
 
+def _refuse_places(key: str, node: Any) -> None:
+    """Raise a ValueError for what a callback, a logger or a profiler would write elsewhere to."""
+    if isinstance(node, Mapping | list):
+        entries = node.items() if isinstance(node, Mapping) else enumerate(node)
+        for name, value in entries:
+            _refuse_places(f"{key}.{name}", value)
+        return
+    if not isinstance(node, str):
+        return
+    path = PurePath(node)
+    leaves = path.is_absolute() or ".." in path.parts or node[:1] in ("~", "\\") or ":/" in node
+    if leaves or re.search(PLACE_NAMES, key):
+        raise ValueError(
+            f"{key}={node}: a run from elsewhere writes into its own directory alone; if you trust "
+            "where it comes from, add --trust"
+        )
+
+
 def _may_import(target: str) -> bool:
     parts = target.split(".")
-    return parts[0] in PACKAGES and not any(part.startswith("_") for part in parts)
+    return parts[0] in (*PACKAGES, *_own_packages()) and not any(
+        part.startswith("_") for part in parts
+    )
+
+
+def _own_packages() -> list[str]:
+    return [name for name in re.split(r"[\s,]+", os.environ.get(TRUSTED, "")) if name]
 
 
 def _of_a_kind(found: Any) -> bool:
     """Whether something is a part of a run: a class of `KINDS` or of the data, or a model."""
     module = str(getattr(found, "__module__", ""))
+    if module.partition(".")[0] in _own_packages():
+        return True
     if module.partition(".")[0] not in PACKAGES:  # reached through a module that imports it
         return False
     if not inspect.isclass(found):

@@ -1,4 +1,4 @@
-"""Images as bytes, uint8 [N, H, W, C]: made of other numbers, resized, their statistics."""
+"""Convert images to bytes, uint8 [N, H, W, C], and resize them."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -20,7 +20,7 @@ USUAL = {"u": "[0, 65535], or [0, 4095] for 12 bits", "f": "[0, 1]"}
 
 
 class ByUser(ValueError):
-    """Images that can be read, once the user has said how; the message says what to say."""
+    """Raise for images that can be read once the user states how; the message names the key."""
 
 
 def sides(image_size: Size) -> tuple[int, int]:
@@ -38,7 +38,7 @@ def sides(image_size: Size) -> tuple[int, int]:
 
 
 def check_fit(fit: str | None) -> None:
-    """Raise a ValueError for a way to fit images that is not known."""
+    """Raise a ValueError unless `fit` is None or one of `Fit`."""
     if fit is not None and fit not in get_args(Fit):
         raise ValueError(f"fit={fit}: choose one of {', '.join(get_args(Fit))}")
 

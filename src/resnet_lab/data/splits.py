@@ -1,4 +1,4 @@
-"""Divide a labelled set into two parts that have the same mix of classes."""
+"""Split a labelled set in two, with the same proportions of classes."""
 
 import torch
 from torch import Tensor

@@ -2,7 +2,8 @@
 
 PyTorch's own pools add up their gradients on a GPU in whatever order they come, and refuse to under
 `torch.use_deterministic_algorithms`. Here they are then made of operations that have a fixed order:
-the same outputs bit by bit, the same gradients, several times as slow.
+the same outputs bit by bit, the same gradients. A max pool and its gradient then take 4 to 12
+times as long (one CPU core, kernel 2 and 3, both memory formats).
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Two runs side by side: configurations, curves, metrics, and what each says of the same images."""
+"""Compare two runs: configurations, curves, metrics, and predictions on the same images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +24,22 @@ if TYPE_CHECKING:  # torch and matplotlib are imported where they are needed
 
     from resnet_lab.reporting.predictions import Paired
 
-SHOWN_IMAGES = 24  # of those newly right, and of those newly wrong
+SHOWN_IMAGES = 24  # most images newly right, and newly wrong, that are drawn
 HEADINGS = ["", "first", "second"]
 SAME = "The configurations are the same."
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs, side by side.
+    """The comparison of a second run with a first one.
 
     Attributes:
         first: the run to compare with.
         second: the run that is compared.
         split: of the images, "test" or "val".
-        config: key, and value in each run, where those differ.
-        metrics: name, and value in each run, as they were recorded.
-        paired: what both say of the same images.
+        config: rows of key and both values, where these differ.
+        metrics: rows of name and both recorded values.
+        paired: the predictions of both runs on the same images.
     """
 
     first: Run
@@ -50,7 +50,7 @@ class Comparison:
     paired: "Paired"
 
     def result(self) -> dict[str, Any]:
-        """Return what was found, as plain types."""
+        """Return the result as plain types."""
         return {
             "first": str(self.first.shown),
             "second": str(self.second.shown),
@@ -76,11 +76,11 @@ def compare(
         first: the run to compare with.
         second: the run that is compared.
         split: "test" or "val".
-        checkpoint: "best" or "last"; None: the one that each run itself tested.
-        data_dir: where the data lies now; None: where it lay when each run was trained.
+        checkpoint: "best" or "last"; None: the one that each run tested.
+        data_dir: directory of the data; None: the one that each run was trained with.
 
     Raises:
-        ValueError: a checkpoint or the data is missing, or the runs see different images.
+        ValueError: a checkpoint or the data is missing, or the images differ.
     """
     from resnet_lab.reporting.predictions import pair, predict
 
@@ -93,7 +93,7 @@ def compare(
 
 
 def page(comparison: Comparison) -> str:
-    """Return the comparison as one HTML file."""
+    """Render the comparison as one HTML file."""
     from resnet_lab.reporting.plots.curves import learning_curves
 
     runs = {"first": comparison.first, "second": comparison.second}
@@ -123,7 +123,7 @@ def page(comparison: Comparison) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Say in a few sentences which run is better on these images, and how sure that is."""
+    """Summarize which run is better on these images, and whether that is significant."""
     found = comparison.paired.result()
     low, difference, high = (
         f"{100 * found[key]:+.2f}" for key in ("difference_low", "difference", "difference_high")
@@ -163,12 +163,12 @@ def _has_curves(path: Path) -> bool:
 
     try:
         return bool(read_curves(path))
-    except ValueError:  # no file, or none that can be read: the rest is compared all the same
+    except ValueError:  # no readable file; the rest can be compared
         return False
 
 
 def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
-    """Draw images with their true class and what each run saw."""
+    """Draw images with their true class and both predictions."""
     from resnet_lab.reporting.plots.images import image_grid
 
     first, second = paired
@@ -193,7 +193,7 @@ def _config(first: Run, second: Run) -> list[list[str]]:
 
 
 def _metrics(first: Run, second: Run) -> list[list[str]]:
-    """Return what each run recorded of itself; what neither has is left out."""
+    """Return rows of the values that either run recorded."""
     sides = [_recorded(run) for run in (first, second)]
     names = dict.fromkeys(name for side in sides for name in side)
     return [[name, *(side.get(name, NONE) for side in sides)] for name in names]
@@ -202,25 +202,25 @@ def _metrics(first: Run, second: Run) -> list[list[str]]:
 def _recorded(run: Run) -> dict[str, str]:
     status = printable_values(run.status)
     job = RunRecord(run.directory, str(status.get("state", "unknown")), {}, status)
-    said = {"state": job.state}
+    recorded = {"state": job.state}
     if job.value is not None:
         epoch = f" (epoch {job.epoch})" if job.epoch is not None else ""
-        said[f"best {job.monitor}"] = f"{job.value:.4f}{epoch}"
+        recorded[f"best {job.monitor}"] = f"{job.value:.4f}{epoch}"
     if job.test is not None:
         low, high = (as_finite(status["test"].get(name)) for name in ("acc_low", "acc_high"))
         interval = ""
         if low is not None and high is not None:
             interval = f" (95 % interval {100 * low:.2f} to {100 * high:.2f})"
-        said["test accuracy (%)"] = f"{100 * job.test:.2f}{interval}"
+        recorded["test accuracy (%)"] = f"{100 * job.test:.2f}{interval}"
         loss = as_finite(status["test"].get("loss"))
         if loss is not None:
-            said["test loss (nats)"] = f"{loss:.4f}"
+            recorded["test loss (nats)"] = f"{loss:.4f}"
     for name in ("epochs", "device", "precision"):
         if status.get(name) is not None:
-            said[name] = str(status[name])
+            recorded[name] = str(status[name])
     if job.seconds is not None:
-        said["time of training"] = duration(job.seconds)
+        recorded["time of training"] = duration(job.seconds)
     rate = as_finite(status.get("images_per_second"))
     if rate is not None:
-        said["images/s"] = f"{rate:,.0f}"
-    return said
+        recorded["images/s"] = f"{rate:,.0f}"
+    return recorded

@@ -11,8 +11,8 @@ SHOWN_INCOMPLETE = 2
 # How a setting compares with the best.
 WORSE = "worse beyond noise"
 CLOSE = "not distinguishable from it"
-CANNOT_TELL = "cannot be told"
-LOST = "ranked below for jobs it lost"
+UNDECIDED = "undecided"
+LOST = "ranked below for lost jobs"
 NO_RESULT = "without a result"
 
 
@@ -53,9 +53,9 @@ def _compared(board: Leaderboard) -> str:
     """Summarize how the other settings compare with the best; empty if that is unknown."""
     others = [group for group in board.groups if group not in board.ranked[:1]]
     counts = Counter(_kind(group) for group in others)
-    if not board.ranked or not counts.keys() - {CANNOT_TELL}:
+    if not board.ranked or not counts.keys() - {UNDECIDED}:
         return ""
-    kinds = (WORSE, CLOSE, CANNOT_TELL, LOST, NO_RESULT)
+    kinds = (WORSE, CLOSE, UNDECIDED, LOST, NO_RESULT)
     parts = [
         f"{counts[kind]} {kind}" if len(others) > 1 else kind for kind in kinds if counts[kind]
     ]
@@ -68,7 +68,7 @@ def _kind(group: Group) -> str:
         return NO_RESULT
     if not group.sound:
         return LOST
-    return {"worse": WORSE, "not distinguishable": CLOSE}.get(group.verdict, CANNOT_TELL)
+    return {"worse": WORSE, "not distinguishable": CLOSE}.get(group.verdict, UNDECIDED)
 
 
 def _better_but_incomplete(board: Leaderboard) -> list[str]:

@@ -18,13 +18,7 @@ from resnet_lab.reporting.ranking.board import Leaderboard
 from resnet_lab.reporting.reading import Results
 from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.reporting.statistics import Spread
-from resnet_lab.reporting.wording import (
-    facts,
-    failures,
-    leaderboard_table,
-    notes,
-    word_columns,
-)
+from resnet_lab.reporting.wording import facts, failures, leaderboard_table, notes, word_columns
 from resnet_lab.runs.run import write
 
 

@@ -58,16 +58,16 @@ class Results:
 
 
 def is_entry(directory: Path, entry: Any) -> bool:
-    """Whether this is the entry of a job whose run directory lies in the sweep's.
+    """Whether this is the entry of a job whose run directory is inside the sweep's.
 
-    A sweep may come from elsewhere: no entry leads out of it.
+    A sweep may come from elsewhere, so no entry may lead out of it.
     """
     if not isinstance(entry, dict):
         return False
     name, overrides = entry.get("directory"), entry.get("overrides")
     if not isinstance(name, str) or not isinstance(overrides, list):
         return False
-    if "\0" in name:  # no path at all
+    if "\0" in name:  # not a path
         return False
     return Path(name).name == name not in ("", "..") and not (directory / name).is_symlink()
 
@@ -85,8 +85,8 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         root = Path(given).resolve()
         if not root.is_dir():
             raise ValueError(f"{given}: no such directory; sweeps are in logs/sweeps")
-        told = _read_json(root / "sweep.json")
-        entries = told.get("jobs")
+        record = _read_json(root / "sweep.json")
+        entries = record.get("jobs")
         listed = [
             _listed(root, entry)
             for entry in (entries if isinstance(entries, list) else ())
@@ -101,7 +101,7 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         jobs |= found
         if root not in roots:
             roots.append(root)
-            about += [printable_values(told)] if told else []
+            about += [printable_values(record)] if record else []
     disk, checkpoints = _bytes(roots)
     return Results(tuple(roots), tuple(jobs.values()), tuple(about), disk, checkpoints)
 

@@ -15,7 +15,7 @@ from resnet_lab.reporting.terminal import print_report
 
 @dataclass(frozen=True)
 class Report:
-    """A sweep, its leaderboard and the files that tell of them."""
+    """The results of sweeps, their leaderboard, and the files written."""
 
     results: Results
     leaderboard: Leaderboard
@@ -33,14 +33,14 @@ def report(
     """Read sweeps, rank their settings and write the pages.
 
     Args:
-        directories: of sweeps, of runs, or runs themselves; what they hold is ranked together.
-        out: where the pages go; None: into the directory, if it is one, else nowhere.
-        monitor: the metric that ranks, such as val/loss; None: the one of most jobs.
-        write: whether to write pages at all.
-        plots: whether they have plots, which take most of the time.
+        directories: of sweeps, of runs, or runs themselves; all jobs are ranked together.
+        out: directory of the pages; None: the given directory if it is a single one, else no pages.
+        monitor: metric to rank by, such as val/loss; None: the one that most jobs use.
+        write: whether to write the pages.
+        plots: whether to draw plots, which takes most of the time.
 
     Raises:
-        ValueError: a directory is missing, no run is there, or the pages cannot be written.
+        ValueError: a directory does not exist, contains no run, or the pages cannot be written.
     """
     results = read_results(directories)
     found = Report(results, rank(results, monitor))
@@ -52,11 +52,11 @@ def write_report(found: Report, out: str | Path | None = None, *, plots: bool = 
 
     Args:
         found: the report.
-        out: where they go; None: into its directory, if it is one, else nowhere.
-        plots: whether they have plots, which take most of the time.
+        out: directory of the pages; None: that of the report if it is a single one, else no pages.
+        plots: whether to draw plots, which takes most of the time.
 
     Raises:
-        ValueError: they cannot be written there.
+        ValueError: the pages cannot be written.
     """
     if out is None and len(found.results.directories) == 1:
         out = found.results.directories[0]
@@ -79,7 +79,7 @@ def show_report(result: Report) -> None:
 
 
 def show_files(result: Report) -> None:
-    """Print where the page of a report is."""
+    """Print the path of the page of a report."""
     for path in result.files:
         if path.name == "report.html":
             written = f"written: {printable(path)}"

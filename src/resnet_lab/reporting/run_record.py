@@ -55,8 +55,8 @@ class RunRecord:
     @property
     def mode(self) -> str | None:
         """The direction of the monitor, "min" or "max"; None if the run does not record it."""
-        told = _part(self.status, "best").get("mode", self.config.get("monitor_mode"))
-        return told if told in ("min", "max") else None
+        mode = _part(self.status, "best").get("mode", self.config.get("monitor_mode"))
+        return mode if mode in ("min", "max") else None
 
     @property
     def diverged(self) -> bool:

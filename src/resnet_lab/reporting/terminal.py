@@ -12,13 +12,7 @@ from resnet_lab.core.console import console
 from resnet_lab.reporting.headline import SHOWN_OTHERS, answer
 from resnet_lab.reporting.ranking.board import Leaderboard, short_names
 from resnet_lab.reporting.reading import Results
-from resnet_lab.reporting.wording import (
-    facts,
-    failures,
-    leaderboard_table,
-    notes,
-    word_columns,
-)
+from resnet_lab.reporting.wording import facts, failures, leaderboard_table, notes, word_columns
 
 SHOWN = 30  # most groups that are printed; the pages have all
 DISPENSABLE = ("best seed", "time", "95 % interval", "std")  # left out in a narrow terminal

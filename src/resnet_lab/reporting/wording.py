@@ -148,7 +148,7 @@ def notes(board: Leaderboard) -> list[str]:
     if not all(group.sound for group in board.ranked):
         lines.append(
             "Settings that lost jobs because these diverged or were pruned are ranked below the "
-            "others and not compared: the mean of the rest flatters."
+            "others and not compared: the mean of the rest is biased."
         )
     if any(group.sound and group.unfinished for group in board.ranked):
         lines.append("Settings with jobs missing are ranked below complete ones.")

@@ -52,12 +52,20 @@ def check_values(config: DictConfig) -> None:
     new = _value(config, "model.replace_classifier")
     if new not in (True, False, None):
         raise _wrong("model.replace_classifier", new, "must be true or false")
+    for name in ("accelerator", "precision"):
+        value = _value(config, f"trainer.{name}")
+        if value is not None and not isinstance(value, str | int):
+            raise _wrong(f"trainer.{name}", value, "must be text")
     _check_data(config)
     _check_expected(_value(config, "expected"))
     _check_length(config)
 
 
 def _check_data(config: DictConfig) -> None:
+    for key, of in (("num_classes", "num_classes"), ("in_channels", "channels")):
+        own, there = _value(config, f"model.{key}"), _value(config, f"data.{of}")
+        if own is not None and there is not None and own != there:
+            raise _wrong(f"model.{key}", own, f"data.{of} is {there}; leave it to that")
     size = _value(config, "data.image_size")
     for side in size if isinstance(size, list) else [size]:
         if _is_integer(side) and side < 1:

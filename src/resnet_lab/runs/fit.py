@@ -13,7 +13,7 @@ from resnet_lab.core.processes import check_share, further_processes, wait_for_t
 from resnet_lab.core.threads import use
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.metric_checks import check_measured
-from resnet_lab.runs.resuming import find_start
+from resnet_lab.runs.resuming import best_weights, find_start
 from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
 from resnet_lab.runs.status import Status
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
@@ -80,7 +80,7 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
             run.update(state=ended)
             return
         if cfg.test:
-            best = run.checkpoint("best") if cfg.test == "best" else None  # None: as trained
+            best = best_weights(run) if cfg.test == "best" else None  # None: as trained
             trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
     run.finish(task.test_sums if cfg.test else None, trainer.callback_metrics)
     for callback in callbacks:

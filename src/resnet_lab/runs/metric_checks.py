@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import monitor_mode
+from resnet_lab.core.config import closest, monitor_mode
 from resnet_lab.runs.expected import check_expected
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def check_measured(config: DictConfig, task: "ImageClassifier", data: "ImageData
                 f"callbacks.checkpoint.{key}={own}, but the run is judged by {value}: "
                 f"set {top}, which everything else follows"
             )
+    _check_watched(config, task, validates)
     metric = getattr(task, str(config.monitor).replace("/", "_"), None)  # val_ece of torchmetrics
     higher = getattr(metric, "higher_is_better", None)
     if higher not in (None, mode == "max"):
@@ -51,6 +52,19 @@ def check_measured(config: DictConfig, task: "ImageClassifier", data: "ImageData
     split = str(config.monitor).partition("/")[0]  # the best weights have no other's metrics
     tested = task.metric_names("test") if config.test else []
     check_expected(config, [*tested, *task.metric_names(split)])
+
+
+def _check_watched(config: DictConfig, task: "ImageClassifier", validates: bool) -> None:
+    """Refuse a callback that watches a metric that is never measured, before an epoch is spent."""
+    splits = ("val", "train") if validates else ("train",)
+    names = [name for split in splits for name in task.metric_names(split)]
+    for name, node in (config.get("callbacks") or {}).items():
+        watched = node.get("monitor") if OmegaConf.is_dict(node) and node else None
+        if watched is not None and watched not in names and node.get("strict", True):
+            raise ValueError(
+                f"callbacks.{name}.monitor={watched}: no metric has that name; "
+                f"{closest(str(watched), names)}"
+            )
 
 
 def check_callback(name: str, callback: "Callback") -> None:

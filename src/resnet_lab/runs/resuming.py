@@ -52,6 +52,25 @@ def find_start(run: Run) -> Start:
     return Start(None, 0)
 
 
+def best_weights(run: Run) -> Path:
+    """Return the path of best.ckpt, once it has been read.
+
+    Raises:
+        ValueError: it is missing or damaged.
+    """
+    from resnet_lab.training.pretrained import read
+
+    path = run.checkpoint("best")
+    try:
+        read(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged: there is nothing to test; train anew (leave run_dir out), or test "
+            f"the last weights: python -m resnet_lab.evaluate {run.shown} --checkpoint last"
+        ) from error
+    return path
+
+
 def follow_data(run: Run) -> None:
     """Where the recorded `data_dir` is gone, look for the data in the one that is set now."""
     now, before = str(OmegaConf.load(CONF / "train.yaml").data_dir), str(run.config.data_dir)

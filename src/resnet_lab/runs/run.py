@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
 OVER = ("done", "pruned")  # states of a run that is not trained any further
 TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps.study`
 
+ANEW = "delete it; to make it anew, resume the run: what it said is in the last checkpoint"
+
 
 class Run:
     """One run directory, to read.
@@ -78,9 +80,9 @@ class Run:
         except FileNotFoundError:
             status = {}
         except ValueError as error:
-            raise ValueError(f"{path / 'status.json'} is damaged: {error}") from error
+            raise ValueError(f"{path / 'status.json'} is damaged ({error}): {ANEW}") from error
         if not isinstance(status, dict):
-            raise ValueError(f"{path / 'status.json'} is damaged: it is not the status of a run")
+            raise ValueError(f"{path / 'status.json'} is damaged (it is no mapping): {ANEW}")
         return cls(path, config, status, trust=trust)
 
     @property

@@ -12,6 +12,7 @@ from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
 from resnet_lab.core.building import build
 from resnet_lab.core.config import monitor_mode
 from resnet_lab.core.device import check_precision
+from resnet_lab.core.processes import check_nodes
 from resnet_lab.core.profiler import profiler
 from resnet_lab.runs.metric_checks import check_callback
 from resnet_lab.runs.run import Run
@@ -62,6 +63,12 @@ def build_trainer(
         raise ValueError(
             "trainer.logger: add to the group logger, with +logger.NAME._target_=...; "
             "+trainer.logger=false leaves all out"
+        )
+    check_nodes(config.get("num_nodes"))
+    if config.get("barebones"):
+        raise ValueError(
+            "trainer.barebones=true: leaves out the checkpoints and curves that a run is made of: "
+            "leave it out; trainer=debug is a quick look"
         )
     if not loggers:
         callbacks = [part for part in callbacks if not isinstance(part, NEED_A_LOGGER)]

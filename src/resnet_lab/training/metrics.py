@@ -1,4 +1,4 @@
-"""What is measured of a classifier, and how sure one may be of it."""
+"""Metrics of a classifier, with the confidence interval of its accuracy."""
 
 import math
 from collections.abc import Sequence
@@ -9,16 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-TOP5_FROM = 20  # classes; with fewer, being among the best five says little
-COUNTED_TOGETHER = 50  # batches
+TOP5_FROM = 20  # classes; with fewer, top-5 accuracy says little
 
 
 class ClassificationSums(Metric):
-    """Sums over images, kept on the device until somebody reads them.
+    """Sum loss and hits over images, on the device until they are read.
 
     One metric with a handful of sums, rather than a collection of metrics with their own checks,
-    keeps an update to a few small kernels, three for most batches: the images are counted by class
-    once for many batches. torchmetrics adds the sums of several devices.
+    keeps an update to a few small kernels and never waits for the device. torchmetrics adds the
+    sums of several devices.
 
     Args:
         num_classes: number of classes; top-5 accuracy is kept from 20 classes on.
@@ -38,7 +37,6 @@ class ClassificationSums(Metric):
         self.add_state("seen", counts.clone(), dist_reduce_fx="sum")  # images of each class
         self.add_state("correct", counts.clone(), dist_reduce_fx="sum")  # of those, found
         self.add_state("correct_top5", counts.new_zeros(()), dist_reduce_fx="sum")
-        self._uncounted: list[tuple[Tensor, Tensor]] = []  # labels and hits of the last batches
 
     def update(self, logits: Tensor, labels: Tensor, loss: Tensor | None = None) -> None:
         """Add a batch.
@@ -54,33 +52,15 @@ class ClassificationSums(Metric):
         if loss is None:
             loss = F.cross_entropy(logits, labels)
         self.loss.add_(loss, alpha=len(labels))
-        self._uncounted.append((labels, logits.argmax(1) == labels))
-        if len(self._uncounted) == COUNTED_TOGETHER:
-            self._count()
+        self.seen.index_add_(0, labels, torch.ones_like(labels))
+        self.correct.index_add_(0, labels, (logits.argmax(1) == labels).long())
         if self.top5:
             self.correct_top5 += (logits.topk(5, 1).indices == labels[:, None]).sum()
-
-    def _count(self) -> None:
-        if self._uncounted:
-            labels, hits = (torch.cat(parts) for parts in zip(*self._uncounted, strict=True))
-            self._uncounted.clear()
-            self.seen.index_add_(0, labels, torch.ones_like(labels))
-            self.correct.index_add_(0, labels, hits.long())
 
     def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
         """Move the sums, in float32: half precision cannot add up the losses of an epoch."""
         moved: nn.Module = super()._apply(lambda t: fn(t).to(t.dtype), exclude_state)
         return moved
-
-    def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Count what is uncounted before the devices add up; called by `sync_context` too."""
-        self._count()
-        super().sync(*args, **kwargs)
-
-    def reset(self) -> None:
-        """Begin again."""
-        self._uncounted.clear()
-        super().reset()
 
     def compute(self) -> dict[str, Tensor]:
         """Return the metrics over all devices.

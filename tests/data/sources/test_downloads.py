@@ -63,13 +63,13 @@ def test_download(cifar: Any, root: Path, server: Server, monkeypatch: pytest.Mo
 
 
 def test_dead_mirror_then_wrong_file_then_a_good_one(
-    cifar: Any, root: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cifar: Any, root: Path, server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / "cifar-10-python.tar.gz").write_bytes(b"something else")
-    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     with serve(tmp_path / "wrong") as wrong:
-        source = TorchvisionSource("CIFAR10", str(root), mirrors=(wrong.url, server.url[:-1]))
+        mirrors = ("http://127.0.0.1:9/", wrong.url, server.url[:-1])
+        source = TorchvisionSource("CIFAR10", str(root), mirrors=mirrors)
         source.prepare()
         assert wrong.served
     check(source.read("test"), cifar["test"])
@@ -78,9 +78,7 @@ def test_dead_mirror_then_wrong_file_then_a_good_one(
 def test_silent_mirror_counts_as_dead(
     cifar: Any, root: Path, server: Server, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A short one for the silent mirror alone: the good one may have a busy machine.
-    limits, limited = iter((0.2, 0.2)), torchvision_files._timeout
-    monkeypatch.setattr(torchvision_files, "_timeout", lambda _: limited(next(limits, 30.0)))
+    monkeypatch.setattr(torchvision_files, "TIMEOUT", 2.0)
     server.stalled = threading.Event()
     with serve(published) as good:
         source = TorchvisionSource("CIFAR10", str(root), mirrors=(server.url, good.url))

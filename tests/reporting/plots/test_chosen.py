@@ -40,7 +40,7 @@ def grid(*keys: str) -> list[tuple[str, ...]]:
     return list(itertools.product(*sides))
 
 
-def test_curves_are_means_over_seeds_with_all_that_they_span(tmp_path: Path) -> None:
+def test_group_curves_are_means_with_the_range_over_seeds(tmp_path: Path) -> None:
     for seed, curve in enumerate(([0.5, 0.9], [0.7, 0.8])):
         fake_job(tmp_path, "model=a", f"seed={seed}", curve=curve)
     fake_job(tmp_path, "model=b", "seed=0", value=0.1, curve=[0.1, 0.1])
@@ -59,7 +59,7 @@ def test_curves_are_means_over_seeds_with_all_that_they_span(tmp_path: Path) -> 
     assert names == ["model=a", "model=b"]
 
 
-def test_the_best_curves_have_a_colour_and_the_rest_is_grey(tmp_path: Path) -> None:
+def test_group_curves_colour_the_best_and_grey_the_rest(tmp_path: Path) -> None:
     for number in range(11):
         fake_job(tmp_path, f"model=m{number}", "seed=0", value=number / 20, curve=CURVE)
     plot = drawn(tmp_path)["Learning curves"]
@@ -77,7 +77,7 @@ def test_a_job_without_curves_does_not_break_the_others(tmp_path: Path) -> None:
     assert len(points(drawn(tmp_path)["Learning curves"].figure)) == 1
 
 
-def test_what_runs_is_grey_where_others_are_done(tmp_path: Path) -> None:
+def test_group_curves_are_grey_for_jobs_without_a_result(tmp_path: Path) -> None:
     fake_job(tmp_path, "model=a", "seed=0", curve=CURVE)
     fake_job(tmp_path, "model=b", "seed=0", state="pruned", curve=CURVE[:2])
     plot = drawn(tmp_path)["Learning curves"]
@@ -85,18 +85,18 @@ def test_what_runs_is_grey_where_others_are_done(tmp_path: Path) -> None:
     assert plot.figure.axes[0].lines[0].get_color() == "#bfbfbf"
 
 
-def test_what_runs_is_drawn_where_nothing_is_done(tmp_path: Path) -> None:
+def test_group_curves_are_drawn_before_the_first_result(tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0", state="running", curve=CURVE)
     assert list(drawn(tmp_path)) == ["Learning curves"]
 
 
-def test_charts_that_would_show_nothing_are_left_out(tmp_path: Path) -> None:
+def test_plots_that_would_show_nothing_are_left_out(tmp_path: Path) -> None:
     fake_job(tmp_path / "failed", "seed=0", state="failed", value=None)
     fake_job(tmp_path / "epoch", "seed=0", curve=[0.5])
     assert drawn(tmp_path / "failed") == drawn(tmp_path / "epoch") == {}
 
 
-def test_a_number_gets_a_logarithmic_axis_where_its_range_is(tmp_path: Path) -> None:
+def test_against_number_has_a_logarithmic_axis_for_a_logarithmic_range(tmp_path: Path) -> None:
     values = {("optimizer.lr=0.1",): [0.9, 0.8], ("optimizer.lr=0.001",): [0.7, 0.7]}
     fake_sweep(tmp_path, {**values, ("optimizer.lr=0.01",): [0.6, 0.5]})
     plot = drawn(tmp_path)["Validation accuracy against optimizer.lr"]
@@ -108,7 +108,7 @@ def test_a_number_gets_a_logarithmic_axis_where_its_range_is(tmp_path: Path) -> 
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.001", "0.01", "0.1"]
 
 
-def test_many_single_seeds_are_not_joined(tmp_path: Path) -> None:
+def test_against_number_does_not_join_many_single_seeds(tmp_path: Path) -> None:
     for number in range(20):
         fake_job(tmp_path, f"optimizer.lr={0.01 * (number + 1)}", "seed=0", value=number / 20)
     plot = drawn(tmp_path)["Validation accuracy against optimizer.lr"]
@@ -126,7 +126,7 @@ def test_many_single_seeds_are_not_joined(tmp_path: Path) -> None:
         ([3, 3, 3], False),
     ],
 )
-def test_a_range_is_logarithmic_if_its_values_lie_so(values, logarithmic: bool) -> None:
+def test_is_logarithmic_looks_at_the_spread_of_the_values(values, logarithmic: bool) -> None:
     assert is_logarithmic(values) is logarithmic
 
 
@@ -158,7 +158,7 @@ def test_two_numbers_make_a_heat_map(tmp_path: Path) -> None:
     assert "the stronger the colour, the better" in plot.caption
 
 
-def test_cells_without_a_result_stay_empty(tmp_path: Path) -> None:
+def test_heat_map_leaves_cells_without_a_result_empty(tmp_path: Path) -> None:
     jobs = grid("model=a,b", "model.shortcut=A,B")
     fake_sweep(tmp_path, {job: [0.5, 0.6] for job in jobs[:3]})
     fake_job(tmp_path, *jobs[3], "seed=0", state="failed", value=None)
@@ -202,7 +202,7 @@ def search(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_search_shows_all_settings_and_what_mattered(search: Path) -> None:
+def test_a_search_has_parallel_coordinates_and_importance(search: Path) -> None:
     plots = drawn(search, search=True)
     (axes, _) = plots["All settings, by parameter"].figure.axes
     labels = [text.get_text() for text in axes.get_xticklabels()]
@@ -224,13 +224,13 @@ def test_importance_is_left_out_where_nothing_is_learned(search: Path) -> None:
     assert "Importance of the parameters" not in drawn(search, search=True)
 
 
-def test_few_jobs_are_no_search(tmp_path: Path) -> None:
+def test_a_search_of_few_jobs_has_no_plots(tmp_path: Path) -> None:
     jobs = grid("model.depth=8,20", "optimizer.lr=0.1,0.01", "model=a,b")
     fake_sweep(tmp_path, {job: [0.5] for job in jobs})
     assert drawn(tmp_path, search=True) == {}
 
 
-def test_time_is_drawn_with_what_nobody_beats(tmp_path: Path) -> None:
+def test_tradeoff_names_the_pareto_front(tmp_path: Path) -> None:
     for depth, seconds, value in ((8, 60, 0.8), (14, 100, 0.7), (20, 200, 0.9), (26, 300, 0.85)):
         fake_job(tmp_path, f"model.depth={depth}", "seed=0", value=value, seconds=seconds)
     plot = drawn(tmp_path)["Time against validation accuracy"]
@@ -249,7 +249,7 @@ def test_time_is_drawn_with_what_nobody_beats(tmp_path: Path) -> None:
         ((300, 200, 100), ("a", "a", "a")),  # the best is the fastest too
     ],
 )
-def test_time_is_left_out_where_it_is_no_choice(
+def test_tradeoff_is_left_out_without_a_choice(
     seconds: tuple[int, ...], devices: tuple[str, ...], tmp_path: Path
 ) -> None:
     for place, (time, device) in enumerate(zip(seconds, devices, strict=True)):
@@ -260,7 +260,7 @@ def test_time_is_left_out_where_it_is_no_choice(
     assert not any(title.startswith("Time") for title in drawn(tmp_path))
 
 
-def test_long_names_become_ranks(tmp_path: Path) -> None:
+def test_plots_call_long_names_by_rank(tmp_path: Path) -> None:
     for place in range(3):
         fake_job(
             tmp_path, f"model=a_model_with_a_rather_long_name_{place}", "seed=0",
@@ -273,7 +273,7 @@ def test_long_names_become_ranks(tmp_path: Path) -> None:
     assert {text.get_text() for text in texts} == {"rank 1", "rank 2", "rank 3"}
 
 
-def test_two_values_of_a_category_stand_side_by_side(tmp_path: Path) -> None:
+def test_side_by_side_has_a_panel_for_each_value(tmp_path: Path) -> None:
     jobs = grid("model.residual=true,false", "model.depth=8,14,20")
     values = {job: [0.5 + place / 20] for place, job in enumerate(jobs)}
     fake_sweep(tmp_path, values, curve=(0.3, 0.4, 0.5))
@@ -283,7 +283,7 @@ def test_two_values_of_a_category_stand_side_by_side(tmp_path: Path) -> None:
         assert sum(len(line.get_xdata()) == 3 for line in axes.lines) >= 3
 
 
-def test_every_point_of_the_front_is_named_and_no_name_covers_another(tmp_path: Path) -> None:
+def test_tradeoff_labels_do_not_overlap(tmp_path: Path) -> None:
     values = {8: 0.85, 14: 0.88, 20: 0.881, 26: 0.9, 32: 0.905, 44: 0.906, 56: 0.9062}
     for depth, value in values.items():
         fake_job(tmp_path, f"model.depth={depth}", "seed=0", value=value, seconds=60 + depth)
@@ -294,7 +294,7 @@ def test_every_point_of_the_front_is_named_and_no_name_covers_another(tmp_path: 
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
-def test_a_setting_that_lost_jobs_is_in_no_front(tmp_path: Path) -> None:
+def test_tradeoff_leaves_out_settings_with_diverged_jobs(tmp_path: Path) -> None:
     for depth, seconds, value in ((8, 60, 0.8), (14, 100, 0.85), (20, 200, 0.9), (26, 300, 0.99)):
         fake_job(tmp_path, f"model.depth={depth}", "seed=0", value=value, seconds=seconds)
     lost = "val/loss is nan: the training diverged"
@@ -305,7 +305,7 @@ def test_a_setting_that_lost_jobs_is_in_no_front(tmp_path: Path) -> None:
     assert "*: jobs diverged" in plots["Validation accuracy against model.depth"].caption
 
 
-def test_one_diverged_value_squeezes_no_plot(tmp_path: Path) -> None:
+def test_plots_cut_off_an_outlier(tmp_path: Path) -> None:
     values = {0.001: 0.88, 0.003: 0.9, 0.01: 0.91, 0.03: 0.92, 0.1: 0.93, 0.3: 0.1}
     for lr, value in values.items():
         fake_job(tmp_path, f"optimizer.lr={lr}", "seed=0", value=value, seconds=60 + 100 * lr)
@@ -319,7 +319,7 @@ def test_one_diverged_value_squeezes_no_plot(tmp_path: Path) -> None:
         assert any(line.get_marker() == "v" and line.get_ydata()[0] == low for line in axes.lines)
 
 
-def test_a_category_and_colours_are_not_squeezed_either(tmp_path: Path) -> None:
+def test_categories_and_colours_cut_off_an_outlier(tmp_path: Path) -> None:
     for place, model in enumerate("abcde"):
         value = 0.1 if model == "e" else 0.9 + place / 100
         fake_job(tmp_path / "words", f"model={model}", "seed=0", value=value)
@@ -333,7 +333,7 @@ def test_a_category_and_colours_are_not_squeezed_either(tmp_path: Path) -> None:
     assert "Values beyond the ends of the colours" in plot.caption
 
 
-def test_a_loss_that_exploded_leaves_the_other_curves_readable(tmp_path: Path) -> None:
+def test_group_curves_cut_off_an_exploded_loss(tmp_path: Path) -> None:
     for place in range(5):
         curve = [2.3 * 0.9**epoch for epoch in range(10)]
         if place == 0:
@@ -346,13 +346,13 @@ def test_a_loss_that_exploded_leaves_the_other_curves_readable(tmp_path: Path) -
     assert "Curves that leave the picture reach 2.3e+09." in plot.caption
 
 
-def test_values_that_spread_are_not_clipped() -> None:
+def test_robust_limits_keep_spread_values() -> None:
     assert robust_limits([10, 40, 70, 85, 90, 91, 92]) is None
     assert robust_limits([1, 2]) is robust_limits([]) is robust_limits([3, 3, 3, 9]) is None
     assert robust_limits([91, 90, 92, 10]) == (90, 92)
 
 
-def test_a_deviation_is_not_rounded_to_nothing(tmp_path: Path) -> None:
+def test_heat_map_does_not_round_a_deviation_to_0(tmp_path: Path) -> None:
     jobs = grid("model=a,b", "model.shortcut=A,B")
     fake_sweep(tmp_path, {jobs[0]: [0.9, 0.9003], jobs[1]: [0.8], jobs[2]: [0.7, 0.7]})
     plot = drawn(tmp_path)["Validation accuracy by model and model.shortcut"]

@@ -48,14 +48,14 @@ def test_learning_curves_draw_what_was_logged(curves: Path) -> None:
     assert len({(line.get_color(), line.get_linestyle()) for line in loss.lines}) == 2
 
 
-def test_a_run_without_errors_is_drawn_without_a_warning(tmp_path: Path) -> None:
+def test_learning_curves_of_error_0_do_not_warn(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text(
         "epoch,step,val/loss,val/acc\n0,9,0.1,1.0\n1,19,0.1,1.0\n"
     )
     learning_curves({"run": tmp_path / "metrics.csv"}).savefig(tmp_path / "curves.png")
 
 
-def test_runs_are_told_apart_by_colour_and_marker(curves: Path) -> None:
+def test_learning_curves_differ_in_colour_and_marker(curves: Path) -> None:
     loss = learning_curves({"a": curves, "b": curves}).axes[0]
     looks = [(line.get_color(), line.get_marker()) for line in loss.lines]
     assert len(looks) == 4

@@ -13,14 +13,14 @@ def test_confusion_matrix_shows_shares_of_the_true_class() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog"]
 
 
-def test_many_classes_stay_readable() -> None:
+def test_confusion_matrix_of_many_classes_has_no_numbers() -> None:
     axes = confusion_matrix(np.eye(100, dtype=int), [f"class {i}" for i in range(100)]).axes[0]
     assert not axes.texts
     assert len(axes.get_xticklabels()) < 20
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_are_drawn_below_their_titles(channels: int) -> None:
+def test_image_grid_draws_images_below_their_titles(channels: int) -> None:
     images = np.arange(7 * 4 * 4 * channels, dtype=np.uint8).reshape(7, 4, 4, channels)
     figure = image_grid(images, [f"title {i}" for i in range(7)], columns=3)
     shown = [axes for axes in figure.axes if axes.images]
@@ -29,6 +29,6 @@ def test_images_are_drawn_below_their_titles(channels: int) -> None:
     assert np.array_equal(drawn.reshape(4, 4, channels), images[6])
 
 
-def test_no_images_are_refused() -> None:
+def test_image_grid_refuses_no_images() -> None:
     with pytest.raises(ValueError, match="no images"):
         image_grid(np.zeros((0, 4, 4, 1), np.uint8), [])

@@ -43,7 +43,7 @@ def runs(tmp_path: Path) -> Path:
         (config(trainer="overfit_batches: 1"), "1 limited job (trainer.overfit_batches=1)"),
     ],
 )
-def test_what_does_not_compare_is_set_aside_and_named(other: str, said: str, runs: Path) -> None:
+def test_jobs_on_other_data_are_set_aside(other: str, said: str, runs: Path) -> None:
     fake_job(runs, "model=b", "seed=0", value=0.99, config=other)
     found = ranked(runs)
     assert [group.settings for group in found.groups] == [{}]
@@ -55,7 +55,7 @@ def test_what_does_not_compare_is_set_aside_and_named(other: str, said: str, run
     assert said in answer(found)
 
 
-def test_another_metric_is_set_aside_until_it_is_asked_for(runs: Path) -> None:
+def test_jobs_with_another_monitor_are_set_aside_unless_asked_for(runs: Path) -> None:
     fake_job(runs, "model=b", "seed=0", value=0.3, monitor="val/loss", config=config())
     assert "Set aside, as they do not compare: 1 job with monitor val/loss." in answer(ranked(runs))
     asked = ranked(runs, "val/loss")
@@ -71,20 +71,20 @@ def test_the_headline_is_about_the_most_jobs(runs: Path) -> None:
     assert [other.description for other in found.others] == ["3 jobs on cifar10"]
 
 
-def test_limited_runs_alone_are_called_that(tmp_path: Path) -> None:
+def test_limited_runs_are_described_as_limited(tmp_path: Path) -> None:
     fake_job(tmp_path, "model=a", "seed=0", config=config(trainer="limit_train_batches: 2"))
     assert answer(ranked(tmp_path)).startswith(
         "Best of 1 limited job (trainer.limit_train_batches=2): all, with val/acc 90.00 %"
     )
 
 
-def test_whole_runs_are_not_taken_for_limited(runs: Path) -> None:
+def test_full_runs_are_not_limited(runs: Path) -> None:
     trainer = "fast_dev_run: false, overfit_batches: 0.0, limit_train_batches: null"
     fake_job(runs, "model=b", "seed=0", config=config(trainer=trainer))
     assert ranked(runs).others == ()
 
 
-def test_jobs_that_have_not_begun_belong_to_those_of_the_same_choice(runs: Path) -> None:
+def test_pending_jobs_join_those_with_the_same_overrides(runs: Path) -> None:
     fake_job(runs, "model=a", "data=mnist", "seed=0", config=config("mnist"))
     for overrides in (["model=b", "seed=0"], ["model=b", "data=mnist", "seed=0"]):
         path = fake_job(runs, *overrides, state="pending", value=None)
@@ -94,7 +94,7 @@ def test_jobs_that_have_not_begun_belong_to_those_of_the_same_choice(runs: Path)
     assert [board.groups[-1].settings for board in found.all] == [{"model": "b"}] * 2
 
 
-def test_a_recorded_direction_counts(runs: Path, tmp_path: Path) -> None:
+def test_rank_uses_the_recorded_direction(runs: Path, tmp_path: Path) -> None:
     for model, value in (("a", 0.2), ("b", 0.1)):
         fake_job(tmp_path / "ece", f"model={model}", "seed=0", value=value, monitor="val/ece")
     (tmp_path / "ece/sweep.json").write_text('{"monitor": "val/ece", "mode": "min"}')

@@ -20,7 +20,7 @@ def groups(directory: Path) -> list[tuple[str, int, str]]:
     return [(group.label, len(group.ranked), group.verdict) for group in board(directory).groups]
 
 
-def test_jobs_are_grouped_by_all_that_differs_but_the_seed(tmp_path: Path) -> None:
+def test_rank_groups_jobs_by_all_swept_keys_but_the_seed(tmp_path: Path) -> None:
     values = [[0.90, 0.92, 0.91], [0.70, 0.73, 0.71]]
     fake_sweep(tmp_path, dict(zip(map(tuple, LR), values, strict=False)))
     found = board(tmp_path)
@@ -40,13 +40,13 @@ def test_jobs_are_grouped_by_all_that_differs_but_the_seed(tmp_path: Path) -> No
     assert (best.verdict, other.verdict) == ("best", "worse")
 
 
-def test_validation_ranks_whatever_the_test_split_says(tmp_path: Path) -> None:
+def test_rank_ignores_the_test_split(tmp_path: Path) -> None:
     fake_job(tmp_path, "model=a", "seed=0", value=0.9, test=0.1)
     fake_job(tmp_path, "model=b", "seed=0", value=0.8, test=0.99)
     assert [group.label for group in board(tmp_path).groups] == ["model=a", "model=b"]
 
 
-def test_the_lower_loss_is_the_better(tmp_path: Path) -> None:
+def test_rank_prefers_the_lower_loss(tmp_path: Path) -> None:
     for model, loss in (("a", 0.5), ("b", 0.4)):
         fake_job(tmp_path, f"model={model}", "seed=0", value=loss, monitor="val/loss")
         fake_job(tmp_path, f"model={model}", "seed=1", value=loss + 0.2, monitor="val/loss")
@@ -82,12 +82,12 @@ def test_a_group_that_lost_a_seed_is_tested_by_welch(tmp_path: Path) -> None:
     assert (other.against_best.test, other.unfinished) == (WELCH, "1 of 3 failed")
 
 
-def test_one_seed_cannot_tell(tmp_path: Path) -> None:
+def test_verdict_on_one_seed_is_open(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.9, 0.91], ("model=b",): [0.5]})
     assert groups(tmp_path)[1] == ("model=b", 1, "one seed: cannot tell")
 
 
-def test_seeds_that_all_agree_cannot_tell(tmp_path: Path) -> None:
+def test_verdict_without_spread_is_open(tmp_path: Path) -> None:
     fake_sweep(tmp_path, {("model=a",): [0.9, 0.9], ("model=b",): [0.8, 0.8]})
     assert groups(tmp_path)[1] == ("model=b", 2, "no spread: cannot tell")
 
@@ -115,7 +115,7 @@ def test_groups_without_a_result_come_last_with_their_failures(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("state", ["running", "interrupted", "pruned", "failed"])
-def test_a_job_that_is_not_done_does_not_count(state: str, tmp_path: Path) -> None:
+def test_rank_ignores_unfinished_jobs(state: str, tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0", value=0.5)
     fake_job(tmp_path, "seed=1", value=0.99, state=state)
     (group,) = board(tmp_path).groups
@@ -123,7 +123,7 @@ def test_a_job_that_is_not_done_does_not_count(state: str, tmp_path: Path) -> No
     assert (group.metric.n, group.metric.mean) == (1, 0.5)
 
 
-def test_the_same_seed_twice_counts_once_and_the_later_one(tmp_path: Path) -> None:
+def test_rank_keeps_the_later_of_two_jobs_with_one_seed(tmp_path: Path) -> None:
     fake_job(tmp_path / "old", "seed=0", value=0.5, updated="2026-01-01")
     fake_job(tmp_path / "new", "seed=0", value=0.6, updated="2026-01-02")
     found = board(tmp_path)
@@ -131,7 +131,7 @@ def test_the_same_seed_twice_counts_once_and_the_later_one(tmp_path: Path) -> No
     assert [job.value for job in found.repeated] == [0.5]
 
 
-def test_runs_without_a_known_seed_are_not_taken_for_pairs(tmp_path: Path) -> None:
+def test_rank_does_not_pair_unknown_seeds(tmp_path: Path) -> None:
     for model, value in (("a", 0.9), ("b", 0.8)):
         for number in range(3):
             path = fake_job(tmp_path, f"model={model}", f"x={number}", value=value + number / 50)
@@ -142,7 +142,7 @@ def test_runs_without_a_known_seed_are_not_taken_for_pairs(tmp_path: Path) -> No
     assert tests == [WELCH]
 
 
-def test_runs_are_compared_by_what_their_configurations_say(tmp_path: Path) -> None:
+def test_rank_reads_keys_from_the_configuration(tmp_path: Path) -> None:
     fake_job(tmp_path, "optimizer.lr=0.1", "seed=0", config="optimizer: {lr: 0.1}")
     fake_job(tmp_path, "seed=1", config="optimizer: {lr: 0.1}")
     fake_job(tmp_path, "seed=2", config="optimizer: {lr: 0.5}")
@@ -163,7 +163,7 @@ def test_jobs_with_another_monitor_are_left_out_until_asked_for(tmp_path: Path) 
         board(tmp_path, "val/x")
 
 
-def test_numbers_are_told_from_words(tmp_path: Path) -> None:
+def test_numbers_of_a_key_are_none_for_words(tmp_path: Path) -> None:
     for depth, model in (("20", "a"), ("8", "3"), ("110", "b")):
         fake_job(tmp_path, f"model.depth={depth}", f"model={model}", "seed=0")
     found = board(tmp_path)
@@ -171,7 +171,7 @@ def test_numbers_are_told_from_words(tmp_path: Path) -> None:
     assert found.numbers("model") is None
 
 
-def test_names_and_values_are_short_where_that_is_clear() -> None:
+def test_short_names_stay_unique() -> None:
     assert short_names(["optimizer.lr", "model.name", "data.name", "data"]) == {
         "optimizer.lr": "lr",
         "model.name": "model.name",
@@ -189,7 +189,7 @@ def test_names_and_values_are_short_where_that_is_clear() -> None:
 DIVERGED = "val/loss is nan in epoch 3: the training diverged; lower optimizer.lr"
 
 
-def test_a_lucky_survivor_does_not_win(tmp_path: Path) -> None:
+def test_a_setting_with_diverged_seeds_does_not_win(tmp_path: Path) -> None:
     values = {("optimizer.lr=0.1",): [0.90, 0.91, 0.92, 0.91, 0.90]}
     values[("optimizer.lr=0.01",)] = [0.80, 0.81, 0.82, 0.81, 0.80]
     fake_sweep(tmp_path, values)
@@ -207,7 +207,7 @@ def test_a_lucky_survivor_does_not_win(tmp_path: Path) -> None:
     assert answer(found) == (
         "Best: lr=0.1, with val/acc 90.80 % (95 % interval 89.76 to 91.84, 5 seeds) and test "
         "accuracy 88.00 ± 0.00 %. Of the other 2 settings: 1 worse beyond noise, 1 ranked below "
-        "for jobs it lost. lr=0.8 has a better mean (99.00 %), but 4 of 5 diverged: it is ranked "
+        "for lost jobs. lr=0.8 has a better mean (99.00 %), but 4 of 5 diverged: it is ranked "
         "below. 4 of 15 jobs have no result: 4 diverged."
     )
 
@@ -221,7 +221,7 @@ def test_a_crash_is_incomplete_and_is_compared_all_the_same(tmp_path: Path) -> N
     assert "model=b has a better mean (90.50 %), but 1 of 3 failed" in answer(found)
 
 
-def test_a_job_that_came_through_at_another_try_has_not_failed(tmp_path: Path) -> None:
+def test_a_failed_job_with_a_later_success_has_not_failed(tmp_path: Path) -> None:
     fake_job(tmp_path / "x", "seed=0", state="failed", value=None, error=DIVERGED, updated="1")
     fake_job(tmp_path / "y", "seed=0", updated="2")
     (group,) = board(tmp_path).groups

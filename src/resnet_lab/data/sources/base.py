@@ -1,4 +1,4 @@
-"""What a source of images is, and one shared cache of what was read."""
+"""The interface of a source of images, and one shared cache of what was read."""
 
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -15,7 +15,7 @@ class Images(NamedTuple):
 
 
 class Source(Protocol):
-    """What a data set must offer; hashable, so that equal sources share what was read."""
+    """Interface of a data set; hashable, so that equal sources share what was read."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def _checked(images: Images, of: str) -> Images:
     """Return images as the loader needs them.
 
     Raises:
-        ValueError: they are not what a source has to give; says what to do in its `read`.
+        ValueError: they are not what `Source.read` promises; names the remedy.
     """
     pixels, labels = images
     shape, wrong = tuple(pixels.shape), ""

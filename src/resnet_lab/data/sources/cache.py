@@ -1,4 +1,4 @@
-"""Decoded images kept on disk, so that the next run starts at once."""
+"""Cache decoded images on disk, so that the next run starts at once."""
 
 import shutil
 from collections.abc import Callable
@@ -22,15 +22,15 @@ def cached(
     shape: tuple[int, ...],
     fill: Callable[[Pixels], None],
 ) -> Tensor:
-    """Return the images stored as `name` in `folder`; first make them where they are not current.
+    """Return the images stored as `name` in `folder`; make them first unless they are current.
 
-    Several processes may ask at once: one of them makes the images and the others wait. What is
-    half made is never taken for whole.
+    Several processes may call this at once: one makes the images and the others wait. Half-written
+    images are never used.
 
     Args:
         folder: made if it is not there.
         name: of the pair of files, without an extension.
-        fingerprint: says what the images were made of, and how; kept beside them.
+        fingerprint: of the files and the settings that the images depend on; stored beside them.
         shape: of the images, [N, H, W, C].
         fill: writes the images into an array of that shape.
 

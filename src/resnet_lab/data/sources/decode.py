@@ -1,4 +1,4 @@
-"""Turn pictures of any size and mode into uint8 images of one size, in threads."""
+"""Decode pictures of any size and mode into uint8 images of one size, in threads."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ TURNS = {  # by the number that a camera writes
 
 @dataclass(frozen=True)
 class Form:
-    """What pictures are made into.
+    """Describe the images that pictures are decoded into.
 
     Args:
         height: in pixels.
@@ -54,14 +54,14 @@ class Form:
     def of(
         cls, image_size: Any, channels: int, fit: Fit = "crop", extent: Range = "auto"
     ) -> "Form":
-        """Make it of the arguments of a source.
+        """Build it from the arguments of a source.
 
         Raises:
-            ValueError: one of them cannot be.
+            ValueError: an argument is out of range.
         """
         height, width = sides(image_size)
         if channels not in (1, 3):
-            raise ValueError(f"channels={channels}: pictures are read with 1 channel or 3")
+            raise ValueError(f"channels={channels}: must be 1 or 3")
         check_fit(fit)
         return cls(height, width, channels, fit, limits(extent) or "auto")
 
@@ -71,7 +71,7 @@ class Form:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one image."""
+        """Return height, width and channels."""
         return self.height, self.width, self.channels
 
 
@@ -125,7 +125,7 @@ def allocate(shape: tuple[int, ...]) -> Pixels:
 
 
 def free_memory() -> int | None:
-    """Return the bytes of memory that this process may still take; None where nothing says so."""
+    """Return the bytes of memory that this process may still take; None if that is unknown."""
     found = []
     try:
         for line in MEMINFO.read_text().splitlines():
@@ -145,7 +145,7 @@ def free_memory() -> int | None:
 
 
 def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[int], Any]) -> None:
-    """Fill `pixels[i]` with `decode(i)`, in threads: Pillow lets go of the interpreter's lock.
+    """Fill `pixels[i]` with `decode(i)`, in threads: Pillow releases the GIL.
 
     Raises:
         ValueError: some images cannot be read; names the first one and their number.

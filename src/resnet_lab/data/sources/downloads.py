@@ -1,11 +1,10 @@
-"""Which files a torchvision data set consists of, and how the missing ones come to be there."""
+"""Fetch what a torchvision data set lacks: once, whole or not at all."""
 
 import inspect
 import logging
 import shutil
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,42 +19,47 @@ TIMEOUT = 30.0  # seconds without an answer, after which an address counts as de
 
 
 class File(NamedTuple):
-    """A file that torchvision reads, and the archive that it comes out of; paths below the root."""
+    """A file that torchvision reads, and the archive that holds it; paths below the root."""
 
     path: str
-    md5: str | None = None
-    archive: str | None = None
-    archive_md5: str | None = None
+    md5: str | None  # None: torchvision knows that of the archive only
+    archive: str  # the file itself, where it is not packed
+    archive_md5: str
+    urls: tuple[str, ...]
 
 
 def files_of(cls: Any, arguments: Mapping[str, Any]) -> list[File]:
-    """Return the files of a split of torchvision's `cls`; none where they cannot be told."""
+    """Return the files of a split of torchvision's `cls`; none if it does not list them."""
     from torchvision.datasets import CIFAR10, EMNIST, MNIST, QMNIST
 
     if issubclass(cls, CIFAR10):
         listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
-        return [
-            File(f"{cls.base_folder}/{name}", md5, cls.filename, cls.tgz_md5)
-            for name, md5 in listed
-        ]
+        archive = (cls.filename, cls.tgz_md5, (cls.url,))
+        return [File(f"{cls.base_folder}/{name}", md5, *archive) for name, md5 in listed]
     if issubclass(cls, MNIST) and not issubclass(cls, (EMNIST, QMNIST)):
-        archives = [(f"{cls.__name__}/raw/{name}", md5) for name, md5 in cls.resources]
-        return [File(path.removesuffix(".gz"), None, path, md5) for path, md5 in archives]
+        raw = f"{cls.__name__}/raw"
+        return [
+            File(
+                f"{raw}/{name.removesuffix('.gz')}", None, f"{raw}/{name}", md5,
+                tuple(mirror + name for mirror in cls.mirrors),
+            )
+            for name, md5 in cls.resources
+        ]  # fmt: skip
     if hasattr(cls, "split_list"):  # SVHN, USPS
         split = arguments.get("split", "train" if arguments.get("train", True) else "test")
         if split in cls.split_list:
-            _, name, md5 = cls.split_list[split]
-            return [File(name, md5)]
+            url, name, md5 = cls.split_list[split]
+            return [File(name, md5, name, md5, (url,))]
     return []
 
 
 def missing(files: Sequence[File], root: Path) -> list[File]:
-    """Return those that are not in `root`."""
+    """Return the files that are not in `root`."""
     return [file for file in files if not (root / file.path).exists()]
 
 
 def damaged(files: Sequence[File], root: Path) -> list[Path]:
-    """Return the paths of those in `root` that are not what they should be."""
+    """Return the paths of the files in `root` that are not whole."""
     from torchvision.datasets.utils import check_integrity
 
     def is_whole(file: File) -> bool:
@@ -65,7 +69,16 @@ def damaged(files: Sequence[File], root: Path) -> list[Path]:
     return [root / file.path for file in files if not is_whole(file)]
 
 
-def construct(cls: Any, root: Path, arguments: Mapping[str, Any], *, download: bool) -> Any:
+def _is_whole_idx(path: Path) -> bool:
+    """Return whether an IDX file (MNIST's format) has the length that its header states."""
+    head = path.read_bytes()[:16]
+    if len(head) < 4:
+        return False
+    sizes = np.frombuffer(head[4:], ">u4", min(head[3], (len(head) - 4) // 4))
+    return path.stat().st_size == 4 + 4 * head[3] + int(np.prod(sizes, dtype=np.int64))
+
+
+def construct(cls: Any, root: Path, arguments: Mapping[str, Any], *, download: bool = False) -> Any:
     """Return torchvision's data set below `root`.
 
     Raises:
@@ -76,127 +89,102 @@ def construct(cls: Any, root: Path, arguments: Mapping[str, Any], *, download: b
 
 
 def fetch(
-    cls: Any, arguments: Mapping[str, Any], root: Path, mirrors: Sequence[str], *, download: bool
+    cls: Any,
+    arguments: Mapping[str, Any],
+    root: Path,
+    mirrors: Sequence[str] = (),
+    *,
+    download: bool = True,
 ) -> None:
-    """Put what is missing in `root`: out of an archive that lies there, or downloaded.
+    """Make a split complete in `root`: unpack the archives that lie there, download the others.
 
-    Several processes may ask at once: one of them works and the others wait. Everything is made in
-    a folder of its own and moved when it is whole; nothing that was there is written to.
+    Several processes may call this at once: one works and the others wait. Everything is made in a
+    folder of its own and moved when it is whole; no file that was there is changed.
+
+    Args:
+        cls: of `torchvision.datasets`.
+        arguments: that it takes for the split.
+        root: the data directory.
+        mirrors: addresses of folders with the same archives, tried before torchvision's own.
+        download: whether the network may be used.
 
     Raises:
         ValueError: that is not possible; names what is missing and where it belongs.
     """
-    files = files_of(cls, arguments)
-    if not download and not any((root / str(file.archive)).exists() for file in files):
-        raise _incomplete(cls, files, root, "downloading is switched off")
+    if _is_there(cls, arguments, root):
+        return
+    files, inbox = files_of(cls, arguments), root / f".{cls.__name__}.part"
+    if mirrors and not files:
+        raise ValueError(f"torchvision's {cls.__name__} has no address to replace: remove mirrors")
     try:
+        if not download and not any((root / file.archive).exists() for file in files):
+            raise OSError("downloading is switched off")
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{cls.__name__}.lock"):
             if _is_there(cls, arguments, root):
                 return
-            inbox = root / f".{cls.__name__}.part"
             shutil.rmtree(inbox, ignore_errors=True)  # of a process that was killed
+            inbox.mkdir()
+            before = socket.getdefaulttimeout()
+            socket.setdefaulttimeout(TIMEOUT)  # torchvision sets none
             try:
-                _unpack(missing(files, root), root, inbox)
-                if not _is_there(cls, arguments, root):
-                    if not download:
-                        raise _incomplete(cls, files, root, "downloading is switched off")
-                    _download(cls, arguments, root, inbox, mirrors)
+                for file in {file.archive: file for file in missing(files, root)}.values():
+                    _unpack(file, root, inbox, mirrors if download else None)
+                if not files:
+                    construct(cls, inbox, arguments, download=True)
+                _move(inbox, root)
             finally:
+                socket.setdefaulttimeout(before)
                 shutil.rmtree(inbox, ignore_errors=True)
-    except OSError as error:
-        raise _incomplete(cls, files, root, one_line(error)) from error
+    except ValueError:
+        raise
+    except Exception as error:  # from the network, anything may come
+        raise _incomplete(cls, missing(files, root), root, error) from error
 
 
 def _is_there(cls: Any, arguments: Mapping[str, Any], root: Path) -> bool:
+    """Return whether nothing is missing; damage shows when the files are read."""
     if files := files_of(cls, arguments):
         return not missing(files, root)
     try:
-        construct(cls, root, arguments, download=False)
-    except RuntimeError:
-        return False
+        construct(cls, root, arguments)
+    except Exception as error:  # other kinds are not about missing files
+        return not isinstance(error, RuntimeError)
     return True
 
 
-def _unpack(files: Sequence[File], root: Path, inbox: Path) -> None:
-    """Unpack the archives in `root` that hold these files."""
-    from torchvision.datasets.utils import check_integrity, extract_archive
+def _unpack(file: File, root: Path, inbox: Path, mirrors: Sequence[str] | None) -> None:
+    """Unpack an archive into `inbox`: one in `root`, or a download unless `mirrors` is None."""
+    from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
-    for archive, md5 in sorted(
-        {(file.archive, file.archive_md5) for file in files if file.archive}
-    ):
-        path = root / archive
-        if path.exists():
-            if not check_integrity(path, md5):
-                raise ValueError(
-                    f"{path} is damaged (torchvision expects the MD5 {md5}): delete it, or put a "
-                    "whole one in its place"
-                )
-            (inbox / archive).parent.mkdir(parents=True, exist_ok=True)
-            extract_archive(path, (inbox / archive).parent)
-            _move(inbox, root)
-
-
-def _download(
-    cls: Any, arguments: Mapping[str, Any], root: Path, inbox: Path, mirrors: Sequence[str]
-) -> None:
-    """Let torchvision download, from one address after the other until all is there."""
-    files, problems = files_of(cls, arguments), []
-    inbox.mkdir()
-    for address, variant in _variants(cls, mirrors):
-        log.info("downloading %s from %s", cls.__name__, address)
+    archive, place = root / file.archive, inbox / file.archive
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if archive.exists():
+        if not check_integrity(archive, file.archive_md5):
+            raise ValueError(
+                f"{archive} is damaged (torchvision expects the MD5 {file.archive_md5}): delete "
+                "it, or put a whole one in its place"
+            )
+        extract_archive(archive, place.parent)
+        return
+    if mirrors is None:
+        raise OSError("downloading is switched off")
+    problems = []
+    for url in (*(f"{mirror.rstrip('/')}/{place.name}" for mirror in mirrors), *file.urls):
+        log.info("downloading %s", url)
         try:
-            with _timeout(TIMEOUT):
-                construct(variant, inbox, arguments, download=True)
-        except Exception as error:  # of a mirror anything is to be expected
-            # MNIST's own message repeats file and address before it says what happened.
-            problems.append(f"{address}: {one_line(error).rpartition(' got: ')[2][:200]}")
-            continue
-        for file in files:
-            (inbox / str(file.archive)).unlink(missing_ok=True)
-        return _move(inbox, root)
-    raise _incomplete(cls, files, root, f"the download failed: {'; '.join(problems)}")
-
-
-def _variants(cls: Any, mirrors: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """Yield addresses and `cls` made to download from there: torchvision's own, then `mirrors`."""
-
-    def variant(**attributes: Any) -> Any:
-        return type(cls.__name__, (cls,), attributes)  # the name is part of MNIST's paths
-
-    def on(mirror: str, url: str = "") -> str:
-        return f"{mirror.rstrip('/')}/{url.rpartition('/')[2]}"
-
-    if isinstance(getattr(cls, "url", None), str):  # CIFAR, EMNIST, STL10, SEMEION
-        for address in (cls.url, *(on(mirror, cls.url) for mirror in mirrors)):
-            yield address, variant(url=address)
-    elif hasattr(cls, "split_list"):  # SVHN, USPS
-        yield "torchvision's own address", cls
-        for mirror in mirrors:
-            moved = {key: [on(mirror, url), *rest] for key, (url, *rest) in cls.split_list.items()}
-            yield mirror, variant(split_list=moved)
-    elif hasattr(cls, "mirrors"):  # MNIST and its kin
-        for mirror in (*cls.mirrors, *mirrors):
-            yield mirror, variant(mirrors=[on(mirror)])
-    elif mirrors:
-        raise ValueError(f"torchvision's {cls.__name__} has no address to replace: remove mirrors")
+            download_url(url, place.parent, place.name, file.archive_md5)
+            break
+        except Exception as error:  # from the network, anything may come
+            problems.append(f"{url}: {one_line(error)[:200]}")
     else:
-        yield "torchvision's own address", cls
-
-
-@contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    """Let no new socket wait longer; torchvision itself sets no limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        raise OSError("; ".join(problems))
+    if file.path != file.archive:
+        extract_archive(place, place.parent, remove_finished=True)
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move what `target` lacks: each file, or each new folder, at one stroke."""
+    """Move what `target` lacks: each file, or each new folder, in one step."""
     for entry in source.iterdir():
         place = target / entry.name
         if not place.exists():
@@ -205,23 +193,13 @@ def _move(source: Path, target: Path) -> None:
             _move(entry, place)
 
 
-def _is_whole_idx(path: Path) -> bool:
-    """Tell whether an IDX file (MNIST's format) is as long as its header says."""
-    head = path.read_bytes()[:16]
-    if len(head) < 4:
-        return False
-    sizes = np.frombuffer(head[4:], ">u4", min(head[3], (len(head) - 4) // 4))
-    return path.stat().st_size == 4 + 4 * head[3] + int(np.prod(sizes, dtype=np.int64))
-
-
-def _incomplete(cls: Any, files: Sequence[File], root: Path, reason: str) -> ValueError:
-    lacking = [file.path for file in missing(files, root)]
-    archives = sorted({file.archive for file in missing(files, root) if file.archive})
-    names = ", ".join(lacking[:4]) + (f" and {len(lacking) - 4} more" if lacking[4:] else "")
-    instead = f", or {archives[0]}" if archives else ""
-    if len(archives) > 1:
-        instead = ", as they are or as .gz"
+def _incomplete(cls: Any, lacking: Sequence[File], root: Path, reason: Exception) -> ValueError:
+    names = [file.path for file in lacking] or ["its files"]
+    more = f" and {len(names) - 4} more" if names[4:] else ""
+    archives = sorted({file.archive for file in lacking} - {*names})
+    instead = f", or {archives[0]}{' and the like' * (len(archives) > 1)}" if archives else ""
+    mirror = ", or name a mirror: data.source.mirrors=[URL]" if lacking else ""
     return ValueError(
-        f"{cls.__name__} is not complete in {root}: it lacks {names or 'its files'} "
-        f"({reason}); put them there{instead}"
+        f"{cls.__name__} is not complete in {root}: it lacks {', '.join(names[:4])}{more} "
+        f"({one_line(reason)}); put them there{instead}{mirror}"
     )

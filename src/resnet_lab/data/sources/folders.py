@@ -1,4 +1,4 @@
-"""Class folders and the picture files in them."""
+"""Find class folders and the picture files in them."""
 
 import os
 from pathlib import Path

@@ -16,7 +16,7 @@ from resnet_lab.data.pixels import ByUser, Fit, Pixels, limits, sides, to_bytes
 from resnet_lab.data.sources import decode
 from resnet_lab.data.sources.base import Images, check_split, read
 from resnet_lab.data.sources.decode import Form
-from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of, missing
+from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of
 from resnet_lab.data.splits import stratified_split
 
 Arguments = Mapping[str, Any] | tuple[tuple[str, Any], ...]
@@ -51,7 +51,7 @@ class TorchvisionSource:
         fit: `crop`, `pad` or `stretch`, likewise; see `resnet_lab.data.sources.decode.Form`.
         range: the values that are black and white, where they are no bytes; see
             `resnet_lab.data.pixels.to_bytes`.
-        mirrors: addresses of folders that hold the same files, tried after torchvision's own.
+        mirrors: addresses of folders that hold the same archives, tried before torchvision's own.
         download: whether the network may be used.
     """
 
@@ -97,13 +97,7 @@ class TorchvisionSource:
             ValueError: no such data set, or its files are missing and cannot be fetched.
         """
         for split in self.splits:
-            # Where the files are known, their presence will do: `read` checks what is in them,
-            # which for CIFAR-10 costs 0.3 s a time.
-            if files := files_of(self._class(), self._arguments(split)):
-                if missing(files, Path(self.root)):
-                    self._fetch(split)
-            else:
-                self._open(split)
+            self._fetch(split)
 
     def read(self, split: str) -> Images:
         """Read one split, and fetch it first where it is missing; see `Source.read`."""
@@ -143,33 +137,20 @@ class TorchvisionSource:
 
     def _open(self, split: str) -> Any:
         """Return torchvision's data set of a split; fetch it first where it is missing."""
-        cls, arguments, root = self._class(), self._arguments(split), Path(self.root)
-        files = files_of(cls, arguments)
-        if missing(files, root):
-            self._fetch(split)
-        try:
-            return construct(cls, root, arguments, download=False)
-        except Exception as error:
-            # A RuntimeError may say that files are missing which we do not know of.
-            if files or not isinstance(error, RuntimeError):
-                raise self._unreadable(split, error) from error
         self._fetch(split)
+        cls, arguments, root = self._class(), self._arguments(split), Path(self.root)
         try:
-            return construct(cls, root, arguments, download=False)
-        except Exception as error:
-            raise self._unreadable(split, error) from error
-
-    def _unreadable(self, split: str, error: Exception) -> ValueError:
-        arguments, root = self._arguments(split), Path(self.root)
-        if bad := damaged(files_of(self._class(), arguments), root):
-            more = f" and {len(bad) - 1} more" if bad[1:] else ""
-            return ValueError(
-                f"{bad[0]}{more} cannot be read or is damaged: delete it and start again"
-            )
-        return ValueError(
-            f"torchvision's {self.dataset} cannot be read from {root} with {arguments}: "
-            f"{decode.one_line(error)}"
-        )
+            return construct(cls, root, arguments)
+        except Exception as error:  # torchvision raises many kinds
+            if bad := damaged(files_of(cls, arguments), root):
+                more = f" and {len(bad) - 1} more" if bad[1:] else ""
+                raise ValueError(
+                    f"{bad[0]}{more} cannot be read or is damaged: delete it and start again"
+                ) from error
+            raise ValueError(
+                f"torchvision's {self.dataset} cannot be read from {root} with {arguments}: "
+                f"{decode.one_line(error)}"
+            ) from error
 
     def _from_arrays(self, dataset: Any) -> Images | None:
         """Return the arrays that a data set holds in memory; None if it does not."""

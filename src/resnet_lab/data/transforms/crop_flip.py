@@ -1,5 +1,7 @@
 """Random crop and horizontal flip of a whole batch, with independent draws per image."""
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,15 +27,20 @@ class RandomCrop:
         batch, height, width, channels = images.shape
         high, wide = height + 2 * self.padding, width + 2 * self.padding
         top, left = torch.randint(2 * self.padding + 1, (2, batch, 1), generator=generator)
-        place = send(top * wide + left, images.device)
+        first = send(top * wide + left, images.device)
         padded = F.pad(images.contiguous(), (0, 0, *4 * (self.padding,)))
-        image, row = (torch.arange(size, device=images.device) for size in (batch, height))
-        # The pixel of `padded` at which each row of each crop begins: int64 [B, H].
-        starts = place + (image[:, None] * high + row) * wide
         # A row of a crop is one run of memory. Gathering B * H runs of W * C bytes is 15 times as
         # fast as indexing B * H * W pixels.
         runs = padded.flatten().unfold(0, width * channels, channels)  # a view: one from each pixel
-        return runs.index_select(0, starts.flatten()).view(images.shape)
+        chosen = first + _rows(batch, height, high, wide, images.device)
+        return runs.index_select(0, chosen.flatten()).view(images.shape)
+
+
+@functools.lru_cache(maxsize=2)
+def _rows(batch: int, height: int, high: int, wide: int, device: torch.device) -> Tensor:
+    """Return the first pixels of the upper `height` rows of each padded image: int64 [B, H]."""
+    image, row = torch.arange(batch), torch.arange(height)
+    return ((image[:, None] * high + row) * wide).to(device)
 
 
 class RandomHorizontalFlip:

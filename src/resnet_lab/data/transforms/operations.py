@@ -1,4 +1,4 @@
-"""The operations that RandAugment and TrivialAugment draw from; each image has its own strength.
+"""Image operations of RandAugment and TrivialAugment, with an independent strength per image.
 
 An operation is a function `(images, strength) -> images` of uint8 [N, C, H, W], C being 1 or 3, and
 float64 [N] on the CPU. It does to each image what torchvision's operation of that name does to one.

@@ -1,11 +1,14 @@
 """The metric against the time of training, with the settings that no other beats in both."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from resnet_lab.reporting.plots.clipping import Mark, clip
@@ -103,25 +106,28 @@ def label_points(
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in np.concatenate(points)]
     taken += [text.get_window_extent(renderer) for text in axes.texts]
     for name, x, y in zip(reversed(names), reversed(xs), reversed(ys), strict=True):
-        costs = []
-        for dx, dy, ha, va in PLACES:
-            text = axes.annotate(
-                name, (x, y), textcoords="offset points", xytext=(dx, dy), ha=ha, va=va,
-                fontsize=8.5, parse_math=False,
-                path_effects=[withStroke(linewidth=2.5, foreground="white")],
-            )  # fmt: skip
-            text.set_in_layout(False)
-            with literal_texts():
-                box = text.get_window_extent(renderer)
+        label = axes.annotate(
+            name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=8.5, parse_math=False,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
+        label.set_in_layout(False)
+        costs: list[float] = []
+        for place in PLACES:
+            box = _move(label, place, renderer)
             outside = box.width * box.height - _overlap(box, inside)
-            costs.append((sum(_overlap(box, other) for other in taken) + 3 * outside, text, box))
-            if costs[-1][0] < 1:
+            costs.append(sum(_overlap(box, other) for other in taken) + 3 * outside)
+            if costs[-1] < 1:  # square pixels
                 break
-        best = min(costs, key=lambda cost: cost[0])
-        for cost in costs:
-            if cost is not best:
-                cost[1].remove()
-        taken.append(best[2])
+        taken.append(_move(label, PLACES[int(np.argmin(costs))], renderer))
+
+
+def _move(label: Annotation, place: tuple[float, float, Any, Any], renderer: RendererBase) -> Bbox:
+    """Move a label to one of `PLACES` and return its extent."""
+    right, up, horizontal, vertical = place
+    label.xyann = (right, up)
+    label.set(ha=horizontal, va=vertical)
+    with literal_texts():
+        return label.get_window_extent(renderer)
 
 
 def _overlap(first: Bbox, second: Bbox) -> float:

@@ -77,8 +77,8 @@ def _data(basis: Basis, others: Sequence[Basis]) -> str:
     name = facts.get("data.name", "unrecorded data")
     alike = [dict(other.data) for other in others if dict(other.data).get("data.name") == name]
     differing = [key for key in facts if any(other.get(key) != facts[key] for other in alike)]
-    told = ", ".join(f"{key}={facts[key]}" for key in differing)
-    return f"{name} with {told}" if told else name
+    details = ", ".join(f"{key}={facts[key]}" for key in differing)
+    return f"{name} with {details}" if details else name
 
 
 def _basis(job: RunRecord) -> Basis:

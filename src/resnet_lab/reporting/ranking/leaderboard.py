@@ -55,9 +55,9 @@ def rank(results: Results, monitor: str | None = None) -> Leaderboard:
 
 
 def _board(basis: Basis, jobs: Sequence[RunRecord], results: Results) -> Leaderboard:
-    told = [about for about in results.about if isinstance(about.get("monitor"), str)]
-    name = basis.monitor or next((about["monitor"] for about in told), "result")
-    modes = [about.get("mode") for about in told if about["monitor"] == name]
+    recorded = [about for about in results.about if isinstance(about.get("monitor"), str)]
+    name = basis.monitor or next((about["monitor"] for about in recorded), "result")
+    modes = [about.get("mode") for about in recorded if about["monitor"] == name]
     modes += [job.mode for job in jobs]
     mode = next((mode for mode in modes if mode in ("min", "max")), None)
     metric = Metric(name, mode or mode_of(name))
