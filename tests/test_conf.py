@@ -21,6 +21,7 @@ from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trainer import build_callbacks
 from resnet_lab.sweeps.resolvers import register_resolvers
+from tests.helpers import NETWORKS
 
 
 def options(conf: Path) -> list[str]:
@@ -155,12 +156,7 @@ def test_a_mistake_in_an_option_is_red(directory: Path) -> None:
         check(conf, "model=typo", directory)
 
 
-OUR_NETWORKS = [
-    path.stem for path in sorted(CONF.glob("model/*.yaml")) if "resnet_lab." in path.read_text()
-]
-
-
-@pytest.mark.parametrize("name", OUR_NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_our_networks_follow_the_facts_of_the_data(name: str, composed) -> None:
     cfg = composed(f"model={name}", "data=mnist")
     with torch.device("meta"):

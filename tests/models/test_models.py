@@ -1,14 +1,20 @@
-"""What every network of conf/model keeps. A new YAML is tested with no edit here."""
+"""What every one of our networks keeps to; others are composed and built in tests/test_conf.py."""
 
 import copy
 import importlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from torch import Tensor, nn
+
+from resnet_lab.core.config import CONF, NOT_OF_THE_NETWORK
+from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.sweeps.resolvers import register_resolvers
+from tests.helpers import NETWORKS
 
 # Each family in its smallest form; others are tested as they are.
 SMALL: dict[str, dict[str, Any]] = {
@@ -20,31 +26,34 @@ SMALL: dict[str, dict[str, Any]] = {
     "wide_resnet50": {"width": 1},
     "wrn": {"depth": 10, "width": 1, "dropout": 0.1},
 }
-CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))
 IMAGE = 24
 
 
-def resolve(path: Path, **changes: Any) -> dict[str, Any]:
-    """Return the options in a YAML, for data of 7 classes and 1 channel."""
-    config = OmegaConf.create({"data": {"num_classes": 7, "channels": 1}})
-    config.model = OmegaConf.merge(OmegaConf.load(path), changes)
+def resolve(name: str, **changes: Any) -> dict[str, Any]:
+    """Return the options of a network, for data of 7 classes and 1 channel."""
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    overrides = [f"model.{key}={value}" for key, value in changes.items()]
+    data = ["data=mnist", "data.num_classes=7"]
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
+        config = compose("train", [f"model={name}", *data, *overrides])
     options: Any = OmegaConf.to_container(config.model, resolve=True)
-    return {str(key): value for key, value in options.items()}
+    return options
 
 
-def build(path: Path, **changes: Any) -> nn.Module:
-    """Build the network of a YAML, as the command line does with `model.key=value`."""
-    options = resolve(path, **changes)
-    del options["name"]
+def build(name: str, **changes: Any) -> nn.Module:
+    """Build a network, as the command line does with `model.key=value`."""
+    options = resolve(name, **changes)
     module, _, target = options.pop("_target_").rpartition(".")
+    options = {key: value for key, value in options.items() if key not in NOT_OF_THE_NETWORK}
     network: nn.Module = getattr(importlib.import_module(module), target)(**options)
     return network
 
 
-@pytest.fixture(scope="module", params=CONFIGS, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=NETWORKS)
 def built(request: pytest.FixtureRequest) -> nn.Module:
     torch.manual_seed(0)
-    return build(request.param, **SMALL.get(request.param.stem, {}))
+    return build(request.param, **SMALL.get(request.param, {}))
 
 
 @pytest.fixture
@@ -59,21 +68,20 @@ def images(height: int = IMAGE, width: int = IMAGE, batch: int = 4) -> Tensor:
 
 
 def test_every_network_has_a_name_of_its_own() -> None:
-    names = [resolve(path)["name"] for path in CONFIGS]
-    assert len(set(names)) == len(names) >= 9
+    names = {resolve(name)["name"] for name in NETWORKS}
+    assert len(names) == len(NETWORKS)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_yaml_builds_a_network_for_its_data(path: Path) -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_yaml_builds_a_network_for_its_data(name: str) -> None:
     with torch.device("meta"):
-        assert build(path)(torch.empty(2, 1, 32, 32)).shape == (2, 7)
+        assert build(name)(torch.empty(2, 1, 32, 32)).shape == (2, 7)
 
 
 def test_another_depth_needs_no_file() -> None:
-    path = next(path for path in CONFIGS if path.stem == "resnet20")
-    assert resolve(path, depth=44)["name"] == "resnet44"
+    assert resolve("resnet20", depth=44)["name"] == "resnet44"
     with torch.device("meta"):
-        network = build(path, depth=44)
+        network = build("resnet20", depth=44)
     weighted = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(weighted) == 44
 
@@ -94,8 +102,7 @@ def test_odd_sizes(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("name", ["resnet20", "wrn", "preact_resnet164"])
 def test_cifar_families_take_8x8_digits(name: str) -> None:
-    path = next(path for path in CONFIGS if path.stem == name)
-    logits = build(path, **SMALL[name])(images(8, 8))
+    logits = build(name, **SMALL[name])(images(8, 8))
     assert logits.shape == (4, 7)
     assert logits.isfinite().all()
 
@@ -128,11 +135,10 @@ def test_the_input_is_left_as_it_was(network: nn.Module) -> None:
 @pytest.mark.parametrize("name", ["resnet20", "wrn", "small_resnet"])
 def test_compiles_without_a_graph_break(name: str) -> None:
     """Also with the random parts: stochastic depth, dropout, squeeze-and-excitation."""
-    path = next(path for path in CONFIGS if path.stem == name)
     options: dict[str, Any] = dict(SMALL.get(name, {}))
     if name != "small_resnet":
         options |= {"stochastic_depth": 0.5, "squeeze_excitation": True}
-    network = build(path, **options)
+    network = build(name, **options)
     x = images()
     network.eval()
     expected = network(x)
