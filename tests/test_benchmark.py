@@ -77,7 +77,7 @@ def test_the_overhead_of_a_step_is_the_median_of_differences(monkeypatch, tiny) 
 
 
 def test_random_images_stand_in_for_a_data_set_that_is_not_here(monkeypatch, tmp_path) -> None:
-    from resnet_lab.core.config import register_resolvers
+    from resnet_lab.sweeps.resolvers import register_resolvers
 
     register_resolvers()
     monkeypatch.setenv("RESNET_LAB_DATA", str(tmp_path))

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 
 from resnet_lab.core.hooks import OF_A_BATCH, leave_out_empty_hooks
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.train import fit_and_test
+from resnet_lab.runs.fit import fit_and_test
 
 
 class Counting(Callback):

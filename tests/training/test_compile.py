@@ -9,8 +9,9 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch import nn
 
 from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.sweeps.preflight import preflight
-from resnet_lab.train import fit_and_test, train
+from resnet_lab.train import train
 from resnet_lab.training.task import compile_mode
 
 

@@ -36,7 +36,7 @@ from resnet_lab.training.thread_choice import most_for, setting_of
 
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
-    from resnet_lab.sweeps.launch import Job
+    from resnet_lab.sweeps.job import Job
     from resnet_lab.training.task import ImageClassifier
 
 MIB = 2**20

@@ -334,7 +334,9 @@ class ImageClassifier(LightningModule):
         }
         if self.monitor is not None:
             config["monitor"] = self.monitor
-        config["reduce_on_plateau"] = False  # Lightning's is late: see `schedulers.step_plateaus`
+        config["reduce_on_plateau"] = (
+            False  # Lightning's is late: see `callbacks.record.step_plateaus`
+        )
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
     def _plateau(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -354,7 +356,7 @@ class ImageClassifier(LightningModule):
         return {"mode": self.monitor_mode}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
-        """Step a scheduler; a ReduceLROnPlateau is stepped by `schedulers.step_plateaus`."""
+        """Step a scheduler; a ReduceLROnPlateau is stepped by `callbacks.record.step_plateaus`."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
