@@ -73,7 +73,12 @@ WRONG = {
     "depth": (["model.depth=21"], "depth 21"),
     "classes": (["data.num_classes=7"], "data.num_classes=7, but digits has 10 classes"),
     "channels": (["data.channels=3", "data.mean=[0,0,0]", "data.std=[1,1,1]"], "data.channels=3"),
-    "outputs": (["model.num_classes=5"], "gives 5 outputs for the 10 classes"),
+    "outputs": (["model.num_classes=5"], "model.num_classes=5: data.num_classes is 10"),
+    "reference": (["optimizer.lr=${nope}"], "optimizer.lr: Interpolation key 'nope' not found"),
+    "too small a share": (
+        ["trainer.limit_train_batches=0.001"],
+        "^error: You requested .* Try at least `limit_train_batches=0.025`",
+    ),
     "batch of nothing": (["data.batch_size=0"], "data.batch_size=0"),
     "batch too large": (["data.batch_size=9999"], "data.batch_size=9999 is larger"),
     "precision": (["trainer.precision=7"], "trainer.precision=7"),

@@ -44,7 +44,7 @@ WORDS = {
 }  # fmt: skip
 # Where things go: what is tried stays below one directory.
 PLACES = ("log_dir", "run_dir", "sweep_dir", "data_dir", "hydra.mode", "hydra.run", "hydra.sweep")
-FIXED = ["data_dir", *(word.partition("=")[0] for word in TINY)]  # typed too
+FIXED = [word.partition("=")[0] for word in TINY]  # typed too
 ODD = ("-m", "--resume", "--cfg", "=", "seed", "seed=", "=1", "model.", "~", "--")
 FOUND = (0x20, 0x7F), (0, 0x20), (0xA0, 0x250), (0x4E00, 0x4F00), (0x1F600, 0x1F650)  # letters
 
@@ -246,7 +246,7 @@ def judge(ended: forked.Ended, line: list[str], logs: Path) -> str:
         and lines[0].startswith("error: ")
         and lines[0].isprintable()
         and not PYTHONS.search(lines[0])
-        and any(_names(lines[0], word) for word in (*line, *FIXED))
+        and any(_names(lines[0], word) for word in (*line, *FIXED, f"data_dir={logs.parent}"))
         and not left_behind(logs)
     )
     return "refused" if clear else "unclear"

@@ -12,12 +12,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.command_line import answered, resumed, tidied
 from resnet_lab.core.config import CONF, made_here
@@ -104,8 +104,9 @@ def job(cfg: DictConfig) -> float | None:
             return None
         if sweeping:
             announce(directory)
+        typed: Any = OmegaConf.to_container(context.overrides.task, resolve=False)
         with reduced_overhead(cfg.lean):
-            return train(cfg, directory, list(context.overrides.task), trust=True)
+            return train(cfg, directory, typed, trust=True)
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ WRONG = {
     "trainer.check_val_every_n_epoch=0": "must be an integer >= 1",
     "trainer.val_check_interval=0": "must be a number > 0",
     "trainer.gradient_clip_val=-1": "must be a number > 0; leave it out for none",
+    "model.weights=0.5": "must be a file or the name of weights, or null",
     "trainer.precision=[a]": "must be text",
     "trainer.accelerator={a:1}": "must be text",
     "model.num_classes=-1": "data.num_classes is 10; leave it to that",

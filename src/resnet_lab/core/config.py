@@ -9,7 +9,11 @@ from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+)
 
 from resnet_lab.core.processes import launched_together
 
@@ -161,6 +165,8 @@ def one_line(error: BaseException) -> str:
             return f"{where}: no such key; {_way_to_key(where, cause.parent_node)}"
         if "Missing mandatory value" in str(cause):
             return f"{where} has no value yet: set it with {where}=..."
+        if isinstance(cause, InterpolationKeyError):
+            return f"{where}: {str(cause).splitlines()[0]}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not a valid override: {error.message.splitlines()[0]}"
     if isinstance(error, OSError) and error.strerror:
@@ -169,7 +175,11 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if text.startswith("Error merging override") and error.__cause__ is not None:
         text += f": {str(error.__cause__).splitlines()[0]}"
-    expected = isinstance(error, ValueError | OSError) or "hydra" in type(error).__module__
+    expected = (
+        isinstance(error, ValueError | OSError)
+        or "hydra" in type(error).__module__
+        or type(error).__name__ == "MisconfigurationException"  # Lightning's, for people
+    )
     return text if expected else f"{type(error).__name__}: {text}"
 
 

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from resnet_lab.core.text import printable
 
@@ -52,6 +52,9 @@ def check_values(config: DictConfig) -> None:
     new = _value(config, "model.replace_classifier")
     if new not in (True, False, None):
         raise _wrong("model.replace_classifier", new, "must be true or false")
+    weights = _value(config, "model.weights")
+    if weights is not None and not isinstance(weights, str):
+        raise _wrong("model.weights", weights, "must be a file or the name of weights, or null")
     for name in ("accelerator", "precision"):
         value = _value(config, f"trainer.{name}")
         if value is not None and not isinstance(value, str | int):
@@ -138,6 +141,8 @@ def _value(config: DictConfig, key: str) -> Any:
     """Return a value as plain types; None where there is none."""
     try:
         value = OmegaConf.select(config, key)
+    except InterpolationKeyError:  # a reference to nothing
+        raise
     except OmegaConfBaseException:  # told of when the configuration is resolved
         return None
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

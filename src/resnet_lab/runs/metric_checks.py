@@ -109,7 +109,8 @@ def _check_validated(config: DictConfig, batches: int) -> None:
     if first > total:
         raise ValueError(
             f"monitor={config.monitor} is never measured: the first validation comes after "
-            f"{first:,} batches, and the run ends after {total:,}; train for longer, validate "
-            "earlier (trainer.val_check_interval, trainer.check_val_every_n_epoch), or use "
+            f"{first:,} batches, and the run ends after {total:,}; train for longer "
+            "(trainer.max_epochs, trainer.max_steps), validate earlier "
+            "(trainer.val_check_interval, trainer.check_val_every_n_epoch), or use "
             "monitor=train/loss"
         )
