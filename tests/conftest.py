@@ -13,7 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from resnet_lab import train
-from resnet_lab.core.config import CONF, DIRECTIONS, register_resolvers
+from resnet_lab.core.config import CONF, DIRECTIONS
+from resnet_lab.sweeps.resolvers import register_resolvers
 
 REPOSITORY = CONF.parent
 REAL_DATA = Path(os.environ.get("RESNET_LAB_DATA", REPOSITORY / "data")).absolute()

@@ -223,7 +223,7 @@ def test_a_refusal_leaves_an_earlier_run_as_it_was(tiny, monkeypatch) -> None:
     def none(*_: object) -> None:
         raise ValueError("no such device")
 
-    monkeypatch.setattr("resnet_lab.core.device.check_accelerator", none)
+    monkeypatch.setattr("resnet_lab.runs.fit.check_accelerator", none)
     with pytest.raises(ValueError, match="no such device"):
         train.train(tiny("log_dir=other"), "mine", ["log_dir=other"])
     assert before == {

@@ -10,10 +10,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import compare
-from resnet_lab.core.config import CONF, register_resolvers
-from resnet_lab.evaluate import evaluate
+from resnet_lab.core.config import CONF
+from resnet_lab.reporting.comparison import changed_images
 from resnet_lab.reporting.predictions import Predictions, pair
+from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.run import Run
+from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.train import train
 from tests.conftest import TINY
 
@@ -137,6 +139,6 @@ def test_the_images_that_changed_are_shown_with_all_three_classes() -> None:
     for images, title in (
         (paired.newly_right, "owl: dog → owl"), (paired.newly_wrong, "cat: cat → owl"),
     ):  # fmt: skip
-        (axes,) = [axes for axes in compare.changed_images(paired, images).axes if axes.images]
+        (axes,) = [axes for axes in changed_images(paired, images).axes if axes.images]
         assert axes.get_title() == title
         assert (axes.images[0].get_array() == images[0]).all()

@@ -7,9 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import CONF
+from resnet_lab.core.config import CONF, NOT_OF_THE_NETWORK
 from resnet_lab.runs.active import resolved
-from resnet_lab.runs.run import NOT_OF_THE_NETWORK, Run
+from resnet_lab.runs.run import Run
 
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml"))
 

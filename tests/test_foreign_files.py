@@ -27,15 +27,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from resnet_lab import evaluate, report
+from resnet_lab import evaluate
 from resnet_lab.core.building import build
+from resnet_lab.core.config import NOT_OF_THE_NETWORK
 from resnet_lab.core.console import console, errors_in_one_line, show
 from resnet_lab.core.text import csv_cell, markdown, markdown_code, printable, printable_lines
 from resnet_lab.data.sources.image_folder import ImageFolder
-from resnet_lab.reporting import terminal
+from resnet_lab.reporting import report, terminal
 from resnet_lab.reporting.jobs import Job
 from resnet_lab.runs.active import ActiveRun, resolved
-from resnet_lab.runs.run import NOT_OF_THE_NETWORK, Run
+from resnet_lab.runs.run import Run
 from tests.reporting.fakes import fake_job
 
 # ---- data
@@ -371,7 +372,7 @@ def test_damaged_curves_leave_the_report(rows: str, tmp_path: Path) -> None:
 def test_two_runs_from_elsewhere_are_compared(status: dict[str, object], tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
-    from resnet_lab import compare
+    from resnet_lab.reporting import comparison as compare
     from resnet_lab.runs.run import Run
 
     texts = ({"model": {"name": "${oc.env:HOME}", HOSTILE: 1}}, {"model": {"name": HOSTILE}})

@@ -152,7 +152,7 @@ def test_a_report_that_fails_is_no_failure_of_the_sweep(
     def read_only(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(report, "write_pages", read_only)
+    monkeypatch.setattr("resnet_lab.reporting.report.write_pages", read_only)
     assert finish(Sweep(tmp_path / "sweep"), []) == []
     (warning,) = (entry.getMessage() for entry in caplog.records if entry.levelname == "WARNING")
     assert "the report of the sweep (again: python -m resnet_lab.report sweep) failed" in warning

@@ -10,10 +10,11 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from resnet_lab.evaluate import evaluate
 from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.evaluation import evaluate
+from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.runs.run import Run
-from resnet_lab.train import fit_and_test, train
+from resnet_lab.train import train
 from tests.helpers import Killed, column, rows
 
 
@@ -23,7 +24,8 @@ def finished(tmp_path_factory, request) -> Path:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from resnet_lab.core.config import CONF, register_resolvers
+    from resnet_lab.core.config import CONF
+    from resnet_lab.sweeps.resolvers import register_resolvers
     from tests.conftest import TINY
 
     register_resolvers()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from benchmarks.faults import forked
 from benchmarks.faults.kills import TINY, train
-from resnet_lab.core.config import CONF, flat, register_resolvers
+from resnet_lab.core.config import CONF, flat
+from resnet_lab.sweeps.resolvers import register_resolvers
 
 VALUES = (
     "0", "1", "-1", "2", "3", "0.5", "1e9", "2**32", "nan", "inf", "true", "false", "null", "''",

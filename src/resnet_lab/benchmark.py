@@ -22,10 +22,11 @@ import rich
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.config import CONF
 from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
 from resnet_lab.core.overhead import freeze_gc, reduced_overhead
 from resnet_lab.core.provenance import commit, now, versions
+from resnet_lab.sweeps.resolvers import register_resolvers
 
 DEFAULTS = ("data=cifar10", "model=resnet20")
 SMALL = ("data=mnist", "model=small_resnet", "data.batch_size=128")

@@ -20,16 +20,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_lab.core.command_line import resumed, tidied
-from resnet_lab.core.config import CONF, made_here, register_resolvers
-from resnet_lab.core.console import errors_in_one_line, quiet_lightning, set_up_logging
+from resnet_lab.core.config import CONF, made_here
+from resnet_lab.core.console import errors_in_one_line, set_up_logging
 from resnet_lab.core.harmless import harmless
-from resnet_lab.core.overhead import freeze_gc, reduced_overhead
+from resnet_lab.core.overhead import reduced_overhead
+from resnet_lab.core.processes import exit_with_parent
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.resuming import find_start, follow_data
+from resnet_lab.runs.resuming import follow_data
 from resnet_lab.runs.run import TRIAL, Run
 from resnet_lab.runs.summary import show_summary
-from resnet_lab.sweeps.pool import PARENT, outlive_not
-from resnet_lab.sweeps.sweep import announce
+from resnet_lab.sweeps.resolvers import register_resolvers
+from resnet_lab.sweeps.sweep import announce, note
 
 if TYPE_CHECKING:
     from lightning import Callback
@@ -60,9 +61,11 @@ def train(
         ValueError: something in the configuration, the data or the directory is not as it must be.
     """
     try:
-        with ActiveRun.open(directory, cfg, overrides, trust=trust) as run:
+        with ActiveRun.open(directory, cfg, overrides, trust=trust, listeners=[note]) as run:
             if not run.done:
-                fit_and_test(run)
+                from resnet_lab.runs.fit import fit_and_test
+
+                fit_and_test(run, *_of_search(run))
             with harmless("the summary of the run"):
                 show_summary(run)
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -71,82 +74,13 @@ def train(
     return best
 
 
-def fit_and_test(run: ActiveRun, *watchers: "Callback") -> None:
-    """Train, from the run's last checkpoint if there is one; test what `cfg.test` says, once."""
-    from lightning import seed_everything
+def _of_search(run: ActiveRun) -> "list[Callback]":
+    """Return what a search adds to its trials: a callback that reports and prunes."""
+    if not (run.directory / TRIAL).exists():
+        return []
+    from resnet_lab.sweeps.pruning import Pruning
 
-    from resnet_lab.callbacks.checkpoint import Checkpoint
-    from resnet_lab.callbacks.interruption import Interruption
-    from resnet_lab.core.device import check_accelerator, describe
-    from resnet_lab.core.processes import check_share, further_processes, wait_for_threads
-    from resnet_lab.core.threads import use
-    from resnet_lab.runs.metric_checks import check_measured
-    from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
-    from resnet_lab.runs.status import Status
-    from resnet_lab.runs.trainer import build_callbacks, build_trainer
-    from resnet_lab.training.compiling import compile_mode
-    from resnet_lab.training.pretrained import load_pretrained
-    from resnet_lab.training.thread_choice import for_training
-
-    freeze_gc()
-    quiet_lightning()
-    cfg = run.config
-    check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
-    callbacks = build_callbacks(run)
-    seed_everything(cfg.seed, workers=True, verbose=False)
-    compile_mode(cfg.task.compile, cfg.trainer.accumulate_grad_batches)
-    data = run.build_data()
-    data.prepare_data()
-    data.setup("fit")
-    task = run.build_task()
-    check_measured(cfg, task, data)
-    start = find_start(run)
-    if start.checkpoint is None:
-        run.rewind({})
-    if start.checkpoint is None and cfg.model.get("weights"):
-        load_pretrained(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
-    if not run.leads:
-        run.status["threads"] = wait_for_threads(run.directory)
-    threads = for_training(cfg, task.net, data, run.status.get("threads"))
-    use(threads)
-    run.update(
-        threads=threads,
-        device=describe(cfg.trainer.accelerator),
-        precision=cfg.trainer.precision,
-    )
-    pruning = None
-    if (run.directory / TRIAL).exists():  # it is of a search
-        from resnet_lab.sweeps.pruning import Pruning
-
-        pruning = Pruning(run)
-        callbacks.insert(0, pruning)
-    loggers = build_loggers(run)
-    trainer = build_trainer(
-        run,
-        [Interruption(), Status(run), Hyperparameters(run), *watchers, *callbacks],
-        loggers,
-        validates=data.size("val") > 0,
-    )
-    check_share(data.batch_size, trainer.num_devices * trainer.num_nodes)
-    if run.leads:  # what was logged after the checkpoint is about to be logged again
-        for logger in trainer.loggers:
-            if hasattr(logger, "rewind"):
-                logger.rewind(start.step)
-    # Lightning does so after it has loaded a checkpoint, which would round weights of float64.
-    trainer.precision_plugin.convert_module(task)
-    with further_processes(run.directory, threads, trust=run.trust), closing(loggers):
-        trainer.fit(task, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
-        run.begin()
-        if pruning is not None and pruning.pruned:
-            run.update(state="pruned")
-            return
-        if cfg.test:
-            best = run.checkpoint("best") if cfg.test == "best" else None  # None: as trained
-            trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
-    run.finish(task.test_sums if cfg.test else None, trainer.callback_metrics)
-    for callback in callbacks:
-        if run.leads and isinstance(callback, Checkpoint):
-            callback.settle(cfg.test)
+    return [Pruning(run)]
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -165,7 +99,8 @@ def job(cfg: DictConfig) -> float | None:
         if cfg.preflight:
             from resnet_lab.sweeps.preflight import preflight
 
-            preflight(cfg)
+            with reduced_overhead(cfg.lean):
+                preflight(cfg)
             return None
         if sweeping:
             announce(directory)
@@ -179,8 +114,7 @@ def main() -> None:
     set_up_logging()
     with errors_in_one_line():
         if (given := resumed(sys.argv[1:])) is not None:
-            if parent := os.environ.pop(PARENT, None):
-                outlive_not(parent)
+            exit_with_parent()
             directory, trust = given
             earlier = Run.load(directory, trust=trust)
             follow_data(earlier)

@@ -15,10 +15,11 @@ from torch.optim.swa_utils import update_bn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_lab.callbacks.averaging import EMA
-from resnet_lab.evaluate import evaluate
 from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.evaluation import evaluate
+from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.runs.run import Run
-from resnet_lab.train import fit_and_test, train
+from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
 from tests.conftest import TINY
 from tests.helpers import column

@@ -87,16 +87,16 @@ def test_a_result_that_cannot_be_shown_is_a_result(tiny, tmp_path, monkeypatch, 
 
 
 def test_a_sweep_whose_report_fails_is_done(monkeypatch, caplog) -> None:
-    import resnet_lab.report
+    import resnet_lab.reporting.report
 
-    monkeypatch.setattr(resnet_lab.report, "report", fails)
+    monkeypatch.setattr(resnet_lab.reporting.report, "report", fails)
     sweep: Any = SimpleNamespace(directory=Path("sweep"), shown=Path("sweep"))
     assert launch.finish(sweep, []) == []
     assert warnings_of(caplog)[0].startswith("the report of the sweep (again: ")
 
 
 def test_a_report_without_its_plots_is_written(tiny, tmp_path: Path, monkeypatch, caplog) -> None:
-    from resnet_lab.report import report
+    from resnet_lab.reporting.report import report
 
     train(tiny("trainer.max_epochs=1"), tmp_path / "runs/one")
     monkeypatch.setattr(plots, "chosen_plots", fails)

@@ -116,15 +116,14 @@ SEEN = """
 import gc, json, os, sys
 import torch
 from hydra import compose, initialize_config_dir
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from resnet_lab.core.config import CONF, register_resolvers
+from lightning.pytorch import Callback
+from resnet_lab.core.config import CONF
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.train import fit_and_test
+from resnet_lab.runs.fit import fit_and_test
+from resnet_lab.sweeps.resolvers import register_resolvers
 
 torch.set_num_threads(1)
-lean = sys.argv[1] == "true"
 register_resolvers()
 with initialize_config_dir(str(CONF), version_base="1.3"):
     cfg = compose("train", [f"lean={sys.argv[1]}", *sys.argv[2:]])

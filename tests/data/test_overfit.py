@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch import Callback
 
 from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.runs.run import Run
-from resnet_lab.train import fit_and_test
 
 
 class Seen(Callback):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from resnet_lab.runs.run import Run
-from resnet_lab.training.pretrained import begin_with
+from resnet_lab.training.pretrained import load_pretrained
 from tests.conftest import REAL_DATA
 
 FILES = Path(os.environ.get("RESNET_LAB_WEIGHTS", "nowhere")).absolute()
@@ -43,7 +43,7 @@ def test_published_weights_reach_their_accuracy(
     )  # fmt: skip
     run = Run(Path(), cfg, {})
     task, data = run.build_task().eval(), run.build_data()
-    begin_with(task.net, str(FILES / f"resnet{depth}-{digest}.th"))
+    load_pretrained(task.net, str(FILES / f"resnet{depth}-{digest}.th"))
     data.setup("test")
     with torch.inference_mode():
         for batch in data.test_dataloader():

@@ -77,7 +77,8 @@ def whole(tmp_path_factory) -> Path:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from resnet_lab.core.config import CONF, register_resolvers
+    from resnet_lab.core.config import CONF
+    from resnet_lab.sweeps.resolvers import register_resolvers
     from tests.conftest import TINY
 
     register_resolvers()

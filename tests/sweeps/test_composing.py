@@ -11,9 +11,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core import building
-from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.config import CONF
 from resnet_lab.sweeps.composing import Composer
 from resnet_lab.sweeps.preflight import Preflight
+from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.conftest import TINY
 
 JOBS = (

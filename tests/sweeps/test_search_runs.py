@@ -16,8 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
-from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.config import CONF
 from resnet_lab.runs.run import Run
+from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.sweeps.study import STORAGE
 from resnet_lab.train import train
 from tests.conftest import TINY

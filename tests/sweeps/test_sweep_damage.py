@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.report import report
+from resnet_lab.reporting.report import report
 from resnet_lab.runs.run import Run
-from resnet_lab.sweeps.launch import Job
+from resnet_lab.sweeps.job import Job
 from resnet_lab.sweeps.pool import Pool
 from resnet_lab.sweeps.record import load
 from resnet_lab.sweeps.sweep import Sweep, announce, note

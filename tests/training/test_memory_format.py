@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resnet_lab.measuring.subject import Subject
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.train import fit_and_test
+from resnet_lab.runs.fit import fit_and_test
 
 Strides = dict[str, set[tuple[int, ...]]]
 

@@ -9,11 +9,12 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
-from resnet_lab.evaluate import evaluate
 from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.evaluation import evaluate
+from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.preflight import preflight
-from resnet_lab.train import fit_and_test, train
+from resnet_lab.train import train
 
 TYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
 

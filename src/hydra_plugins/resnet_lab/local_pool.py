@@ -43,7 +43,7 @@ class LocalPool(Launcher):
     ) -> Sequence[JobReturn]:
         """Run the jobs, and return when all have ended."""
         from resnet_lab.sweeps.composing import Composer
-        from resnet_lab.sweeps.launch import find_job
+        from resnet_lab.sweeps.job import find_job
         from resnet_lab.sweeps.pool import Pool
 
         assert self.config is not None

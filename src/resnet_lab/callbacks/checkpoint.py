@@ -12,8 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
-from resnet_lab.callbacks.record import EpochCallback, Record
-from resnet_lab.training.schedulers import step_plateaus
+from resnet_lab.callbacks.record import EpochCallback, Record, step_plateaus
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -8,6 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 
 class Value(NamedTuple):
@@ -90,7 +91,27 @@ class EpochCallback(Callback):
 
     Lightning calls `on_train_epoch_end` of most callbacks before the task logs the epoch. This hook
     is called by `Checkpoint`, in the order of the callbacks.
+
+    Attributes:
+        ended: state in which the run ends untested, such as "pruned"; None: it goes its way.
     """
+
+    ended: str | None = None
 
     def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
         """Look at the epoch."""
+
+
+def step_plateaus(trainer: Trainer, record: Record) -> None:
+    """Tell every ReduceLROnPlateau the epoch's value of its metric, if it has one.
+
+    Lightning does that itself only after the epoch is saved, so that a resumed run would miss it,
+    and with an earlier epoch's value where there is none.
+    """
+    epoch = trainer.current_epoch + 1
+    for config in trainer.lr_scheduler_configs:
+        if isinstance(config.scheduler, ReduceLROnPlateau) and epoch % config.frequency == 0:
+            assert config.monitor is not None
+            value = record.of_epoch(config.monitor, epoch)
+            if value is not None:
+                config.scheduler.step(value)

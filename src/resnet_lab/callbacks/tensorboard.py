@@ -2,12 +2,13 @@
 
 import functools
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard._pytorch_graph import graph
@@ -15,10 +16,9 @@ from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import bears_on_result, flat, override_key
+from resnet_lab.core.config import NOT_OF_THE_NETWORK, bears_on_result, flat, override_key
 from resnet_lab.core.harmless import harmless_callback
 from resnet_lab.data.pixels import sides
-from resnet_lab.runs.run import NOT_OF_THE_NETWORK, Run
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
 HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")
@@ -28,8 +28,6 @@ HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size",
 class TensorBoardRecord(Callback):
     """Write once: a grid of training images, the graph, the configuration, the hyperparameters.
 
-    The configuration and what the user typed are read from the run directory.
-
     Args:
         images: number of images in the grid; 0 for none.
         graph: whether to trace the network's graph.
@@ -38,17 +36,22 @@ class TensorBoardRecord(Callback):
     def __init__(self, images: int = 32, graph: bool = True) -> None:
         self.images = images
         self.graph = graph
+        self._config = OmegaConf.create()
+        self._overrides: Sequence[str] = ()
+
+    def describe_run(self, config: DictConfig, overrides: Sequence[str]) -> None:
+        """Keep the configuration and what the user typed; called when the run begins."""
+        self._config, self._overrides = config, overrides
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the configuration and declare the hyperparameters."""
         writer = _writer(trainer)
         if writer is None or trainer.global_step > 0:
             return
-        run = Run.load(trainer.default_root_dir)
-        text = OmegaConf.to_yaml(run.config)
+        text = OmegaConf.to_yaml(self._config)
         writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()))
-        metrics = dict.fromkeys((run.config.monitor, "test/acc", "test/loss"), 0.0)
-        for summary in hparams(_hyperparameters(run), metrics):  # type: ignore[no-untyped-call]
+        metrics = dict.fromkeys((self._config.monitor, "test/acc", "test/loss"), 0.0)
+        for summary in hparams(self._hyperparameters(), metrics):  # type: ignore[no-untyped-call]
             # Straight to the file: SummaryWriter.add_hparams starts a run of its own and logs a
             # made-up value for each metric. The metrics' values come from the curves.
             writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
@@ -77,10 +80,23 @@ class TensorBoardRecord(Callback):
         if writer is None or not self.graph:
             return
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
-        model = OmegaConf.to_yaml(Run.load(trainer.default_root_dir).config.model)
+        model = OmegaConf.to_yaml(self._config.model)
         drawn = _graph(model, (1, facts["channels"], *sides(facts["image_size"])))
         writer._get_file_writer().add_graph(drawn)  # type: ignore[no-untyped-call]
         self.graph = False
+
+    def _hyperparameters(self) -> dict[str, Any]:
+        values = flat(self._config)
+        found = {name: values[name] for name in HYPERPARAMETERS if name in values}
+        for override in self._overrides:
+            name, _, typed = override.partition("=")
+            name = override_key(name)
+            if bears_on_result(name) and f"{name}.name" not in found:  # data=cifar10 is data.name
+                found[name] = values.get(name, typed)  # typed: of a group, such as augment=erasing
+        return {
+            name: value if isinstance(value, bool | int | float) else str(value)
+            for name, value in found.items()
+        }
 
 
 @functools.lru_cache(maxsize=4)
@@ -103,20 +119,6 @@ def _graph(model: str, shape: tuple[int, ...]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return graph(network, torch.zeros(shape))  # type: ignore[no-untyped-call]
-
-
-def _hyperparameters(run: Run) -> dict[str, Any]:
-    values = flat(run.config)
-    found = {name: values[name] for name in HYPERPARAMETERS if name in values}
-    for override in run.status["overrides"]:
-        name, _, typed = override.partition("=")
-        name = override_key(name)
-        if bears_on_result(name) and f"{name}.name" not in found:  # data=cifar10 is data.name
-            found[name] = values.get(name, typed)  # typed: of a group, such as augment=erasing
-    return {
-        name: value if isinstance(value, bool | int | float) else str(value)
-        for name, value in found.items()
-    }
 
 
 def _writer(trainer: Trainer) -> SummaryWriter | None:

@@ -4,8 +4,6 @@ import difflib
 import errno
 import inspect
 import math
-import operator
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,8 @@ NOT_OF_THE_RESULT = (
 
 RENAMED = {"task.trunk_lr": "task.backbone_lr"}  # keys of earlier releases
 
+NOT_OF_THE_NETWORK = ("name", "weights", "replace_classifier")  # under `model`, for other readers
+
 WAYS_OUT = {
     errno.ENOSPC: "; free some space, or name another log_dir",
     errno.EROFS: "; name another log_dir",
@@ -37,20 +37,6 @@ WAYS_OUT = {
 _made: set[Path] = set()  # directories that this process has made for a run or a sweep
 
 CONF = Path(__file__).resolve().parents[3] / "conf"  # absolute: works from any working directory
-
-
-def register_resolvers() -> None:
-    """Teach OmegaConf the functions that `conf/` uses in `${...}`; safe to call again."""
-    for name, resolver, cached in (
-        ("best_precision", _best_precision, False),
-        ("is_null", _is_null, False),
-        ("job_dir", _job_dir, False),
-        ("mode_of", mode_of, False),
-        ("not", operator.not_, False),
-        ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
-        ("num_classes_in", _num_classes_in, False),
-    ):
-        OmegaConf.register_new_resolver(name, resolver, replace=True, use_cache=cached)
 
 
 # Whether a metric, whatever its split, is better when lower or higher.
@@ -128,31 +114,6 @@ def bears_on_result(key: str) -> bool:
 def override_key(override: str) -> str:
     """Return the key of an override as a person types it: `+a.b=1` gives `a.b`."""
     return override.lstrip("+~").partition("=")[0]
-
-
-def _best_precision(accelerator: str) -> str:
-    from resnet_lab.core.device import best_precision  # imports torch: only where it is needed
-
-    return best_precision(accelerator)
-
-
-def _job_dir(overrides: Sequence[str], sweep_dir: str | None = None) -> str:
-    from resnet_lab.sweeps.job_directory import job_dir  # it needs this module
-
-    return job_dir(overrides, sweep_dir)
-
-
-def _is_null(value: object) -> bool:
-    return value is None
-
-
-def _num_classes_in(root: str) -> int:
-    if not isinstance(root, str):
-        raise ValueError(f"data.root={root}: must be the path of a folder")
-
-    from resnet_lab.data.sources.image_folder import class_names
-
-    return len(class_names(root))
 
 
 def flat(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 import gc
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,23 @@ from resnet_lab.core.threads import VARIABLE
 LAUNCH_VARIABLES = (
     "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GLOBAL_RANK", "RANK",
 )  # fmt: skip
+
+
+PARENT = "RESNET_LAB_PARENT"  # process that a job of a pool must not outlive
+
+
+def exit_with_parent() -> None:
+    """End this process, as a termination would, when the one that `PARENT` names is gone."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def leads() -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.train import fit_and_test
+from resnet_lab.runs.fit import fit_and_test
 
 
 class BareLoop:

@@ -11,7 +11,6 @@ from filelock import FileLock, Timeout
 
 from resnet_lab.core.text import printable, printable_values
 from resnet_lab.reporting.jobs import STATES, Job, result_settings
-from resnet_lab.sweeps.record import is_entry
 
 DEEPEST = 4  # directories between one that is named and its runs
 
@@ -56,6 +55,21 @@ class Results:
         """The number of jobs in each state that occurs."""
         counts = {state: sum(job.state == state for job in self.jobs) for state in STATES}
         return {state: count for state, count in counts.items() if count}
+
+
+def is_entry(directory: Path, entry: Any) -> bool:
+    """Whether this is the entry of a job whose run directory lies in the sweep's.
+
+    A sweep may come from elsewhere: no entry leads out of it.
+    """
+    if not isinstance(entry, dict):
+        return False
+    name, overrides = entry.get("directory"), entry.get("overrides")
+    if not isinstance(name, str) or not isinstance(overrides, list):
+        return False
+    if "\0" in name:  # no path at all
+        return False
+    return Path(name).name == name not in ("", "..") and not (directory / name).is_symlink()
 
 
 def read_results(directories: Sequence[str | Path]) -> Results:

@@ -7,7 +7,7 @@ import random
 import shlex
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,12 @@ from resnet_lab.runs.expected import verdict
 from resnet_lab.runs.found import Found
 from resnet_lab.runs.resuming import agree
 from resnet_lab.runs.run import TRIAL, Run, leftovers, write
-from resnet_lab.sweeps.sweep import note
 
 if TYPE_CHECKING:
     from resnet_lab.training.metrics import ClassificationSums
+
+# Called with a run's directory and its status; a sweep keeps its record by one.
+Listener = Callable[[Path, dict[str, Any]], None]
 
 # Entries of the status that come from training, and are rewound with it.
 OF_TRAINING = ("epochs", "steps", "seconds", "images_per_second", "metrics", "best")
@@ -52,6 +54,7 @@ class ActiveRun(Run):
         self._lock: FileLock | None = None
         self._log_file: logging.FileHandler | None = None
         self._found: Found | None = None  # until training begins
+        self._listeners: Sequence[Listener] = ()
 
     @classmethod
     def open(
@@ -61,6 +64,7 @@ class ActiveRun(Run):
         overrides: Sequence[str] = (),
         *,
         trust: bool = False,
+        listeners: Sequence[Listener] = (),
     ) -> "ActiveRun":
         """Open a directory to train in: a new run, or an earlier one of the same configuration.
 
@@ -69,6 +73,7 @@ class ActiveRun(Run):
             config: the configuration, resolved here.
             overrides: what the user typed, for the records.
             trust: whether to build whatever `config` names; see `resnet_lab.core.trust`.
+            listeners: called with the directory and the status whenever the state changes.
 
         Raises:
             ValueError: the directory is something else, is in use by another process, or holds a
@@ -110,7 +115,7 @@ class ActiveRun(Run):
             raise
         for part in unfinished:
             part.unlink(missing_ok=True)
-        run._lock, run._found = lock, found
+        run._lock, run._found, run._listeners = lock, found, listeners
         return run
 
     def _go_on(self, config: DictConfig, overrides: Sequence[str]) -> None:
@@ -130,25 +135,36 @@ class ActiveRun(Run):
 
     @classmethod
     def prepare(
-        cls, directory: str | Path, config: DictConfig, overrides: Sequence[str] = ()
+        cls,
+        directory: str | Path,
+        config: DictConfig,
+        overrides: Sequence[str] = (),
+        listeners: Sequence[Listener] = (),
     ) -> None:
         """Make a run directory for another process to train in; see `open`."""
-        run = cls.open(directory, config, overrides)
+        run = cls.open(directory, config, overrides, listeners=listeners)
         try:
             run.update(state=run.status.get("state", "pending"))
         finally:
             run.close()
 
     @classmethod
-    def bury(cls, directory: str | Path, error: str, printed: str) -> None:
+    def mark_failed(
+        cls,
+        directory: str | Path,
+        error: str,
+        printed: str,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
         """Record the failure of a run whose process died before it could.
 
         Args:
             directory: of the run.
             error: what is known, in one line.
             printed: what the process printed, for the log.
+            listeners: see `open`.
         """
-        run = cls.open(directory, Run.load(directory).config)
+        run = cls.open(directory, Run.load(directory).config, listeners=listeners)
         try:
             with (run.directory / "train.log").open("a") as log:
                 log.write(f"{printed}\n{error}\n")
@@ -231,13 +247,14 @@ class ActiveRun(Run):
             self._log_file = None
 
     def update(self, **fields: Any) -> None:
-        """Change entries of `status.json`, and the sweep's record when the state changes."""
+        """Change entries of `status.json`, and tell the listeners when the state changes."""
         self.status.update(fields, updated=now())
         if self.leads:
             text = json.dumps(_plain(self.status), indent=2) + "\n"
             write(self.directory / "status.json", text, sync="state" in fields)
             if "state" in fields:
-                note(self.directory, self.status)
+                for listener in self._listeners:
+                    listener(self.directory, self.status)
 
     def of_training(self) -> dict[str, Any]:
         """Return the entries of the status that come from training."""

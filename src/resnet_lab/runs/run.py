@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import monitor_mode
+from resnet_lab.core.config import NOT_OF_THE_NETWORK, monitor_mode
 from resnet_lab.core.trust import read_config
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
@@ -33,8 +33,6 @@ if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
 
 OVER = ("done", "pruned")  # states of a run that is not trained any further
 TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps.study`
-
-NOT_OF_THE_NETWORK = ("name", "weights", "replace_classifier")  # under `model`, for other readers
 
 
 class Run:

@@ -21,6 +21,7 @@ from resnet_lab.runs.services import NEED_A_LOGGER
 def build_callbacks(run: Run) -> list[Callback]:
     """Build the callbacks of the configuration; `callbacks.NAME=null` leaves one out.
 
+    A callback that has the method `describe_run` is given the configuration and the overrides.
     Without `callbacks.checkpoint` there is one that writes nothing: it knows what is best.
 
     Raises:
@@ -31,6 +32,8 @@ def build_callbacks(run: Run) -> list[Callback]:
         callback = run.build(f"callbacks.{name}")
         if callback is not None:
             check_callback(name, callback)
+            if hasattr(callback, "describe_run"):
+                callback.describe_run(run.config, run.status.get("overrides", []))
             callbacks.append(callback)
     config = run.config.trainer
     averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)

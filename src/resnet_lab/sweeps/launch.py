@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
@@ -14,13 +14,13 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
 
-from resnet_lab.core.config import one_line, override_key
+from resnet_lab.core.config import one_line
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.processes import launched_together
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.composing import Composer
-from resnet_lab.sweeps.job_directory import job_dir, result_overrides
+from resnet_lab.sweeps.job import Job, find_jobs, returned
 from resnet_lab.sweeps.record import read_status
 from resnet_lab.sweeps.sweep import Sweep, distinct
 
@@ -30,49 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROGRESS = 5.0  # seconds between two lines that say how far a long check is
-
-
-class Job(NamedTuple):
-    """One job of a sweep."""
-
-    directory: str  # below the sweep's
-    overrides: list[str]
-
-
-def find_job(config: DictConfig, overrides: Sequence[str]) -> Job:
-    """Find the directory of a job, from its overrides alone."""
-    return Job(job_dir(overrides, config.sweep_dir), list(overrides))
-
-
-def find_jobs(config: DictConfig, overrides: Iterable[Sequence[str]]) -> list[Job]:
-    """Find the directory of each job; jobs with the same result are one, and that is said.
-
-    Args:
-        config: what the jobs have in common.
-        overrides: of each job.
-    """
-    given = [find_job(config, each) for each in overrides]
-    jobs: dict[str, Job] = {}
-    differ: set[str] = set()  # keys by which jobs of one result differ
-    for job in given:
-        first = jobs.setdefault(job.directory, job)
-        assert result_overrides(first.overrides) == result_overrides(job.overrides)
-        differ |= set(map(override_key, set(first.overrides) ^ set(job.overrides)))
-    if len(jobs) < len(given):
-        keys = " and ".join(sorted(differ))
-        why = f"differ only in {keys}, which no result depends on" if differ else "are the same"
-        log.warning("%d of %d jobs are run: the others %s", len(jobs), len(given), why)
-    return list(jobs.values())
-
-
-def returned(job: Job, value: float | Exception | None) -> JobReturn:
-    """Tell Hydra what a job that ran in another process came to."""
-    failed = isinstance(value, Exception)
-    result = JobReturn(
-        overrides=job.overrides, status=JobStatus.FAILED if failed else JobStatus.COMPLETED
-    )
-    result.return_value = value
-    return result
 
 
 def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
@@ -232,7 +189,7 @@ def _is_over(sweep_dir: str | None, job: Job) -> bool:
 
 def _report(sweep: Sweep) -> None:
     """Print and write the report; what goes wrong with it is no failure of the sweep."""
-    from resnet_lab.report import report, show_files, show_report, write_report
+    from resnet_lab.reporting.report import report, show_files, show_report, write_report
 
     again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"
     with harmless(f"the report of the sweep (again: {again})"):

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,17 +24,17 @@ from rich.text import Text
 
 from resnet_lab.core.config import is_finite_number, one_line
 from resnet_lab.core.console import console
+from resnet_lab.core.processes import PARENT
 from resnet_lab.core.threads import VARIABLE, available_cores, most_threads
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.composing import Composer
-from resnet_lab.sweeps.launch import Job, returned
+from resnet_lab.sweeps.job import Job, returned
 from resnet_lab.sweeps.record import best_value, read_status
-from resnet_lab.sweeps.sweep import distinct
+from resnet_lab.sweeps.sweep import distinct, note
 
 log = logging.getLogger(__name__)
 
-PARENT = "RESNET_LAB_PARENT"  # process that a job must not outlive
 POLL = 0.1  # seconds between two looks at the processes
 REFRESH = 1.0  # seconds between two looks at the jobs' records
 FRAME = " \t" + "".join(map(chr, range(0x2500, 0x2580)))  # what a table is drawn with
@@ -110,7 +109,7 @@ class Pool:
     def _start(self, slot: int, number: int, place: Path, job: Job, compose: Composer) -> None:
         try:
             config = compose(job.overrides)
-            ActiveRun.prepare(place, config, job.overrides)
+            ActiveRun.prepare(place, config, job.overrides, [note])
         except Exception as error:  # of this job; the others run
             self._fail(number, job, one_line(error))
             return
@@ -152,7 +151,7 @@ class Pool:
         if state not in ("failed", "interrupted"):
             error = _why(code, printed)
             try:
-                ActiveRun.bury(place, error, printed)
+                ActiveRun.mark_failed(place, error, printed, [note])
             except Exception as problem:  # of this job; the others run
                 error += f"; {one_line(problem)}"
         self._fail(number, job, str(error))
@@ -200,17 +199,6 @@ class Pool:
 
         with Live(console=console(), auto_refresh=True, transient=True) as live:
             yield refresh
-
-
-def outlive_not(parent: str) -> None:
-    """End this process, as a termination would, when the one that started it is gone."""
-
-    def watch() -> None:
-        while os.getppid() == int(parent):
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -17,9 +17,6 @@ class Pruning(EpochCallback):
 
     Args:
         run: with a `trial.json`.
-
-    Attributes:
-        pruned: whether the run was ended.
     """
 
     def __init__(self, run: ActiveRun) -> None:
@@ -28,7 +25,6 @@ class Pruning(EpochCallback):
         self.told: set[int] = set()  # epochs, by their number from 1
         if self.trial is not None:
             self.told.update(self.trial.study.trials[self.trial.number].intermediate_values)
-        self.pruned = False
 
     def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
         """Report the epoch, and ask."""
@@ -40,13 +36,14 @@ class Pruning(EpochCallback):
                 self.trial.report(value, epoch)
             # Its NumPy bool would make a checkpoint that does not load with weights_only.
             hopeless = epoch != trainer.max_epochs and bool(self.trial.should_prune())
-        self.pruned = trainer.strategy.broadcast(hopeless)  # all processes of the run stop together
-        trainer.should_stop = trainer.should_stop or self.pruned
+        if trainer.strategy.broadcast(hopeless):  # all processes of the run stop together
+            self.ended = "pruned"
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return whether the run was ended, for a run that is killed before it records that."""
-        return {"pruned": self.pruned}
+        return {"ended": self.ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore it."""
-        self.pruned = state_dict["pruned"]
+        self.ended = state_dict["ended"]

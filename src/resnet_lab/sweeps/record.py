@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.provenance import now
+from resnet_lab.reporting.reading import is_entry
 from resnet_lab.runs.run import OVER, write
 
 FILE = "sweep.json"
@@ -45,21 +46,6 @@ def change(directory: Path, edit: Callable[[dict[str, Any]], None]) -> None:
         edit(record)
         record["updated"] = now()
         write(directory / FILE, json.dumps(record, indent=2) + "\n")
-
-
-def is_entry(directory: Path, entry: Any) -> bool:
-    """Whether this is the entry of a job whose run directory lies in the sweep's.
-
-    A sweep may come from elsewhere: no entry leads out of it.
-    """
-    if not isinstance(entry, dict):
-        return False
-    name, overrides = entry.get("directory"), entry.get("overrides")
-    if not isinstance(name, str) or not isinstance(overrides, list):
-        return False
-    if "\0" in name:  # no path at all
-        return False
-    return Path(name).name == name not in ("", "..") and not (directory / name).is_symlink()
 
 
 def new_entry(directory: str, overrides: Sequence[str]) -> dict[str, Any]:

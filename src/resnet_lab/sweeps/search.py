@@ -20,15 +20,8 @@ from optuna.trial import TrialState
 from resnet_lab.core.config import is_finite_number, monitor_mode
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.runs.run import OVER
-from resnet_lab.sweeps.launch import (
-    Job,
-    check,
-    find_job,
-    finish,
-    fix_directory,
-    launch,
-    refuse_misuse,
-)
+from resnet_lab.sweeps.job import Job, find_job
+from resnet_lab.sweeps.launch import check, finish, fix_directory, launch, refuse_misuse
 from resnet_lab.sweeps.record import best_value, change, load, read_status
 from resnet_lab.sweeps.space import Space
 from resnet_lab.sweeps.study import (

@@ -26,7 +26,7 @@ from submitit.core.utils import FailedJobError, JobPaths
 from resnet_lab.core.console import TRACEBACKS, set_up_logging
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.run import OVER, write
-from resnet_lab.sweeps.launch import Job, find_job, returned
+from resnet_lab.sweeps.job import Job, find_job, returned
 from resnet_lab.sweeps.record import change, load, new_entry, read_status
 from resnet_lab.sweeps.slurm_commands import has_gpus, queue, told
 from resnet_lab.sweeps.sweep import distinct, note
@@ -222,7 +222,7 @@ class Watch:
         state, error, value = entry["state"], entry["error"], entry["metric"]
         gone = self._missed[number] >= LOOKS
         if gone and state not in (*OVER, "failed", "interrupted"):
-            state, error = "failed", self._bury(job)
+            state, error = "failed", self._mark_failed(job)
         told = self._names.get(job.directory, " ".join(job.overrides))
         if state in OVER:
             self._results[number] = returned(job, value)
@@ -234,7 +234,7 @@ class Watch:
             log.info("%-11s  %s", state, told)
         self._shown[number] = state
 
-    def _bury(self, job: Job) -> str:
+    def _mark_failed(self, job: Job) -> str:
         """Record the failure of a job that has left the queue and could not do so itself."""
         number, run = self.ids[job.directory], self.directory / job.directory
         path = JobPaths(self.folder, number, 0).stderr
@@ -243,7 +243,7 @@ class Watch:
         error = ": ".join([f"SLURM's job {number} ended", *errors[-1:]])
         if (run / "config.yaml").exists():
             with contextlib.suppress(ValueError):  # another process trains there
-                ActiveRun.bury(run, error, "")
+                ActiveRun.mark_failed(run, error, "", [note])
         else:
 
             def fail(record: dict[str, Any]) -> None:

@@ -6,15 +6,9 @@ Any scheduler of `torch.optim.lr_scheduler` works as well: `_target_` names it, 
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
-
-if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
-
-    from resnet_lab.callbacks.record import Record
+from torch.optim.lr_scheduler import LambdaLR
 
 
 def cosine(
@@ -67,21 +61,6 @@ def multistep(
         return float(gamma ** sum(step >= drop for drop in drops))
 
     return LambdaLR(optimizer, factor)
-
-
-def step_plateaus(trainer: "Trainer", record: "Record") -> None:
-    """Step every ReduceLROnPlateau with this epoch's value of its metric, if there is one.
-
-    Lightning does so only after the epoch is saved, so that a resumed run would miss the step, and
-    with the value of an earlier epoch if there is no new one.
-    """
-    epoch = trainer.current_epoch + 1
-    for config in trainer.lr_scheduler_configs:
-        if isinstance(config.scheduler, ReduceLROnPlateau) and epoch % config.frequency == 0:
-            assert config.monitor is not None
-            value = record.of_epoch(config.monitor, epoch)
-            if value is not None:
-                config.scheduler.step(value)
 
 
 def _steps(key: str, length: int | float, total_steps: int) -> int:

@@ -13,12 +13,10 @@ from torchmetrics import Metric
 
 from resnet_lab.data.loader import derive_seed
 from resnet_lab.data.module import Facts
-from resnet_lab.training.compiling import compile_mode
 from resnet_lab.training.epoch_progress import restore_progress, save_progress
-from resnet_lab.training.metric_logging import is_logged, log_sums, write_now
-from resnet_lab.training.metrics import ClassificationSums
+from resnet_lab.training.metrics import ClassificationSums, is_logged, log_sums, write_now
 from resnet_lab.training.mixing import LossSum, Mixer, mix
-from resnet_lab.training.network_check import check_network
+from resnet_lab.training.network_check import check_network, compile_mode
 from resnet_lab.training.optimisation import build_optimizer, scheduler_config
 from resnet_lab.training.parameter_groups import (
     freeze_parameters,
@@ -227,7 +225,7 @@ class ImageClassifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
-        """Step a scheduler; a ReduceLROnPlateau is stepped by `schedulers.step_plateaus`."""
+        """Step a scheduler; a ReduceLROnPlateau is stepped by `callbacks.record.step_plateaus`."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 

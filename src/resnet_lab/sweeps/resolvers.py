@@ -1,0 +1,41 @@
+"""The functions that `conf/` calls in `${...}`."""
+
+import operator
+
+from omegaconf import OmegaConf
+
+from resnet_lab.core.config import mode_of, new_dir
+from resnet_lab.sweeps.job_directory import job_dir
+
+
+def register_resolvers() -> None:
+    """Teach them to OmegaConf; safe to call again."""
+    for name, resolver, cached in (
+        ("best_precision", _best_precision, False),
+        ("is_null", _is_null, False),
+        ("job_dir", job_dir, False),
+        ("mode_of", mode_of, False),
+        ("not", operator.not_, False),
+        ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
+        ("num_classes_in", _num_classes_in, False),
+    ):
+        OmegaConf.register_new_resolver(name, resolver, replace=True, use_cache=cached)
+
+
+def _best_precision(accelerator: str) -> str:
+    from resnet_lab.core.device import best_precision  # imports torch: only where it is needed
+
+    return best_precision(accelerator)
+
+
+def _is_null(value: object) -> bool:
+    return value is None
+
+
+def _num_classes_in(root: str) -> int:
+    if not isinstance(root, str):
+        raise ValueError(f"data.root={root}: must be the path of a folder")
+
+    from resnet_lab.data.sources.image_folder import class_names
+
+    return len(class_names(root))
