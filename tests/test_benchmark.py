@@ -70,7 +70,7 @@ def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path,
 
 def test_the_overhead_of_a_step_is_the_median_of_differences(monkeypatch, tiny) -> None:
     measured = SimpleNamespace(others=[1000.0, 500.0, 250.0], rates=[250.0, 200.0, 125.0])
-    monkeypatch.setattr(subject, "train", lambda *args, **kwargs: measured)
+    monkeypatch.setattr(subject, "timed_training", lambda *args, **kwargs: measured)
     monkeypatch.setattr(subject, "loader_rate", lambda data, seconds: 6400.0)
     found = subject.Subject(tiny()).step_overhead(1)
     assert found == {"lightning": 2.0, "ours": 5.0, "difference": 3.0, "input": 5.0, "n": 3}  # ms

@@ -100,7 +100,8 @@ def job(cfg: DictConfig) -> float | None:
         if cfg.preflight:
             from resnet_lab.sweeps.preflight import preflight
 
-            preflight(cfg)
+            with reduced_overhead(cfg.lean):
+                preflight(cfg)
             return None
         if sweeping:
             announce(directory)

@@ -116,8 +116,7 @@ SEEN = """
 import gc, json, os, sys
 import torch
 from hydra import compose, initialize_config_dir
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback
 from resnet_lab.core.config import CONF
 from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.core.overhead import reduced_overhead
@@ -126,7 +125,6 @@ from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 torch.set_num_threads(1)
-lean = sys.argv[1] == "true"
 register_resolvers()
 with initialize_config_dir(str(CONF), **VERSION_BASE):
     cfg = compose("train", [f"lean={sys.argv[1]}", *sys.argv[2:]])

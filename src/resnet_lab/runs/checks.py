@@ -42,9 +42,9 @@ def check_values(config: DictConfig) -> None:
         raise _wrong("test", test, "use last, best or null")
     if test == "best" and not OmegaConf.select(config, "callbacks.checkpoint"):
         raise ValueError("test=best needs callbacks.checkpoint: use test=last")
-    preflight = _value(config, "preflight")
-    if preflight not in (True, False, None):
-        raise _wrong("preflight", preflight, "must be true or false")
+    for key in ("preflight", "lean"):
+        if _value(config, key) not in (True, False, None):
+            raise _wrong(key, _value(config, key), "must be true or false")
     rate = _value(config, "optimizer.lr")
     sound = _is_number(rate) and math.isfinite(rate) and rate >= 0
     if "lr" in config.optimizer and not sound:

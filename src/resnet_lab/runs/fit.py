@@ -16,7 +16,7 @@ from resnet_lab.runs.resuming import best_weights, find_start
 from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
 from resnet_lab.runs.status import Status
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
-from resnet_lab.training.compiling import compile_mode
+from resnet_lab.training.network_check import compile_mode
 from resnet_lab.training.pretrained import load_pretrained
 from resnet_lab.training.thread_choice import for_training
 

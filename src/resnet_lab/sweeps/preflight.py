@@ -91,7 +91,7 @@ class Preflight:
         return self._checked[whole]
 
     def _check(self, run: Run) -> Estimate:
-        from resnet_lab.training.compiling import compile_mode
+        from resnet_lab.training.network_check import compile_mode
 
         compile_mode(run.config.task.compile, run.config.trainer.accumulate_grad_batches)
         run.config.task.compile = False  # takes a minute, and changes neither shapes nor names

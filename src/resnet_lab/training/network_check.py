@@ -1,4 +1,4 @@
-"""Check that a network and a data set go together, before training starts."""
+"""Check a network before training starts: its compile mode, and that the data set fits."""
 
 from collections.abc import Iterable
 
@@ -7,6 +7,34 @@ from torch import nn
 
 from resnet_lab.data.facts import Facts
 from resnet_lab.data.pixels import sides
+
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # the modes that replay steps as CUDA graphs
+
+
+def compile_mode(compile: bool | str, accumulate: int = 1) -> str | None:
+    """Return the mode of torch.compile that `task.compile` names; None: torch's default.
+
+    Args:
+        compile: true, false or a mode.
+        accumulate: batches whose gradients are added up for a step. CUDA graphs overwrite the
+            gradient of the batch before (pytorch/pytorch#96693, #169545).
+
+    Raises:
+        ValueError: there is no such mode, or its gradients would be wrong.
+    """
+    if compile in CUDA_GRAPHS and accumulate > 1:
+        raise ValueError(
+            f"task.compile={compile} gives wrong gradients with "
+            f"trainer.accumulate_grad_batches={accumulate}: use task.compile=true"
+        )
+    if isinstance(compile, bool):
+        return None
+    if compile not in COMPILE_MODES:
+        raise ValueError(
+            f"task.compile={compile}: must be true, false or one of {', '.join(COMPILE_MODES)}"
+        )
+    return compile
 
 
 def check_network(net: nn.Module, facts: Facts) -> None:

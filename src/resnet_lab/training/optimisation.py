@@ -69,7 +69,7 @@ def scheduler_config(
         "interval": interval,
         "monitor": monitor,
         "name": "lr",
-        "reduce_on_plateau": False,  # Lightning's is late: see `schedulers.step_plateaus`
+        "reduce_on_plateau": False,  # Lightning's is late: see `callbacks.record.step_plateaus`
     }
 
 

@@ -13,12 +13,10 @@ from torchmetrics import Metric
 
 from resnet_lab.core.seeds import derive_seed
 from resnet_lab.data.facts import Facts
-from resnet_lab.training.compiling import compile_mode
 from resnet_lab.training.epoch_progress import restore_progress, save_progress
-from resnet_lab.training.metric_logging import is_logged, log_sums, write_now
-from resnet_lab.training.metrics import ClassificationSums
+from resnet_lab.training.metrics import ClassificationSums, is_logged, log_sums, write_now
 from resnet_lab.training.mixing import LossSum, Mixer, mix
-from resnet_lab.training.network_check import check_network
+from resnet_lab.training.network_check import check_network, compile_mode
 from resnet_lab.training.optimisation import build_optimizer, scheduler_config
 from resnet_lab.training.parameter_groups import (
     freeze_parameters,
