@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from resnet_lab import __version__
-from resnet_lab.core.config import CONF, register_resolvers
+from resnet_lab.core.config import CONF
+from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.conftest import REPOSITORY
 
 COMMANDS = ("train", "evaluate", "report", "compare", "benchmark")
