@@ -320,7 +320,7 @@ def test_two_averages_are_refused(averaged, tmp_path: Path) -> None:
         ("callbacks.ema.decay=1", r"callbacks.ema.decay=1: must be >= 0 and < 1"),
         ("callbacks.swa.start=2", r"callbacks.swa.start=2: .* below trainer.max_epochs=2"),
         ("callbacks.swa.start=1.5", r"callbacks.swa.start=1.5: must be a fra"),
-        ("callbacks.swa.start=-1", r"callbacks.swa.start=-1: use a share"),
+        ("callbacks.swa.start=-1", r"callbacks.swa.start=-1: must be a fra"),
     ],
 )
 def test_senseless_arguments_are_refused(override: str, text: str, averaged, tmp_path) -> None:

@@ -3,14 +3,25 @@
 import contextlib
 import io
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import rich
 
 from resnet_lab.callbacks import progress
 from resnet_lab.train import train
 
 BAR = "callbacks.progress={_target_: resnet_lab.callbacks.progress.ProgressBar}"
+
+
+@pytest.fixture(autouse=True)
+def same_console() -> Iterator[None]:
+    """Leave Rich's console to the next test as it was."""
+    console = rich.get_console()
+    before = dict(vars(console))
+    yield
+    console.__dict__ = before
 
 
 class Terminal(io.StringIO):
@@ -27,7 +38,6 @@ def test_the_bar_ends_at_its_end(tiny, tmp_path: Path, monkeypatch) -> None:
     with contextlib.redirect_stdout(Terminal()) as terminal:
         rich.reconfigure(force_terminal=True, width=120)
         train(tiny(BAR), tmp_path / "run")
-    rich.reconfigure()
     drawn = terminal.getvalue()
     assert "Epoch 1/2" in drawn
     assert "Epoch 2/2" in drawn
