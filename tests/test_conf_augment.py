@@ -55,7 +55,7 @@ def test_what_is_not_a_change_is_named(composed) -> None:
     ):
         Run(Path(), cfg, {}).build_data()
     cfg.data.augment = ["crop"]  # as before the changes had names
-    with pytest.raises(ValueError, match=r"data.augment is a list: it needs a name"):
+    with pytest.raises(ValueError, match=r"data.augment is a list: must be a mapping from names"):
         Run(Path(), cfg, {}).build_data()
 
 
