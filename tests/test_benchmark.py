@@ -140,6 +140,7 @@ def test_a_wrong_number_of_repeats_is_refused(capsys) -> None:
     assert capsys.readouterr().err == "error: --repeats 0: must be an integer >= 1\n"
 
 
+@pytest.mark.slow
 def test_the_process_ends_at_its_first_step(tmp_path: Path) -> None:
     result = subprocess.run(
         [

@@ -153,6 +153,7 @@ def test_a_batch_gives_every_process_an_image() -> None:
         Status(run).setup(trainer, None, "fit")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
 def test_torchrun_starts_the_processes_of_one_run() -> None:
     launch = (

@@ -233,7 +233,7 @@ def test_a_run_records_its_threads_and_keeps_them(cores, tiny, monkeypatch, capl
 def test_a_given_number_is_used_by_train_and_evaluate(cores, tiny, monkeypatch) -> None:
     cores(2)
     monkeypatch.setattr(thread_choice, "fastest", None)
-    train(tiny("trainer.threads=2"), "run")
+    train(tiny("trainer.threads=2", "trainer.max_epochs=1"), "run")
     run = Run.load("run")
     assert run.status["threads"] == 2
     torch.set_num_threads(1)

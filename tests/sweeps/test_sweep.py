@@ -27,12 +27,6 @@ def start(*overrides: str) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-def in_a_process(*overrides: str) -> tuple[int, str, str]:
-    process = start(*overrides)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
-
-
 @pytest.fixture
 def sweep(command: Command) -> Command:
     """A function that runs a sweep in this process: exit code, stdout, stderr."""
@@ -51,17 +45,19 @@ def result(run: Run) -> tuple:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Path:
-    """A 2 x 2 sweep that nothing happened to."""
-    place = tmp_path_factory.mktemp("undisturbed")
-    before = Path.cwd()
-    os.chdir(place)
-    try:
-        code, _, err = in_a_process(*GRID)
-    finally:
-        os.chdir(before)
-    assert code == 0, err
-    return place / "sweep"
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the undisturbed sweep is kept."""
+    return tmp_path_factory.mktemp("kept") / "sweep"
+
+
+@pytest.fixture
+def undisturbed(kept: Path, sweep: Command) -> Path:
+    """A 2 x 2 sweep that nothing happened to; the tests only read it."""
+    if not kept.exists():
+        code, _, err = sweep(*GRID)
+        assert code == 0, err
+        Path("sweep").rename(kept)
+    return kept
 
 
 def test_the_record_of_a_sweep(undisturbed: Path) -> None:
