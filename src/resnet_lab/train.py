@@ -99,12 +99,12 @@ def job(cfg: DictConfig) -> float | None:
         if cfg.preflight:
             from resnet_lab.sweeps.preflight import preflight
 
-            with reduced_overhead(cfg.lean):
+            with reduced_overhead(cfg.get("lean", True)):
                 preflight(cfg)
             return None
         if sweeping:
             announce(directory)
-        with reduced_overhead(cfg.lean):
+        with reduced_overhead(cfg.get("lean", True)):
             return train(cfg, directory, list(context.overrides.task), trust=True)
 
 

@@ -124,7 +124,7 @@ def run_jobs(
     due = [job for job in jobs if not _is_over(config.sweep_dir, job)]
     if len(due) < len(jobs):
         log.info("%d of %d jobs are done already", len(jobs) - len(due), len(jobs))
-    with reduced_overhead(config.lean):
+    with reduced_overhead(config.get("lean", True)):
         estimates = check(config, context, due) if due else []
     if config.preflight:
         from resnet_lab.sweeps.preflight import show_table

@@ -128,7 +128,7 @@ class Search:
             study.tell(trial, 0.0)  # some samplers do their work only then
         tried = [*samples, *self.space.extremes()]
         jobs = [find_job(self.config, self.space.overrides(values)) for values in tried]
-        with reduced_overhead(self.config.lean):
+        with reduced_overhead(self.config.get("lean", True)):
             estimates = check(self.config, self.context, jobs)
         largest = max(estimate.checkpoints for estimate in estimates)
         check_disk(self.config.sweep_dir or self.config.log_dir, largest * self.trials)
