@@ -100,13 +100,13 @@ def job(cfg: DictConfig) -> float | None:
         if cfg.preflight:
             from resnet_lab.sweeps.preflight import preflight
 
-            with reduced_overhead(cfg.lean):
+            with reduced_overhead(cfg.get("lean", True)):
                 preflight(cfg)
             return None
         if sweeping:
             announce(directory)
         typed: Any = OmegaConf.to_container(context.overrides.task, resolve=False)
-        with reduced_overhead(cfg.lean):
+        with reduced_overhead(cfg.get("lean", True)):
             return train(cfg, directory, typed, trust=True)
 
 
