@@ -1,11 +1,13 @@
 """Every notebook runs from top to bottom, and what is stored in it is fit to be read."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from tests.conftest import REPOSITORY
 
@@ -26,9 +28,18 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         cell.source = cell.source.replace("trainer.max_epochs=12", "trainer.max_epochs=2")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # history is the user's own
     before = set(REPOSITORY.glob("logs/*"))
-    NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}
-    ).execute()
+    # Not over TCP: its ports are chosen some seconds before the kernel takes them, and on a busy
+    # machine they may be another process's by then.
+    with tempfile.TemporaryDirectory() as short:  # the path of a socket has at most 107 letters
+        sockets = {"transport": "ipc", "ip": f"{short}/kernel"}
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            startup_timeout=600,
+            resources={"metadata": {"path": str(path.parent)}},
+            config=Config({"KernelManager": sockets}),
+        )
+        client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert sum("image/png" in output.get("data", ()) for output in outputs) >= 3
     assert not [output for output in outputs if output.get("name") == "stderr"]
