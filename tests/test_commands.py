@@ -113,6 +113,7 @@ WRONG = {
     ),
     "trainer's callbacks": (["+trainer.callbacks=[]"], "add to the group callbacks"),
     "trainer's logger": (["+trainer.logger={a:1}"], "trainer.logger: add to the group logger"),
+    "trainer's plugins": (["+trainer.plugins=true"], "trainer.plugins: must be a list"),
     "trainer's checkpoints": (
         ["+trainer.plugins=[{_target_:resnet_lab.callbacks.checkpoint.AtomicCheckpointIO}]"],
         "trainer.plugins: a CheckpointIO is set by resnet-lab itself",
@@ -184,6 +185,13 @@ def test_bad_input_gets_one_line(name: str, command) -> None:
     assert "Traceback" not in err
     assert not Path("x").exists()
     assert runs() == []
+
+
+def test_a_small_share_of_the_test_fails_no_trained_run(command) -> None:
+    code, out, err = command(*TINY, "trainer.limit_test_batches=0.001", "run_dir=mine")
+    assert (code, err) == (0, "")
+    assert "limit_test_batches=0.001 of 12 is less than a batch: one" in out
+    assert Run.load("mine").status["test"]["images"] == 32
 
 
 def test_the_traceback_of_a_failure_is_in_the_log(command) -> None:

@@ -2,11 +2,13 @@
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from tests.conftest import REPOSITORY
 
@@ -21,8 +23,17 @@ def test_there_are_notebooks() -> None:
 def run(notebook: nbformat.NotebookNode, folder: Path, tmp_path: Path) -> list[dict]:
     """Run a notebook from top to bottom, as in its folder; return what its cells put out."""
     environment = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")}  # history is the user's
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
-    client.execute(env=environment)
+    # Not over TCP: its ports are chosen some seconds before the kernel takes them, and on a busy
+    # machine they may be another process's by then.
+    with tempfile.TemporaryDirectory() as short:  # the path of a socket has at most 107 letters
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            startup_timeout=600,
+            resources={"metadata": {"path": str(folder)}},
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{short}/kernel"}}),
+        )
+        client.execute(env=environment)
     return [output for cell in notebook.cells for output in cell.get("outputs", ())]
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +58,8 @@ def run(
     child = os.fork()
     if child == 0:
         _be_child(function, files, kill_before, below, count)
+    with suppress(OSError):  # both do, as either may come first
+        os.setpgid(child, child)
     status = _wait(child, start, kill_after, limit)
     with_output = [path.read_text(errors="replace") for path in files]
     return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - start, *with_output)

@@ -4,12 +4,15 @@ A run is killed before each single change that it makes to a file, and at random
 and a pool at random moments. SIGKILL always: nothing of ours can answer it.
 """
 
+import importlib.util
 import random
 import shutil
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.faults import forked
@@ -29,12 +32,31 @@ def train(*words: str) -> Callable[[], None]:
     """Return the training command with these words, to be called in a child."""
 
     def command() -> None:
+        import __main__
         import resnet_lab.train
 
+        __main__.__spec__ = importlib.util.find_spec("resnet_lab.train")  # for further processes
         sys.argv = ["train", *words]
         resnet_lab.train.main()
 
     return command
+
+
+def still_running(directory: Path, seconds: float = 20) -> list[str]:
+    """Return the commands of the processes of a directory that do not end by themselves.
+
+    The jobs of a pool are in sessions of their own: a kill of the pool's group spares them.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended
+                command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found += [command] if f"{directory}" in command else []
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.2)
 
 
 class Attack:
@@ -89,6 +111,8 @@ class Attack:
         self.counts["tried"] += 1
         what = f"killed after {kill_after} s" if kill_after else f"killed before {kill_before}"
         ended = forked.run(command, output)
+        if left := still_running(directory):
+            self._count("wrong", f"{what}: left running: {left}", directory)
         if ended.code:
             text = ended.errors.strip()
             one_line = text.count("\n") == 0 and text.startswith("error: ")

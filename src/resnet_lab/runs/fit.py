@@ -15,7 +15,7 @@ from resnet_lab.runs.metric_checks import check_measured
 from resnet_lab.runs.resuming import best_weights, find_start
 from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
 from resnet_lab.runs.status import Status
-from resnet_lab.runs.trainer import build_callbacks, build_trainer
+from resnet_lab.runs.trainer import allow_short_test, build_callbacks, build_trainer
 from resnet_lab.training.network_check import compile_mode
 from resnet_lab.training.pretrained import load_pretrained
 from resnet_lab.training.thread_choice import for_training
@@ -78,6 +78,7 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
             return
         if cfg.test:
             best = best_weights(run) if cfg.test == "best" else None  # None: as trained
+            allow_short_test(trainer, data)
             trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
     run.finish(task.test_sums if cfg.test else None, trainer.callback_metrics)
     for callback in callbacks:

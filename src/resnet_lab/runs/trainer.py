@@ -1,5 +1,7 @@
 """The trainer of a run: what the configuration says, and what a run directory needs."""
 
+import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,16 +9,20 @@ from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import CheckpointIO
+from omegaconf import OmegaConf
 
 from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
 from resnet_lab.core.building import build
 from resnet_lab.core.config import monitor_mode
 from resnet_lab.core.device import check_precision
 from resnet_lab.core.processes import check_nodes
+from resnet_lab.data import ImageDataModule
 from resnet_lab.runs.metric_checks import check_callback
 from resnet_lab.runs.profilers import build_profiler
 from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import NEED_A_LOGGER
+
+log = logging.getLogger(__name__)
 
 
 def build_callbacks(run: Run) -> list[Callback]:
@@ -91,10 +97,22 @@ def build_trainer(
     return trainer
 
 
+def allow_short_test(trainer: Trainer, data: ImageDataModule) -> None:
+    """Have a share of the test batches that is less than one be one.
+
+    Lightning refuses it, but only when the run is trained.
+    """
+    data.setup("test")
+    batches, share = math.ceil(data.size("test") / data.batch_size), trainer.limit_test_batches
+    if isinstance(share, float) and 0 < share * batches < 1:
+        log.warning("trainer.limit_test_batches=%s of %d is less than a batch: one", share, batches)
+        trainer.limit_test_batches = 1
+
+
 def _plugins(run: Run) -> list[object]:
     """Build what the configuration adds to the trainer's plugins."""
     given = run.config.trainer.get("plugins") or []
-    if isinstance(given, str) or "_target_" in given:
+    if OmegaConf.is_dict(given) or not isinstance(given, Sequence) or isinstance(given, str):
         raise ValueError("trainer.plugins: must be a list, [{_target_: ...}]")
     plugins = [run.build(f"trainer.plugins.{number}") for number in range(len(given))]
     if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
