@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from resnet_lab import __version__
 from resnet_lab.core.config import CONF, closest, override_key
+from resnet_lab.core.hydra_versions import register_resolver
 
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option
@@ -75,7 +76,7 @@ def _complete(job: Callable[[], object]) -> None:
     if place := re.search(r"\s(?:--config-dir|-cd)[\s=](\S+)\s", line):
         sys.argv += ["--config-dir", place[1]]
     # A Tab after hydra.run.dir= resolves it, which must make no directory.
-    OmegaConf.register_new_resolver("new_dir", lambda *_: "", replace=True)
+    register_resolver("new_dir", lambda *_: "", replace=True)
     with suppress(Exception, SystemExit), redirect_stderr(StringIO()):
         job()
 
