@@ -209,7 +209,7 @@ def test_a_distributed_run_resumes_to_the_same_weights(options) -> None:
     assert interrupted.returncode == 130, interrupted.stderr
     assert json.loads(Path("resumed_run/status.json").read_text())["state"] == "interrupted"
     Path("resumed").touch()
-    for arguments in (("--resume", "resumed_run"), (*given, "run_dir=whole")):
+    for arguments in (("--resume", "resumed_run", "--trust"), (*given, "run_dir=whole")):
         result = python("-m", "resnet_lab.train", *arguments)
         assert result.returncode == 0, result.stderr
     assert trained("resumed_run") == trained("whole")
