@@ -84,8 +84,8 @@ lint: $(STAMP) ## check style, format, types and the direction of imports
 docs: $(STAMP) ## write docs/options.md, the page of all options
 	@$(BIN)/python docs/make_options.py
 
-tensorboard: $(STAMP) ## show the curves of all runs in logs/
-	@$(BIN)/python -m tensorboard.main --logdir logs $(ARGS)
+tensorboard: $(STAMP) ## show the curves of all runs in logs/, or RESNET_LAB_LOGS
+	@$(BIN)/python -m tensorboard.main --logdir "$${RESNET_LAB_LOGS:-logs}" $(ARGS)
 
 benchmark: $(STAMP) ## measure how much of this machine a run uses; ARGS="model=resnet18 ..."
 	@$(BIN)/python -m resnet_lab.benchmark $(ARGS)

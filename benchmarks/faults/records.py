@@ -64,5 +64,6 @@ def _events(run: Path) -> Counter[Any]:
     return Counter(
         ((tag, event.step), event.value)
         for tag in read.Tags()["scalars"]
+        if not tag.startswith("progress/")  # seconds, which no two runs have in common
         for event in read.Scalars(tag)
     )

@@ -20,7 +20,8 @@ from resnet_lab.core.processes import launched_together
 # These say where things go and how they are shown; results do not depend on them. Jobs that differ
 # in nothing else are one job, and a run that goes on may have other values of them than it had.
 NOT_OF_THE_RESULT = (
-    "callbacks.progress", "callbacks.summary", "callbacks.tensorboard", "callbacks.lr",
+    "callbacks.progress", "callbacks.summary", "callbacks.tensorboard", "callbacks.images",
+    "callbacks.histograms", "callbacks.gradient_norm", "callbacks.lr",
     "callbacks.checkpoint.keep", "logger", "name", "optimizer.fused", "trainer.profiler",
     "trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary",
     "trainer.log_every_n_steps", "trainer.threads", "data.workers", "data.source.cache",

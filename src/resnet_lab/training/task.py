@@ -188,9 +188,11 @@ class ImageClassifier(LightningModule):
         """Reset the sums here: they stay readable after the epoch."""
         self.val_sums.reset()
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the validation metrics."""
-        self.val_sums.update(self(batch[0]), batch[1])
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Add a batch to the validation metrics; return its logits, for callbacks."""
+        logits: Tensor = self(batch[0])
+        self.val_sums.update(logits, batch[1])
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""
