@@ -1,6 +1,7 @@
 """What all tests share: a network that cannot be reached, small configurations, the real data."""
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,10 @@ from resnet_lab import train
 from resnet_lab.core.config import CONF, DIRECTIONS
 from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.resolvers import register_resolvers
+
+# A shell that starts the tests in the background has them, and their processes, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = CONF.parent
 REAL_DATA = Path(os.environ.get("RESNET_LAB_DATA", REPOSITORY / "data")).absolute()

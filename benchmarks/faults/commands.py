@@ -48,6 +48,8 @@ FIXED = [word.partition("=")[0] for word in TINY]  # typed too
 ODD = ("-m", "--resume", "--cfg", "=", "seed", "seed=", "=1", "model.", "~", "--")
 FOUND = (0x20, 0x7F), (0, 0x20), (0xA0, 0x250), (0x4E00, 0x4F00), (0x1F600, 0x1F650)  # letters
 
+DIVERGED = "the training diverged; "
+
 # Words of Python for Python's programmers.
 PYTHONS = re.compile(
     r"\w(Error|Exception)\b|instances? of '|NoneType|object has no attribute|not subscriptable|"
@@ -230,7 +232,7 @@ def left_behind(logs: Path) -> list[str]:
 
 
 def judge(ended: forked.Ended, line: list[str], logs: Path) -> str:
-    """Say whether a command line succeeded, was refused in one clear line, or was unclear.
+    """Say whether a command line succeeded, diverged, was refused clearly, or was unclear.
 
     A clear line is one of printable characters, names a key that was typed, or a value, is not in
     the words of Python, and leaves no run behind that did not fail in training.
@@ -240,6 +242,8 @@ def judge(ended: forked.Ended, line: list[str], logs: Path) -> str:
     lines = ended.errors.strip().splitlines()
     if ended.code == 2 and lines and lines[0].startswith("usage: "):  # argparse's own
         return "refused"
+    if ended.code == 1 and len(lines) == 1 and DIVERGED in lines[0]:
+        return "diverged"  # that is known after training only, and of no single key
     clear = (
         ended.code == 1
         and len(lines) == 1

@@ -21,6 +21,7 @@ WRONG = {
     "optimizer.lr=-1": "must be a number >= 0",
     "optimizer.lr=nan": "must be a number >= 0",
     "optimizer.lr=[0.1]": "must be a number >= 0",
+    "optimizer.momentum=89207198330648574582": "must be an integer of at most 1e+18",
     "model.replace_classifier=2": "must be true or false",
     "trainer.accumulate_grad_batches=0": "must be an integer >= 1",
     "trainer.max_epochs=0": "must be an integer >= 1",

@@ -9,9 +9,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
+from resnet_lab.core.config import flat
 from resnet_lab.core.text import printable
 
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
+MAX_INTEGER = 10**18  # torch takes none beyond 64 bits
 
 
 def check_values(config: DictConfig) -> None:
@@ -26,6 +28,9 @@ def check_values(config: DictConfig) -> None:
     for group in ("data", "model", "task", "optimizer", "trainer"):
         if not OmegaConf.select(config, f"{group}._target_", throw_on_missing=False):
             raise ValueError(f"{group}._target_ has no value: it names what is built")
+    for key, value in flat(config, resolve=False).items():
+        if _is_integer(value) and abs(value) > MAX_INTEGER:
+            raise _wrong(key, value, f"must be an integer of at most {MAX_INTEGER:.0e}")
     seed = _value(config, "seed")
     if seed is not None and not (_is_integer(seed) and 0 <= seed <= MAX_SEED):
         raise _wrong("seed", seed, f"must be an integer from 0 to {MAX_SEED}, or null to draw one")
