@@ -37,7 +37,8 @@ from resnet_lab.core.text import csv_cell, markdown, markdown_code, printable, p
 from resnet_lab.data.sources import ImageFolder
 from resnet_lab.reporting import report, terminal
 from resnet_lab.reporting.run_record import RunRecord
-from resnet_lab.runs.active import ActiveRun, resolved
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.checks import resolved
 from resnet_lab.runs.run import Run
 from tests.reporting.fakes import fake_job
 

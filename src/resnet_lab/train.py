@@ -89,7 +89,8 @@ def job(cfg: DictConfig) -> float | None:
     """Run one job of Hydra's."""
     context = HydraConfig.get()
     sweeping = context.mode == RunMode.MULTIRUN
-    with errors_in_one_line(end=not sweeping):  # in a sweep, the others run
+    # In a sweep, the other jobs run although one fails.
+    with errors_in_one_line(end=not sweeping), reduced_overhead(cfg):
         directory = Path(context.runtime.output_dir)
         key, other = ("run_dir", "sweep_dir") if sweeping else ("sweep_dir", "run_dir")
         if (cfg[key] is not None or cfg.preflight) and made_here(directory):
@@ -100,14 +101,12 @@ def job(cfg: DictConfig) -> float | None:
         if cfg.preflight:
             from resnet_lab.sweeps.preflight import preflight
 
-            with reduced_overhead(cfg.get("lean", True)):
-                preflight(cfg)
+            preflight(cfg)
             return None
         if sweeping:
             announce(directory)
         typed: Any = OmegaConf.to_container(context.overrides.task, resolve=False)
-        with reduced_overhead(cfg.get("lean", True)):
-            return train(cfg, directory, typed, trust=True)
+        return train(cfg, directory, typed, trust=True)
 
 
 def main() -> None:
@@ -122,7 +121,7 @@ def main() -> None:
             directory, trust = given
             earlier = Run.load(directory, trust=trust)
             follow_data(earlier)
-            with reduced_overhead(earlier.config.get("lean", True)):
+            with reduced_overhead(earlier.config):
                 train(earlier.config, earlier.directory, trust=trust)
         else:
             sys.argv[1:] = tidied(sys.argv[1:])

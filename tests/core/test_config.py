@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.core.config import flat, mode_of, monitor_mode, new_dir, one_line
+from resnet_lab.core.config import flat, mode_of, monitor_mode, new_dir
+from resnet_lab.core.errors import one_line
 
 
 @pytest.mark.parametrize(

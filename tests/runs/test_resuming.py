@@ -12,10 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO
 from resnet_lab.callbacks.interruption import Interruption, leave_lost_terminal
+from resnet_lab.core.files import leftovers
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.loggers import CSVLogger, TensorBoardLogger
 from resnet_lab.runs.records import CSVFile
-from resnet_lab.runs.run import Run, leftovers
+from resnet_lab.runs.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.sweeps.job_directory import job_dir
+from resnet_lab.sweeps.job import job_dir
 
 
 def test_a_job_directory_is_one_name_of_bearable_length() -> None:

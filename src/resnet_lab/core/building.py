@@ -18,8 +18,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import RENAMED, closest, one_line
-from resnet_lab.core.moved import with_new_names
+from resnet_lab.core.errors import RENAMED, closest, one_line
+from resnet_lab.core.recorded import with_new_names
 from resnet_lab.core.signatures import hints_of, parameters_of
 from resnet_lab.core.trust import allow, locate
 

@@ -15,7 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from resnet_lab import __version__
-from resnet_lab.core.config import CONF, closest, override_key
+from resnet_lab.core.config import CONF, override_key
+from resnet_lab.core.errors import closest
 from resnet_lab.core.hydra_versions import register_resolver
 
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")

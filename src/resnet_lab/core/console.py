@@ -4,9 +4,11 @@ import io
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import (
     Console,
@@ -19,7 +21,7 @@ from rich.console import (
 from rich.segment import Segment
 from rich.text import Text
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 from resnet_lab.core.text import printable, printable_lines
 
 log = logging.getLogger(__name__)
@@ -32,15 +34,27 @@ if not TRACEBACKS:
     os.environ[ONE_LINE] = "1"
 
 
-class LogFormatter(logging.Formatter):
+class _LogFormatter(logging.Formatter):
     """Format the lines of a run's log, without control characters."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
     def format(self, record: logging.LogRecord) -> str:
-        """Return a line."""
         return printable_lines(super().format(record))
+
+
+class LogFile(logging.FileHandler):
+    """The log of a run; an error while it is written is an error of the run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.setFormatter(_LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def add_traceback(self, error: BaseException) -> None:
+        """Write the traceback of an error, of which the console gets one line."""
+        text = "".join(traceback.format_exception(error))
+        self.emit(logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, None, None))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise  # it is called while the error is being handled
 
 
 def set_up_logging() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 RARELY = (500_000, 20, 20)  # not never: a sweep composes and checks its jobs before one trains
 SPINS = "10000"
@@ -24,15 +25,15 @@ _usual: tuple[int, int, int] | None = None  # thresholds of the collector, while
 
 
 @contextmanager
-def reduced_overhead(lean: bool = True) -> Iterator[None]:
+def reduced_overhead(config: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Apply everything of this module to a process that runs one command.
 
     Enter it before torch is imported.
 
     Args:
-        lean: False changes nothing.
+        config: with `lean: false` nothing is changed.
     """
-    if not lean:
+    if config is not None and not config.get("lean", True):
         yield
         return
     limit_spinning()

@@ -10,8 +10,6 @@ from decides what it may name:
   their `FUNCTIONS` that return a network; and what is defined in the packages that the environment
   variable `RESNET_LAB_TRUSTED` lists. Nothing else is even imported. `--trust` lifts that for one
   command, `trust=True` in Python.
-
-A recorded configuration has no `${...}` in it: one that has is refused, never resolved.
 """
 
 import importlib
@@ -22,17 +20,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import hydra.utils
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lab.core.config import CONF
 from resnet_lab.core.hydra_versions import HYDRA_1_3
-from resnet_lab.core.moved import with_new_names
 
 PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
 
@@ -86,54 +80,6 @@ REFUSAL = (
     f"and the like of {', '.join(PACKAGES)}; if the package is your own, list it in {TRUSTED}; if "
     "you trust where the run comes from, add --trust"
 )
-
-
-def read_config(path: Path) -> DictConfig:
-    """Read the configuration of a run, as data: nothing in it is resolved.
-
-    Raises:
-        ValueError: it is no configuration, or holds an interpolation.
-        OSError: it cannot be read.
-    """
-    try:
-        _refuse_aliases(path)
-        config = OmegaConf.load(path)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-    if not isinstance(config, DictConfig):
-        raise ValueError(f"{path} is not the configuration of a run")
-    plain = OmegaConf.to_container(config, resolve=False)
-    refuse_interpolations(plain, str(path))
-    return DictConfig(with_new_names(plain))
-
-
-def _refuse_aliases(path: Path) -> None:
-    """Raise a ValueError if a file has aliases, of which a few lines can grow to billions."""
-    text = path.read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    if "*" in text and any(
-        isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)
-    ):
-        raise ValueError(f"{path}: what a run records has no aliases (*name)")
-
-
-def refuse_interpolations(node: Any, place: str, key: str = "") -> None:
-    """Raise a ValueError if a plain value of a configuration would be resolved when it is read.
-
-    Args:
-        node: plain types.
-        place: of the configuration, for the message.
-        key: of the node.
-    """
-    if isinstance(node, dict):
-        for name, value in node.items():
-            refuse_interpolations(name, place, f"{key}.{name}" if key else str(name))
-            refuse_interpolations(value, place, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            refuse_interpolations(value, place, f"{key}.{number}")
-    elif isinstance(node, str) and "${" in node:
-        raise ValueError(f"{place}: {key}={node}: what a run records holds no ${{...}}")
 
 
 def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:

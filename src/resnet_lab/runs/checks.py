@@ -1,19 +1,42 @@
-"""Check the values of a composed configuration that no single object is built from.
+"""Check and resolve a composed configuration: the values that no single object is built from.
 
 What an object takes is checked when it is built; see `resnet_lab.core.building`.
 """
 
 import math
+import random
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from resnet_lab.core.config import flat
+from resnet_lab.core.recorded import refuse_interpolations
 from resnet_lab.core.text import printable
+from resnet_lab.core.threads import check_threads
 
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
 MAX_INTEGER = 10**18  # torch takes none beyond 64 bits
+
+
+def resolved(config: DictConfig) -> DictConfig:
+    """Return a configuration as its run records it.
+
+    Raises:
+        ValueError: a value is missing or cannot be.
+    """
+    check_values(config)
+    check_threads(OmegaConf.select(config, "trainer.threads", default="auto"))
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    refuse_interpolations(plain, "config.yaml")
+    resolved = OmegaConf.create(plain)
+    assert isinstance(resolved, DictConfig)
+    if resolved.seed is None:
+        resolved.seed = random.SystemRandom().randrange(2**31)
+    # A directory that may move does not say where it lies.
+    for key in ("run_dir", "sweep_dir", "preflight"):
+        resolved.pop(key, None)
+    return resolved
 
 
 def check_values(config: DictConfig) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import DIRECTIONS, closest, is_finite_number, mode_of
+from resnet_lab.core.config import DIRECTIONS, is_finite_number, mode_of
+from resnet_lab.core.errors import closest
 
 
 def check_expected(config: DictConfig, names: Sequence[str]) -> None:

@@ -10,11 +10,7 @@
 The directory may be moved and renamed: nothing in it says where it lies.
 """
 
-import contextlib
 import json
-import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.building import build
 from resnet_lab.core.config import NOT_OF_THE_NETWORK, monitor_mode
-from resnet_lab.core.trust import read_config
+from resnet_lab.core.files import shown
+from resnet_lab.core.recorded import read_config
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from torch import nn
@@ -31,6 +28,7 @@ if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from resnet_lab.data.facts import Facts
     from resnet_lab.training.task import ImageClassifier
 
+STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
 OVER = ("done", "pruned")  # states of a run that is not trained any further
 TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps.study`
 
@@ -225,42 +223,3 @@ def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
     if before is None:
         config.data_dir = now
     return found
-
-
-@contextlib.contextmanager
-def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
-    """Replace a file: the caller writes the path it is given, and readers never see half of it.
-
-    Args:
-        path: of the file.
-        sync: wait until the content is on the disk, so that a power cut cannot lose both the old
-            file and the new one. It takes some milliseconds.
-    """
-    name = path.name.replace("tfevents", "events")  # TensorBoard reads whatever is called so
-    part = path.with_name(f".{name}.{os.getpid()}.part")
-    try:
-        yield part
-        if sync:
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def leftovers(directory: Path) -> list[Path]:
-    """Return the files that processes of ours were killed over while they wrote them."""
-    found = [*directory.glob(".*.part"), *directory.glob("checkpoints/.*.part")]
-    return [path for path in found if re.fullmatch(r"\..+\.(ckpt|\d+)\.part", path.name)]
-
-
-def write(path: Path, text: str, *, sync: bool = False) -> None:
-    """Replace a text file; see `replacing`."""
-    with replacing(path, sync=sync) as part:
-        part.write_text(text)
-
-
-def shown(path: Path) -> Path:
-    """Return an absolute path as a person would type it: relative where it lies below this one."""
-    here = Path.cwd()
-    return path.relative_to(here) if here in path.parents else path

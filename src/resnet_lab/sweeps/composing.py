@@ -14,7 +14,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 
 
 class Composer:

@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.processes import launched_together
@@ -43,6 +43,11 @@ def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "li
     Raises:
         ValueError: of the first job that cannot run, naming it.
     """
+    with reduced_overhead(config):
+        return _check(config, context, jobs)
+
+
+def _check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
     from resnet_lab.sweeps.preflight import Preflight, check_disk
 
     compose = Composer(config, context)
@@ -124,8 +129,7 @@ def run_jobs(
     due = [job for job in jobs if not _is_over(config.sweep_dir, job)]
     if len(due) < len(jobs):
         log.info("%d of %d jobs are done already", len(jobs) - len(due), len(jobs))
-    with reduced_overhead(config.get("lean", True)):
-        estimates = check(config, context, due) if due else []
+    estimates = check(config, context, due) if due else []
     if config.preflight:
         from resnet_lab.sweeps.preflight import show_table
 

@@ -22,16 +22,16 @@ from omegaconf import DictConfig
 from rich.live import Live
 from rich.text import Text
 
-from resnet_lab.core.config import is_finite_number, one_line
+from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.console import console
+from resnet_lab.core.errors import one_line
 from resnet_lab.core.processes import PARENT
 from resnet_lab.core.threads import VARIABLE, available_cores, most_threads
-from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.composing import Composer
-from resnet_lab.sweeps.job import Job, returned
+from resnet_lab.sweeps.job import Job, mark_failed, prepare, returned
 from resnet_lab.sweeps.record import best_value, read_status
-from resnet_lab.sweeps.sweep import distinct, note
+from resnet_lab.sweeps.sweep import distinct
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Pool:
     def _start(self, slot: int, number: int, place: Path, job: Job, compose: Composer) -> None:
         try:
             config = compose(job.overrides)
-            ActiveRun.prepare(place, config, job.overrides, [note])
+            prepare(place, config, job.overrides)
         except Exception as error:  # of this job; the others run
             self._fail(number, job, one_line(error))
             return
@@ -151,7 +151,7 @@ class Pool:
         if state not in ("failed", "interrupted"):
             error = _why(code, printed)
             try:
-                ActiveRun.mark_failed(place, error, printed, [note])
+                mark_failed(place, error, printed)
             except Exception as problem:  # of this job; the others run
                 error += f"; {one_line(problem)}"
         self._fail(number, job, str(error))

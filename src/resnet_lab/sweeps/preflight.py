@@ -25,7 +25,7 @@ from resnet_lab.core.device import check_accelerator
 from resnet_lab.core.processes import check_share
 from resnet_lab.core.threads import check_threads
 from resnet_lab.data.pixels import sides
-from resnet_lab.runs.active import resolved
+from resnet_lab.runs.checks import resolved
 from resnet_lab.runs.metric_checks import check_measured
 from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import build_loggers

@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from resnet_lab.callbacks.record import EpochCallback, Record
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.sweeps.study import handed_over
+from resnet_lab.sweeps.trial import read_trial
 
 
 class Pruning(EpochCallback):
@@ -21,7 +21,7 @@ class Pruning(EpochCallback):
 
     def __init__(self, run: ActiveRun) -> None:
         self.monitor = str(run.config.monitor)
-        self.trial = handed_over(run.directory) if run.leads else None
+        self.trial = read_trial(run.directory) if run.leads else None
         self.told: set[int] = set()  # epochs, by their number from 1
         if self.trial is not None:
             self.told.update(self.trial.study.trials[self.trial.number].intermediate_values)

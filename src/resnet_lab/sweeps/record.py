@@ -12,13 +12,13 @@ from typing import Any
 from filelock import FileLock
 
 from resnet_lab.core.config import is_finite_number
+from resnet_lab.core.files import write_json
 from resnet_lab.core.provenance import now
 from resnet_lab.reporting.reading import is_entry
-from resnet_lab.runs.run import OVER, write
+from resnet_lab.runs.run import STATES
 
 FILE = "sweep.json"
 LOCK = ".sweep.lock"  # held while the record changes
-STATES = ("pending", "running", "failed", "interrupted", *OVER)
 
 
 def is_sweep(directory: Path) -> bool:
@@ -45,7 +45,7 @@ def change(directory: Path, edit: Callable[[dict[str, Any]], None]) -> None:
         record = load(directory)
         edit(record)
         record["updated"] = now()
-        write(directory / FILE, json.dumps(record, indent=2) + "\n")
+        write_json(directory / FILE, record)
 
 
 def new_entry(directory: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import operator
 
 from resnet_lab.core.config import mode_of, new_dir
 from resnet_lab.core.hydra_versions import register_resolver
-from resnet_lab.sweeps.job_directory import job_dir
+from resnet_lab.sweeps.job import job_dir
 
 
 def register_resolvers() -> None:

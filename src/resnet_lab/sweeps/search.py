@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from optuna.trial import TrialState
 
 from resnet_lab.core.config import is_finite_number, monitor_mode
-from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.job import Job, find_job
 from resnet_lab.sweeps.launch import check, finish, fix_directory, launch, refuse_misuse
@@ -28,11 +27,11 @@ from resnet_lab.sweeps.study import (
     STORAGE,
     Options,
     Study,
-    hand_over,
     open_study,
     refuse_lost_study,
 )
 from resnet_lab.sweeps.sweep import Sweep
+from resnet_lab.sweeps.trial import write_trial
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +127,7 @@ class Search:
             study.tell(trial, 0.0)  # some samplers do their work only then
         tried = [*samples, *self.space.extremes()]
         jobs = [find_job(self.config, self.space.overrides(values)) for values in tried]
-        with reduced_overhead(self.config.get("lean", True)):
-            estimates = check(self.config, self.context, jobs)
+        estimates = check(self.config, self.context, jobs)
         largest = max(estimate.checkpoints for estimate in estimates)
         check_disk(self.config.sweep_dir or self.config.log_dir, largest * self.trials)
         if self.config.preflight:
@@ -156,7 +154,7 @@ class Search:
             if states[job.directory] not in OVER and job.directory not in due:
                 due[job.directory] = job
                 if self.options.pruner is not None:
-                    hand_over(sweep.directory / job.directory, trial, self.options.pruner)
+                    write_trial(sweep.directory / job.directory, trial, self.options.pruner)
         returns = launch(sweep, self.launcher, list(due.values()), batch[0].number)
         for trial, job in zip(batch, jobs, strict=True):
             _tell(study, trial, sweep.directory / job.directory)

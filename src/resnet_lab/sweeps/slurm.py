@@ -24,9 +24,9 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLaunche
 from submitit.core.utils import FailedJobError, JobPaths
 
 from resnet_lab.core.console import TRACEBACKS, set_up_logging
-from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.run import OVER, write
-from resnet_lab.sweeps.job import Job, find_job, returned
+from resnet_lab.core.files import write_json
+from resnet_lab.runs.run import OVER
+from resnet_lab.sweeps.job import Job, find_job, mark_failed, returned
 from resnet_lab.sweeps.record import change, load, new_entry, read_status
 from resnet_lab.sweeps.slurm_commands import has_gpus, queue, told
 from resnet_lab.sweeps.sweep import distinct, note
@@ -108,7 +108,7 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         if new:
             ids = self._submit(new, initial_job_idx)
             known.update({job.directory: number for job, number in zip(new, ids, strict=True)})
-            write(record, json.dumps(known, indent=2) + "\n")
+            write_json(record, known)
         watch = Watch(directory, jobs, known, self.params["submitit_folder"])
         try:
             return watch.wait()
@@ -243,7 +243,7 @@ class Watch:
         error = ": ".join([f"SLURM's job {number} ended", *errors[-1:]])
         if (run / "config.yaml").exists():
             with contextlib.suppress(ValueError):  # another process trains there
-                ActiveRun.mark_failed(run, error, "", [note])
+                mark_failed(run, error)
         else:
 
             def fail(record: dict[str, Any]) -> None:

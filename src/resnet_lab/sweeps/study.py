@@ -25,8 +25,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import closest
-from resnet_lab.runs.run import TRIAL, shown, write
+from resnet_lab.core.errors import closest
+from resnet_lab.core.files import shown
 from resnet_lab.sweeps.record import load
 from resnet_lab.sweeps.space import Space
 
@@ -89,7 +89,7 @@ class Study(optuna.Study):
             self.sampler = make_sampler(choice, self.space, seed, count)
             self._begun = True
         try:
-            trial = self.ask() if number is None else _trial(self, self.storage, number)
+            trial = self.ask() if number is None else earlier_trial(self, self.storage, number)
             self.space.suggest(trial)
         except ImportError as error:  # a sampler's own package; Optuna brings none of them
             raise ValueError(f"hydra.sweeper.sampler: {error}: install it with pip") from error
@@ -116,7 +116,7 @@ def open_study(
         ValueError: the one that is there is another search or cannot be read, or there is no such
             sampler or pruner.
     """
-    storage = InMemoryStorage() if directory is None else _storage(directory / STORAGE)
+    storage = InMemoryStorage() if directory is None else open_storage(directory / STORAGE)
     direction = StudyDirection.MINIMIZE if mode == "min" else StudyDirection.MAXIMIZE
     optuna.create_study(storage=storage, study_name=NAME, direction=direction, load_if_exists=True)
     study = Study(storage, space, options)
@@ -153,7 +153,9 @@ def _described(choice: Choice) -> str:
     return plain if isinstance(plain, str) else json.dumps(plain, sort_keys=True)
 
 
-def _storage(path: Path) -> RDBStorage:
+def open_storage(path: Path) -> RDBStorage:
+    """Open the database of a study, or make it."""
+
     def connect() -> sqlite3.Connection:  # no URL holds every path
         return sqlite3.connect(path, timeout=BUSY)
 
@@ -208,7 +210,7 @@ def make_pruner(choice: Choice) -> BasePruner:
     if choice == "halving":
         return SuccessiveHalvingPruner()
     plain = OmegaConf.to_container(choice) if isinstance(choice, DictConfig) else choice
-    if not _is_optunas(plain):
+    if not is_of_optuna(plain):
         raise ValueError(f"hydra.sweeper.pruner={plain}: must be one of optuna.pruners")
     pruner = _made("pruner", choice, ["median", "halving", "null"], BasePruner)
     assert isinstance(pruner, BasePruner)
@@ -228,47 +230,17 @@ def _made(kind: str, choice: Choice, words: list[str], base: type[object]) -> ob
     return made
 
 
-def hand_over(directory: Path, trial: optuna.Trial, pruner: Choice) -> None:
-    """Tell a run, before it starts, which trial it is and what may prune it."""
-    directory.mkdir(exist_ok=True)
-    plain: Any = OmegaConf.to_container(pruner) if isinstance(pruner, DictConfig) else pruner
-    told = {"trial": trial.number, "pruner": plain}
-    write(directory / TRIAL, json.dumps(told, indent=2) + "\n")
-
-
-def handed_over(directory: Path) -> optuna.Trial | None:
-    """Return the trial that a run is; None where its study is not there, or has done with it.
-
-    Raises:
-        ValueError: what was handed over is no trial and pruner of Optuna's.
-    """
-    told = json.loads((directory / TRIAL).read_text())
-    path = directory.parent / STORAGE
-    if not path.is_file():  # the run directory was moved away from its sweep
-        return None
-    if not isinstance(told, dict) or not _is_optunas(told.get("pruner")):
-        raise ValueError(f"{shown(directory / TRIAL)} names a pruner that is none of Optuna's")
-    storage = _storage(path)
-    study = optuna.load_study(
-        study_name=NAME, storage=storage, pruner=make_pruner(told.get("pruner"))
-    )
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    if told.get("trial") not in [trial.number for trial in running]:
-        return None
-    return _trial(study, storage, told["trial"])
-
-
-def _is_optunas(pruner: Any) -> bool:
+def is_of_optuna(pruner: Any) -> bool:
     """Whether all that a pruner is made of are pruners of Optuna's: a file may name anything."""
     if isinstance(pruner, list):
-        return all(map(_is_optunas, pruner))
+        return all(map(is_of_optuna, pruner))
     if not isinstance(pruner, dict):
         return True
     known = [f"optuna.pruners.{name}" for name in optuna.pruners.__all__]
-    return pruner.get("_target_", known[0]) in known and all(map(_is_optunas, pruner.values()))
+    return pruner.get("_target_", known[0]) in known and all(map(is_of_optuna, pruner.values()))
 
 
-def _trial(study: optuna.Study, storage: BaseStorage, number: int) -> optuna.Trial:
+def earlier_trial(study: optuna.Study, storage: BaseStorage, number: int) -> optuna.Trial:
     """Return a trial that was asked for earlier, maybe by another process."""
     of = storage.get_study_id_from_name(study.study_name)
     return optuna.Trial(study, storage.get_trial_id_from_study_id_trial_number(of, number))

@@ -17,8 +17,9 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from resnet_lab.core.config import monitor_mode
+from resnet_lab.core.files import shown
 from resnet_lab.core.provenance import now
-from resnet_lab.runs.run import OVER, shown
+from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.record import (
     FILE,
     change,
