@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class LocalPool(Launcher):
@@ -24,12 +24,14 @@ class LocalPool(Launcher):
         self.jobs_per_gpu = jobs_per_gpu
         self.config: DictConfig | None = None
         self.context: HydraContext | None = None
+        self.max_failures: int | None = None  # of the sweep
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Keep what the jobs are composed from."""
         self.config, self.context = config, hydra_context
+        self.max_failures = OmegaConf.select(config, "hydra.sweeper.max_failures")
 
     @property
     def slots(self) -> int:
@@ -50,4 +52,5 @@ class LocalPool(Launcher):
         assert self.context is not None
         jobs = [find_job(self.config, overrides) for overrides in job_overrides]
         compose = Composer(self.config, self.context)
-        return Pool(self.workers, self.jobs_per_gpu).run(self.config.hydra.sweep.dir, jobs, compose)
+        pool = Pool(self.workers, self.jobs_per_gpu, self.max_failures)
+        return pool.run(self.config.hydra.sweep.dir, jobs, compose)

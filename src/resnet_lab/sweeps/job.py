@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.config import bears_on_result, override_key
 from resnet_lab.runs.active import ActiveRun
@@ -30,7 +30,8 @@ class Job(NamedTuple):
 
 def find_job(config: DictConfig, overrides: Sequence[str]) -> Job:
     """Find the directory of a job, from its overrides alone."""
-    return Job(job_dir(overrides, config.sweep_dir), list(overrides))
+    style = OmegaConf.select(config, "hydra.sweeper.dirname", default="long")
+    return Job(job_dir(overrides, config.sweep_dir, style), list(overrides))
 
 
 def find_jobs(config: DictConfig, overrides: Iterable[Sequence[str]]) -> list[Job]:
@@ -39,13 +40,19 @@ def find_jobs(config: DictConfig, overrides: Iterable[Sequence[str]]) -> list[Jo
     Args:
         config: what the jobs have in common.
         overrides: of each job.
+
+    Raises:
+        ValueError: the short names of two jobs are the same.
     """
     given = [find_job(config, each) for each in overrides]
     jobs: dict[str, Job] = {}
     differ: set[str] = set()  # keys by which jobs of one result differ
     for job in given:
         first = jobs.setdefault(job.directory, job)
-        assert result_overrides(first.overrides) == result_overrides(job.overrides)
+        if result_overrides(first.overrides) != result_overrides(job.overrides):
+            raise ValueError(
+                f"hydra.sweeper.dirname=short: two jobs would be called {job.directory}; use long"
+            )
         differ |= set(map(override_key, set(first.overrides) ^ set(job.overrides)))
     if len(jobs) < len(given):
         keys = " and ".join(sorted(differ))
@@ -64,7 +71,7 @@ def returned(job: Job, value: float | Exception | None) -> JobReturn:
     return result
 
 
-def job_dir(overrides: Sequence[str], sweep_dir: str | None = None) -> str:
+def job_dir(overrides: Sequence[str], sweep_dir: str | None = None, dirname: str = "long") -> str:
     """Turn a sweep job's overrides into its directory name; different jobs get different names.
 
     The name depends on the job's own overrides alone, so that a sweep may be topped up later. It is
@@ -75,8 +82,29 @@ def job_dir(overrides: Sequence[str], sweep_dir: str | None = None) -> str:
         overrides: of the job.
         sweep_dir: an earlier sweep's, where different jobs could have one name: a job that is there
             keeps its directory.
+        dirname: "long", or "short" for the last part of each key: `depth=20` for `model.depth=20`.
     """
     told = result_overrides(overrides)
+    long, short = _long(told, sweep_dir), _short(told)
+    for name in (short, long):
+        if name is not None and told and _overrides_in(sweep_dir, name) == told:
+            return name
+    return short if dirname == "short" and short is not None else long
+
+
+def _short(told: Sequence[str]) -> str | None:
+    """Name a job by the last part of each key; None: that is no file name, or two keys share it."""
+    named = {}
+    for item in told:
+        key, _, value = item.partition("=")
+        named[override_key(key).rpartition(".")[2]] = value
+    name = ",".join(f"{key}={value}" for key, value in named.items())
+    fits = name and name.isprintable() and "/" not in name and len(name.encode()) <= NAME_BYTES
+    return name if fits and len(named) == len(told) else None
+
+
+def _long(told: Sequence[str], sweep_dir: str | None) -> str:
+    """Name a job by its overrides."""
     whole = ",".join(told) or "default"
     name = "".join("_" if char == "/" or not char.isprintable() else char for char in whole)
     if name == whole and len(name) <= 150 and len(name.encode()) <= NAME_BYTES:

@@ -4,7 +4,7 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_lab.core.errors import one_line
 from resnet_lab.core.harmless import harmless
@@ -137,12 +137,13 @@ def run_jobs(
         return []
     with Sweep.open(fix_directory(config), config) as sweep:
         sweep.add(jobs)
-        returns = launch(sweep, launcher, due, 0)
+        limit = OmegaConf.select(config, "hydra.sweeper.max_failures")
+        returns = launch(sweep, launcher, due, 0, limit)
     return finish(sweep, returns)
 
 
 def launch(
-    sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int
+    sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int, limit: int | None = None
 ) -> Sequence[JobReturn]:
     """Run jobs of a sweep, and record those that failed; one that is damaged is not run.
 
@@ -151,6 +152,7 @@ def launch(
         launcher: that runs them.
         jobs: to run.
         first: number of the first one.
+        limit: failed jobs after which no further one is started; None: no limit.
     """
     errors: dict[str, str] = {}
     returns = []
@@ -161,14 +163,31 @@ def launch(
             print(f"error: job {job.directory}: {error}", file=sys.stderr, flush=True)
             returns.append(returned(job, ValueError(error)))
     sound = [job for job in jobs if job.directory not in errors]
-    if sound:
-        results = launcher.launch([job.overrides for job in sound], first)
-        for job, result in zip(sound, results, strict=True):
+    for part, number in _parts(sound, launcher, limit, first):
+        if limit is not None and sum(r.status is JobStatus.FAILED for r in returns) >= limit:
+            break
+        results = launcher.launch([job.overrides for job in part], number)
+        for job, result in zip(part, results, strict=False):  # a pool may end before the last
             if result.status is JobStatus.FAILED and isinstance(result._return_value, Exception):
                 errors[job.directory] = one_line(result._return_value)
         returns += results
     sweep.mark_failed(errors)
     return returns
+
+
+def _parts(
+    jobs: Sequence[Job], launcher: Launcher, limit: int | None, first: int
+) -> Iterator[tuple[Sequence[Job], int]]:
+    """Return what the launcher is given at once, with the number of its first job.
+
+    With a limit on failures, a launcher that does not know it is given one job after the other.
+    """
+    if limit is None or hasattr(launcher, "max_failures"):
+        if jobs:
+            yield jobs, first
+    else:
+        for number, job in enumerate(jobs):
+            yield [job], first + number
 
 
 def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
@@ -181,7 +200,10 @@ def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
     failed = sum(job.status is JobStatus.FAILED for job in returns)
     if failed:
         again = f"the same command with sweep_dir={shlex.quote(str(sweep.shown))} tries them again"
-        raise ValueError(f"{failed} of {len(sweep.states())} jobs failed; {again}")
+        states = list(sweep.states().values())
+        left = states.count("pending")
+        untried = f" and {left} were not started (hydra.sweeper.max_failures)" if left else ""
+        raise ValueError(f"{failed} of {len(states)} jobs failed{untried}; {again}")
     return list(returns)
 
 

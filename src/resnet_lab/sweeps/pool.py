@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 from rich.live import Live
 from rich.text import Text
@@ -56,10 +56,17 @@ class Pool:
     Args:
         workers: number of slots; None: `jobs_per_gpu` on each GPU, or one for each two cores.
         jobs_per_gpu: slots that share a GPU.
+        max_failures: failed jobs after which no further one is started; None: no limit.
     """
 
-    def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        jobs_per_gpu: int = 1,
+        max_failures: int | None = None,
+    ) -> None:
         self.gpus = _visible_gpus()
+        self.max_failures = max_failures
         slots = len(self.gpus) * jobs_per_gpu
         self.workers = workers or slots or max(1, available_cores() // 2)
         self.threads = most_threads(self.workers)  # of a job, at most
@@ -85,7 +92,7 @@ class Pool:
             compose: gives their configurations.
 
         Returns:
-            For each job its best value of `monitor`, or the error that ended it.
+            For each job that was started, its best value of `monitor`, or the error that ended it.
         """
         places = [Path(directory) / job.directory for job in jobs]
         self._names = distinct([job.overrides for job in jobs])
@@ -100,11 +107,17 @@ class Pool:
                         self._start(slot, number, places[number], jobs[number], compose)
                     time.sleep(POLL)
                     self._collect(places, jobs)
+                    if self._failed_too_often():
+                        waiting.clear()
                     refresh(waiting)
             except KeyboardInterrupt:
                 self._stop()
                 raise
-        return [self._results[number] for number in range(len(jobs))]
+        return [self._results[number] for number in sorted(self._results)]
+
+    def _failed_too_often(self) -> bool:
+        failed = sum(result.status is JobStatus.FAILED for result in self._results.values())
+        return self.max_failures is not None and failed >= self.max_failures
 
     def _start(self, slot: int, number: int, place: Path, job: Job, compose: Composer) -> None:
         try:
