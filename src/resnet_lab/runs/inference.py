@@ -130,6 +130,8 @@ class TrainedNetwork:
         fabric = Fabric(accelerator=device, devices=1, precision=precision)
         self._network = fabric.setup_module(task.net)
         self.device = fabric.device
+        self.temperature = 1.0  # that logits are divided by before the softmax
+        self._threads: int | None = None  # not measured yet
         source: Any = data.source
         # A source that decodes pictures has a size and a fit of its own.
         own = getattr(source, "image_size", None)
@@ -172,8 +174,8 @@ class TrainedNetwork:
         """
         pixels = self.pixels(images)
         views = VIEWS[augment](pixels) if augment else [pixels]
-        parts = [torch.cat(list(self.batches(view))).softmax(1) for view in views]
-        return torch.stack(parts).mean(0)
+        logits = torch.stack([torch.cat(list(self.batches(view))) for view in views])
+        return (logits / self.temperature).softmax(2).mean(0)
 
     def pixels(self, images: "Tensor | NDArray[np.uint8] | Pictures") -> Tensor:
         """Return images as the training data holds them, uint8 [N, H, W, C]; pictures are decoded.
@@ -210,8 +212,10 @@ class TrainedNetwork:
             float32 [B, classes], on the CPU; at most `BATCH` images.
         """
         parts = torch.split(torch.arange(len(pixels)) if indices is None else indices, BATCH)
-        first = self.normalised(pixels[parts[0][:BATCH]])
-        use(for_evaluation(self.run.config, self.module, first, len(parts)))
+        if self._threads is None:
+            first = self.normalised(pixels[parts[0]])
+            self._threads = for_evaluation(self.run.config, self.module, first, len(parts))
+        use(self._threads)
         for part in parts:
             with torch.inference_mode():
                 logits = self._network(self.normalised(pixels[part]))
