@@ -19,7 +19,14 @@ OWN = {"extending.md"}  # its commands use files that it makes: tests/test_exten
 COMMAND = re.compile(rf"(?:python3? -m {PACKAGE}\.|[\w-]+-)(\w+)((?: .*)?)")
 
 
-OTHERS = ("evaluate", "predict", "report", "compare", "benchmark")  # commands besides train
+OTHERS = (
+    "evaluate",
+    "analyse",
+    "predict",
+    "report",
+    "compare",
+    "benchmark",
+)  # commands besides train
 
 
 def commands(page: Path) -> list[tuple[str, str]]:

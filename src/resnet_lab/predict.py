@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--augment", choices=("flip", "ten_crop"), help="mean over versions of each image"
     )
+    parser.add_argument(
+        "--calibrated", action="store_true", help="use the temperature that resnet-analyse fitted"
+    )
     parser.add_argument("--checkpoint", help="best, last or a path (default: the one tested)")
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
     parser.add_argument("--trust", action="store_true", help=TRUST)
@@ -71,7 +74,13 @@ def _predict(options: argparse.Namespace) -> bool:
 
     paths = find_pictures(options.path, sys.stdin if "-" in options.path else ())
     networks = [
-        load(run, options.checkpoint, device=options.device, trust=options.trust)
+        load(
+            run,
+            options.checkpoint,
+            device=options.device,
+            calibrated=options.calibrated,
+            trust=options.trust,
+        )
         for run in (options.run, *options.ensemble)
     ]
     classify.check_ensemble(networks)

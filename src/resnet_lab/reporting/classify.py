@@ -24,7 +24,7 @@ from resnet_lab.data.sources.decode import Form
 from resnet_lab.reporting import html
 from resnet_lab.runs.inference import BATCH, TrainedNetwork
 
-MOST_SHOWN = 1000  # images on a page
+MOST_SHOWN = 1000  # images on a page, shared by the classes
 
 
 @dataclass(frozen=True)
@@ -164,22 +164,24 @@ def as_csv(found: Sequence[Classified], classes: Sequence[str], top: int) -> str
 def gallery(found: Sequence[Classified], classes: Sequence[str], heading: str) -> str:
     """Render a page of images by the class that they were given, the most confident first."""
     good = [each for each in found if not each.error]
-    shown = sorted(good, key=lambda each: (each.labels[0], -each.probabilities[0]))[:MOST_SHOWN]
     groups: dict[int, list[tuple[str, str, str]]] = {}
-    for each in shown:
+    most = max(1, MOST_SHOWN // max(1, len({each.labels[0] for each in good})))
+    for each in sorted(good, key=lambda each: (each.labels[0], -each.probabilities[0])):
+        if len(groups.setdefault(each.labels[0], [])) == most:
+            continue
         lines = [
-            f"{printable(classes[label])} {100 * probability:.1f} %"
+            f"{printable(classes[label])} ({100 * probability:.1f}\u00a0%)"
             for label, probability in zip(each.labels, each.probabilities, strict=True)
         ]
         entry = (thumbnail(each.pixels), printable(each.path), "\n".join(lines))
-        groups.setdefault(each.labels[0], []).append(entry)
+        groups[each.labels[0]].append(entry)
     return html.render(
         "gallery.html",
         title="predictions",
         heading=printable(heading),
         time=now(),
         count=len(good),
-        shown=len(shown),
+        most=most,
         groups=[
             (printable(classes[label]), sum(each.labels[0] == label for each in good), entries)
             for label, entries in groups.items()

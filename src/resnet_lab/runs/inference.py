@@ -1,5 +1,7 @@
 """The trained network of a run, with what it needs to read images as in training."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.device import is_cpu
 from resnet_lab.core.threads import use
@@ -66,6 +69,7 @@ def load(
     checkpoint: str | None = None,
     *,
     device: str = "auto",
+    calibrated: bool = False,
     trust: bool = False,
 ) -> "TrainedNetwork":
     """Load the trained network of a run.
@@ -74,16 +78,43 @@ def load(
         directory: of the run.
         checkpoint: "best", "last" or a path; None: the one that the run itself tested.
         device: "auto", "cpu" or "gpu".
+        calibrated: whether probabilities take the temperature that `analyse` has fitted.
         trust: whether to build whatever the configuration names; see `resnet_lab.core.trust`.
 
     Raises:
-        ValueError: no such run, checkpoint or device.
+        ValueError: no such run, checkpoint or device, or no temperature for this checkpoint.
     """
     run = Run.load(directory, trust=trust)
     quiet_lightning()
     checkpoint = checkpoint or run.config.test or "last"
     task, facts = run.load_task(checkpoint)
-    return TrainedNetwork(run, checkpoint, task, facts, run.build_data(facts), device)
+    network = TrainedNetwork(run, checkpoint, task, facts, run.build_data(facts), device)
+    if calibrated:
+        network.temperature = fitted_temperature(run, checkpoint)
+    return network
+
+
+def fitted_temperature(run: Run, checkpoint: str) -> float:
+    """Return the temperature that `analyse` has fitted on the validation split.
+
+    Raises:
+        ValueError: there is none, or it is of other weights.
+    """
+    path, way_out = run.directory / "analysis.json", f"run: resnet-analyse {run.shown}"
+    try:
+        found = json.loads(path.read_text())
+        value, digest = found["temperature"], found["checkpoint_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{run.shown} has no fitted temperature; {way_out}") from None
+    if digest != hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest():
+        raise ValueError(
+            f"{run.shown}: the temperature was fitted to other weights than {checkpoint}; {way_out}"
+        )
+    if not is_finite_number(value) or value <= 0:
+        raise ValueError(
+            f"{run.shown} has no fitted temperature (its analysis found no validation split)"
+        )
+    return float(value)
 
 
 class TrainedNetwork:
@@ -127,9 +158,9 @@ class TrainedNetwork:
         self.module: nn.Module = task.net
         self._task = task
         precision = run.config.trainer.precision
-        fabric = Fabric(accelerator=device, devices=1, precision=precision)
-        self._network = fabric.setup_module(task.net)
-        self.device = fabric.device
+        self._fabric = Fabric(accelerator=device, devices=1, precision=precision)
+        self._fabric.setup_module(task.net)
+        self.device = self._fabric.device
         self.temperature = 1.0  # that logits are divided by before the softmax
         self._threads: int | None = None  # not measured yet
         source: Any = data.source
@@ -218,8 +249,15 @@ class TrainedNetwork:
         use(self._threads)
         for part in parts:
             with torch.inference_mode():
-                logits = self._network(self.normalised(pixels[part]))
-            yield logits.float().cpu()
+                logits = self.forward(self.normalised(pixels[part]))
+            yield logits.cpu()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits of normalised images, on the device; gradients are kept."""
+        parameter = next(self.module.parameters(), inputs)
+        with self._fabric.autocast():
+            logits: Tensor = self.module(inputs.to(parameter.dtype))
+        return logits.float()
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return the input of the network for uint8 [N, H, W, C], on its device."""
