@@ -85,6 +85,7 @@ def load(
         ValueError: no such run, checkpoint or device, or no temperature for this checkpoint.
     """
     run = Run.load(directory, trust=trust)
+    run.config.task.compile = False  # it takes longer than a few images
     quiet_lightning()
     checkpoint = checkpoint or run.config.test or "last"
     task, facts = run.load_task(checkpoint)

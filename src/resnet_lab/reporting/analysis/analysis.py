@@ -74,6 +74,7 @@ def analyse(
         ValueError: no such checkpoint, data or split.
     """
     say("reading images")
+    run.config.task.compile = False  # compiled layers call no hooks
     checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
     network = TrainedNetwork(run, checkpoint, task, facts, data)
     count, done = data.size(split), 0
