@@ -5,13 +5,17 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from resnet_lab import analyse, load, predict
 from resnet_lab.data.sources import Digits
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.run import Run
+from resnet_lab.train import train
+from tests.conftest import TINY
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +136,38 @@ def test_the_temperature_is_carried_to_predictions(analysed: Path, trained: Path
     assert "fitted to other weights" in capsys.readouterr().err
 
 
-def test_a_run_ends_with_its_analysis_if_asked(command, trained: Path) -> None:
-    from tests.conftest import TINY
+@pytest.mark.parametrize("classes", [2, 21])
+def test_a_folder_is_analysed_with_few_and_with_many_classes(
+    classes: int, tiny, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    for number in range(126):
+        folder = tmp_path / "photos" / f"class {number % classes}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 256, (12, 10, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    cfg = tiny(
+        "data=image_folder", f"data.root={tmp_path / 'photos'}", "data.image_size=8",
+        "data.batch_size=8", "trainer.max_epochs=1", "data.val_size=0.3",
+    )  # fmt: skip
+    train(cfg, "run", trust=True)
+    for split in ("test", "val"):
+        analyse.main(["run", "--split", split])
+        with Path("run/analysis/predictions.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) >= 20
+        for row in rows:
+            assert row["path"].split("/")[0] == row["true"]
+            assert (tmp_path / "photos" / row["path"]).is_file()
+    text = Path("run/analysis.html").read_text()
+    assert str(tmp_path) not in text
+    assert ("top-5 accuracy" in text) == (classes == 21)
+    Path("run/metrics.csv").unlink()
+    analyse.main(["run"])
+    assert "<h2>Curves" not in Path("run/analysis.html").read_text()
 
+
+def test_a_run_ends_with_its_analysis_if_asked(command, trained: Path) -> None:
     assert command(*TINY, "run_dir=run", "analyse=true", "trainer.max_epochs=1")[0] == 0
     assert Path("run/analysis.html").is_file()
     assert not (trained / "analysis.html").exists()

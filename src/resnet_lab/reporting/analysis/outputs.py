@@ -20,7 +20,7 @@ class Outputs(NamedTuple):
         labels: int64 [N].
         logits: float32 [N, classes].
         features: float32 [N, D], what enters the head; None if the network has no head.
-        paths: of the files, where the source has files.
+        paths: of the files below the source's folder, where it has files.
     """
 
     split: str
@@ -85,7 +85,8 @@ def outputs_of(
         if hook is not None:
             hook.remove()
     source: Any = network.data.source
-    files = source.files(split) if hasattr(source, "files") else []
+    held = split if split in source.splits else "train"  # which a validation split is part of
+    files = source.files(held) if hasattr(source, "files") else []
     own = slice(None) if len(indices) == len(images.labels) else indices
     return Outputs(
         split,
