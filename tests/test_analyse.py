@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_lab import analyse, load, predict
+from resnet_lab import analyse, export, load, predict
 from resnet_lab.data.sources import Digits
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.run import Run
@@ -182,3 +182,14 @@ def test_what_is_wrong_is_one_line(trained: Path, capsys) -> None:
     err = refused(trained, "--data-dir", "nowhere", capsys=capsys)
     assert "no such directory" in err
     assert err.count("\n") == 1
+
+
+def test_nothing_is_written_through_a_link(trained: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (trained / "analysis").symlink_to(tmp_path / "elsewhere")
+    assert "is a link to elsewhere" in refused(trained, capsys=capsys)
+    (trained / "export").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SystemExit):
+        export.main([str(trained), "--to", "torch"])
+    assert "is a link to elsewhere" in capsys.readouterr().err
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -15,7 +15,7 @@ from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
 from resnet_lab.core.trust import TRUST
-from resnet_lab.runs.run import Run, write
+from resnet_lab.runs.run import Run, folder_in, write
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 KINDS = ("onnx", "torch", "safetensors")
@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run, checkpoint, options.data_dir,
             temperature=temperature, preprocessing=not options.bare,
         )  # fmt: skip
-        out = Path(options.out or run.directory / "export")
+        out = Path(options.out) if options.out else folder_in(run.directory, "export")
+        out.mkdir(parents=True, exist_ok=True)
         for kind in dict.fromkeys(options.to):
             made = exporter.export(kind, out / NAMES[kind])
             _say(
@@ -69,7 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.card:
             from resnet_lab.reporting.card import card
 
-            out.mkdir(parents=True, exist_ok=True)
             write(out / "README.md", card(exporter, out))
             _say(f"written: {printable(out / 'README.md')}")
 

@@ -1,5 +1,6 @@
 """A trained network takes images as they are, and says of them what an evaluation says."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from resnet_lab import load
+from resnet_lab.core import threads
 from resnet_lab.data.sources import Digits
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.inference import load_split
@@ -93,3 +95,21 @@ def test_what_is_missing_is_named(trained: Path) -> None:
         load(trained, "nowhere.ckpt")
     with pytest.raises(ValueError, match="device=tpu: must be auto, cpu or gpu"):
         load(trained, device="tpu")
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed", "16-mixed"])
+def test_every_precision_of_a_training_is_computed_in(
+    precision: str, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the choice of threads, which runs the network too."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(threads, "available_cores", lambda: 2)
+    pixels = Digits().read("test").pixels[:50]
+    expected = load(trained).predict_probabilities(pixels)
+    config = trained / "config.yaml"
+    config.write_text(config.read_text().replace("precision: 32-true", f"precision: {precision}"))
+    with threads.using(1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU")
+        found = load(trained).predict_probabilities(pixels)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, expected, atol=0.1)

@@ -159,7 +159,6 @@ class Exporter:
         Raises:
             ValueError: a package is missing, or the export does not agree.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         write = {"onnx": self._onnx, "torch": self._torch, "safetensors": self._safetensors}[kind]
         with replacing(path) as part:
             try:

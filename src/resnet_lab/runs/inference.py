@@ -246,7 +246,7 @@ class TrainedNetwork:
         parts = torch.split(torch.arange(len(pixels)) if indices is None else indices, BATCH)
         if self._threads is None:
             first = self.normalised(pixels[parts[0]])
-            self._threads = for_evaluation(self.run.config, self.module, first, len(parts))
+            self._threads = for_evaluation(self.run.config, self.forward, first, len(parts))
         use(self._threads)
         for part in parts:
             with torch.inference_mode():

@@ -76,12 +76,14 @@ def for_training(
         return fastest(step, len(chosen), most, length(config, data.size("train")))
 
 
-def for_evaluation(config: DictConfig, net: nn.Module, images: Tensor, batches: int) -> int:
+def for_evaluation(
+    config: DictConfig, net: Callable[[Tensor], object], images: Tensor, batches: int
+) -> int:
     """Return the number of threads for an evaluation of a run.
 
     Args:
         config: of the run.
-        net: in evaluation mode.
+        net: in evaluation mode, or what calls it.
         images: the first batch, normalised.
         batches: in the evaluation.
     """

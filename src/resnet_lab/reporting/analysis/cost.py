@@ -34,7 +34,7 @@ def cost(network: TrainedNetwork, pixels: torch.Tensor) -> dict[str, Any]:
     return {
         "parameters": sum(parameter.numel() for parameter in network.module.parameters()),
         "macs": counter.get_total_flops() // 2,
-        "images_per_second": {str(size): _rate(network, one, size) for size in SIZES},
+        "images_per_second": {str(size): _rate(network, pixels[:1], size) for size in SIZES},
         "bytes": sum(tensor.nbytes for tensor in state),
         "checkpoint_bytes": path.stat().st_size,
         "device": describe("cpu" if network.device.type == "cpu" else "auto"),
@@ -42,9 +42,9 @@ def cost(network: TrainedNetwork, pixels: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def _rate(network: TrainedNetwork, one: torch.Tensor, size: int) -> float:
+def _rate(network: TrainedNetwork, pixels: torch.Tensor, size: int) -> float:
     """Return images a second, by the median of repeated batches after two to warm up."""
-    images = one.expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+    images = network.normalised(pixels.expand(size, -1, -1, -1))
     times: list[float] = []
     with torch.inference_mode():
         for _ in range(2):

@@ -20,7 +20,7 @@ from resnet_lab.reporting.analysis.analysis import Analysis, analyse
 from resnet_lab.reporting.analysis.classes import top_confusions
 from resnet_lab.reporting.analysis.inside import first_filters, overlaid
 from resnet_lab.reporting.classify import thumbnail
-from resnet_lab.runs.run import Run, replacing, write
+from resnet_lab.runs.run import Run, folder_in, replacing, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,8 +56,7 @@ def write_analysis(analysis: Analysis, out: Path) -> Path:
     Returns:
         The path of the page.
     """
-    folder = out / "analysis"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_in(out, "analysis")
     write(folder / "predictions.csv", predictions_csv(analysis))
     write(out / "analysis.json", json.dumps(analysis.numbers, indent=2) + "\n")
     drawn = figures(analysis)
