@@ -1,6 +1,7 @@
 """What all tests share: a network that cannot be reached, small configurations, the real data."""
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -106,3 +107,20 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
+        cfg = compose("train", [*TINY, "trainer.limit_train_batches=30"])
+    directory = tmp_path_factory.mktemp("trained") / "run"
+    train.train(cfg, directory)
+    return directory
+
+
+@pytest.fixture
+def trained(_trained: Path, tmp_path: Path) -> Path:
+    """A finished run of the digits that gets most of them right; a copy for this test."""
+    return Path(shutil.copytree(_trained, tmp_path / "trained"))

@@ -67,12 +67,24 @@ def train(
                 from resnet_lab.runs.fit import fit_and_test
 
                 fit_and_test(run, *_of_search(run))
+                _analyse(run)
             with harmless("the summary of the run"):
                 show_summary(run)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     best: float | None = run.status.get("best", {}).get("value")
     return best
+
+
+def _analyse(run: ActiveRun) -> None:
+    """Write the analysis of a run that has just come to its end, if it is asked for."""
+    if not run.config.get("analyse") or not run.leads or run.status.get("state") != "done":
+        return
+    with harmless("the analysis of the run"):
+        from resnet_lab.reporting.analysis.page import analyse_and_write  # imports matplotlib
+
+        finished = Run.load(run.directory, trust=run.trust)
+        analyse_and_write(finished, "test" if run.config.test else "val")
 
 
 def _of_search(run: ActiveRun) -> "list[Callback]":

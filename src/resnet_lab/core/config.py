@@ -17,7 +17,7 @@ NOT_OF_THE_RESULT = (
     "trainer.logger", "trainer.enable_progress_bar", "trainer.enable_model_summary",
     "trainer.log_every_n_steps", "trainer.threads", "data.workers", "data.source.cache",
     "data.source.download", "data.source.mirrors", "data_dir", "log_dir", "run_dir", "sweep_dir",
-    "lean", "preflight", "hydra",
+    "lean", "preflight", "analyse", "hydra",
 )  # fmt: skip
 
 NOT_OF_THE_NETWORK = ("name", "weights", "replace_classifier")  # under `model`, for other readers

@@ -59,3 +59,16 @@ def shown(path: Path) -> Path:
     """Return an absolute path as a person would type it: relative where it lies below this one."""
     here = Path.cwd()
     return path.relative_to(here) if here in path.parents else path
+
+
+def folder_in(directory: Path, name: str) -> Path:
+    """Make a folder in a run directory; one that came from elsewhere may hold a link instead.
+
+    Raises:
+        ValueError: it is a link.
+    """
+    folder = directory / name
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a link to elsewhere: delete it, or name another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -70,7 +70,7 @@ def check_values(config: DictConfig) -> None:
         raise _wrong("test", test, "use last, best or null")
     if test == "best" and not OmegaConf.select(config, "callbacks.checkpoint"):
         raise ValueError("test=best needs callbacks.checkpoint: use test=last")
-    for key in ("preflight", "lean"):
+    for key in ("preflight", "lean", "analyse"):
         if _value(config, key) not in (True, False, None):
             raise _wrong(key, _value(config, key), "must be true or false")
     rate = _value(config, "optimizer.lr")
