@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.data.pixels import resize
-from resnet_lab.runs.inference import TrainedNetwork, load_split
+from resnet_lab.runs.inference import TrainedNetwork, leave_uncompiled, load_split
 from resnet_lab.runs.run import Run, replacing
 
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2", "safetensors": "model.safetensors"}
@@ -95,7 +95,7 @@ class Exporter:
         temperature: float = 1.0,
         preprocessing: bool = True,
     ) -> None:
-        run.config.task.compile = False
+        leave_uncompiled(run)
         run.config.trainer.precision = "32-true"
         checkpoint, task, facts, data = load_split(run, "test", checkpoint, data_dir)
         self.network = TrainedNetwork(run, checkpoint, task, facts, data, "cpu")
