@@ -200,3 +200,15 @@ def test_what_is_wrong_is_one_line(arguments: list[str], said: str, trained: Pat
     assert said in err
     assert err.count("\n") == 1
     assert not (trained / "export").exists()
+
+
+def test_a_preprocessing_that_differs_is_found(trained: Path, monkeypatch, command) -> None:
+    init = exporter.Deployable.__init__
+    monkeypatch.setattr(
+        exporter.Deployable,
+        "__init__",
+        lambda self, net, mean, *rest: init(self, net, [mean[0] + 0.01], *rest),
+    )
+    code, _, err = command(trained, "--to", "torch")
+    assert code == 1
+    assert "differs from PyTorch" in err
