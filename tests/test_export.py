@@ -16,8 +16,8 @@ from torch import nn
 
 from resnet_lab import analyse, export, load
 from resnet_lab.data.sources import Digits
-from resnet_lab.runs import exporting
-from resnet_lab.runs.exporting import Exporter
+from resnet_lab.exporting import exporter
+from resnet_lab.exporting.exporter import Exporter
 from resnet_lab.runs.run import Run
 from tests.conftest import REPOSITORY
 
@@ -47,8 +47,7 @@ def command(capsys: pytest.CaptureFixture):
 
 def probabilities(run: Path, images: torch.Tensor) -> torch.Tensor:
     """Return the probabilities in float32, as exports compute."""
-    exporter = Exporter(Run.load(run))
-    return exporter.network.predict_probabilities(images)
+    return Exporter(Run.load(run)).network.predict_probabilities(images)
 
 
 @pytest.fixture
@@ -180,7 +179,7 @@ def test_pictures_of_another_size_are_fitted_first(composed, command, monkeypatc
 
     cfg = composed(*TINY, "data.image_size=12", "trainer.max_epochs=1", "task.compile=false")
     train(cfg, "larger", trust=True)
-    monkeypatch.setattr(exporting, "IMAGES", 20)
+    monkeypatch.setattr(exporter, "IMAGES", 20)
     assert command("larger", "--to", "torch")[0] == 0
     program = torch.export.load("larger/export/model.pt2")
     assert program.module()(torch.zeros(2, 12, 12, 1, dtype=torch.uint8)).shape == (2, 10)
@@ -201,3 +200,15 @@ def test_what_is_wrong_is_one_line(arguments: list[str], said: str, trained: Pat
     assert said in err
     assert err.count("\n") == 1
     assert not (trained / "export").exists()
+
+
+def test_a_preprocessing_that_differs_is_found(trained: Path, monkeypatch, command) -> None:
+    init = exporter.Deployable.__init__
+    monkeypatch.setattr(
+        exporter.Deployable,
+        "__init__",
+        lambda self, net, mean, *rest: init(self, net, [mean[0] + 0.01], *rest),
+    )
+    code, _, err = command(trained, "--to", "torch")
+    assert code == 1
+    assert "differs from PyTorch" in err

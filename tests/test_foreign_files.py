@@ -468,17 +468,23 @@ def test_a_target_is_refused_wherever_objects_are_built(plant: Plant, tmp_path: 
             run.build(key.removesuffix(".strategy"))
 
 
-def test_evaluate_and_resume_refuse_in_one_line(plant: Plant, capsys, monkeypatch) -> None:
-    from resnet_lab import train
+def test_commands_refuse_in_one_line(plant: Plant, capsys, monkeypatch) -> None:
+    from resnet_lab import analyse, export, load, predict, train
 
     run = plant("model._target_", "evil.Net")
     (run / "checkpoints").mkdir()
     torch.save({"state_dict": {}, "data": {}}, run / "checkpoints" / "last.ckpt")
-    with pytest.raises(SystemExit):
-        evaluate.main([str(run)])
-    err = capsys.readouterr().err
-    assert err.startswith("error: model._target_=evil.Net: ")
-    assert err.count("\n") == 1
+    Image.new("L", (8, 8)).save("photo.png")
+    for command, *more in (
+        (evaluate,), (analyse,), (predict, "photo.png"), (export, "--to", "torch"),
+    ):  # fmt: skip
+        with pytest.raises(SystemExit):
+            command.main([str(run), *more])
+        err = capsys.readouterr().err
+        assert err.startswith("error: model._target_=evil.Net: ")
+        assert err.count("\n") == 1
+    with pytest.raises(ValueError, match=r"model\._target_=evil\.Net: "):
+        load(run)
     monkeypatch.setattr(sys, "argv", ["train.py", "--resume", str(run)])
     with pytest.raises(SystemExit):
         train.main()

@@ -162,6 +162,7 @@ def test_an_ensemble_is_the_mean_and_needs_the_same_classes(
     ("arguments", "said"),
     [
         (["nowhere.png"], "nowhere.png: no such file or folder"),
+        ([""], ": no such file or folder"),
         (["*.jpg"], "*.jpg: no such file or folder"),
         (["."], ". holds no pictures"),
         (["photos", "--top", "0"], "--top=0: must be an integer >= 1"),

@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.bare and options.calibrated:
             raise ValueError("--bare exports logits, which take no temperature: leave one out")
         run = Run.load(options.run, trust=options.trust)
-        from resnet_lab.runs.exporting import NAMES, Exporter
-        from resnet_lab.runs.inference import fitted_temperature
+        from resnet_lab.exporting.exporter import NAMES, Exporter
+        from resnet_lab.runs.temperature import fitted_temperature
 
         checkpoint = options.checkpoint or run.config.test or "last"
         temperature = fitted_temperature(run, checkpoint) if options.calibrated else 1.0
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{made.right:,} right)"
             )
         if options.card:
-            from resnet_lab.reporting.card import card
+            from resnet_lab.exporting.card import card
 
             write(out / "README.md", card(exporter, out))
             _say(f"written: {printable(out / 'README.md')}")

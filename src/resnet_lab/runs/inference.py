@@ -1,8 +1,6 @@
 """The trained network of a run, with what it needs to read images as in training."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +9,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.device import is_cpu
 from resnet_lab.core.threads import use
 from resnet_lab.data.sources import decode
 from resnet_lab.data.sources.decode import Form
+from resnet_lab.data.transforms.views import VIEWS
 from resnet_lab.runs.run import Run
+from resnet_lab.runs.temperature import fitted_temperature
 from resnet_lab.training.thread_choice import for_evaluation
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from resnet_lab.training.task import ImageClassifier
 
 BATCH = 500  # images; without gradients, memory is no concern
-CROP = 7 / 8  # sides of the crops of `ten_crop`, as a share of the image's
 
 Picture = str | Path | Image.Image
 Pictures = Picture | Sequence[Picture]
@@ -85,7 +83,7 @@ def load(
         ValueError: no such run, checkpoint or device, or no temperature for this checkpoint.
     """
     run = Run.load(directory, trust=trust)
-    run.config.task.compile = False  # it takes longer than a few images
+    leave_uncompiled(run)
     quiet_lightning()
     checkpoint = checkpoint or run.config.test or "last"
     task, facts = run.load_task(checkpoint)
@@ -95,27 +93,10 @@ def load(
     return network
 
 
-def fitted_temperature(run: Run, checkpoint: str) -> float:
-    """Return the temperature that `analyse` has fitted on the validation split.
-
-    Raises:
-        ValueError: there is none, or it is of other weights.
-    """
-    path, way_out = run.directory / "analysis.json", f"run: resnet-analyse {run.shown}"
-    try:
-        found = json.loads(path.read_text())
-        value, digest = found["temperature"], found["checkpoint_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError(f"{run.shown} has no fitted temperature; {way_out}") from None
-    if digest != hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest():
-        raise ValueError(
-            f"{run.shown}: the temperature was fitted to other weights than {checkpoint}; {way_out}"
-        )
-    if not is_finite_number(value) or value <= 0:
-        raise ValueError(
-            f"{run.shown} has no fitted temperature (its analysis found no validation split)"
-        )
-    return float(value)
+def leave_uncompiled(run: Run) -> None:
+    """Leave TorchInductor out: it takes a minute, and compiled layers call no hooks."""
+    if run.config.task.get("compile"):
+        run.config.task.compile = False
 
 
 class TrainedNetwork:
@@ -170,7 +151,7 @@ class TrainedNetwork:
         self.form = Form.of(
             own or facts["image_size"],
             facts["channels"],
-            source.fit if own else data.fit or "crop",
+            source.fit if own else getattr(data, "fit", None) or "crop",
             getattr(source, "range", "auto"),
         )
 
@@ -263,21 +244,3 @@ class TrainedNetwork:
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return the input of the network for uint8 [N, H, W, C], on its device."""
         return self._task.arrange(self.data.normalise(pixels.to(self.device)))
-
-
-def _mirrored(pixels: Tensor) -> list[Tensor]:
-    return [pixels, pixels.flip(2)]
-
-
-def _ten_crops(pixels: Tensor) -> list[Tensor]:
-    """Return the corners and the centre, and their mirror images (Krizhevsky et al. 2012)."""
-    height, width = pixels.shape[1:3]
-    high, wide = max(1, round(CROP * height)), max(1, round(CROP * width))
-    below, beside = height - high, width - wide
-    places = [(0, 0), (0, beside), (below, 0), (below, beside), (below // 2, beside // 2)]
-    crops = [pixels[:, top : top + high, left : left + wide] for top, left in places]
-    return [view for crop in crops for view in _mirrored(crop)]
-
-
-# Test-time augmentation: the versions of an image over which probabilities are averaged.
-VIEWS: dict[str, Callable[[Tensor], list[Tensor]]] = {"flip": _mirrored, "ten_crop": _ten_crops}

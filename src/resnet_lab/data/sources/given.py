@@ -28,7 +28,7 @@ def find_pictures(given: Sequence[str], standard_input: Iterable[str] = ()) -> l
         path = Path(name)
         if name == "-":
             paths = [Path(line.strip()) for line in standard_input if line.strip()]
-        elif path.is_dir():
+        elif name and path.is_dir():
             paths = pictures(path)
         elif path.suffix.lower() in (".csv", ".tsv") and path.is_file():
             paths = _listed(path)
@@ -38,7 +38,7 @@ def find_pictures(given: Sequence[str], standard_input: Iterable[str] = ()) -> l
             paths = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
             paths = [match for match in paths if match.is_file()]
             if not paths:
-                raise ValueError(f"{name}: no such file or folder, and no pattern of files")
+                raise ValueError(f"{name}: no such file or folder, and no file matches it")
         if not paths:
             said = "standard input names no files" if name == "-" else f"{name} holds no pictures"
             raise ValueError(said)

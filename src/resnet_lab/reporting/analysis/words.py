@@ -41,7 +41,10 @@ def _believed(numbers: dict[str, Any]) -> str:
     )
     if before["ece"] <= before["ece_by_chance"]:
         return f"Its confidence can be believed: {error}."
-    kind = "too high" if before["confidence"] > numbers["acc"] else "too low"
+    if numbers["acc_low"] <= before["confidence"] <= numbers["acc_high"]:
+        kind = "right on average but not image by image"
+    else:
+        kind = "too high" if before["confidence"] > numbers["acc"] else "too low"
     said = f"Its confidence is {kind}, {_percent(before['confidence'])} on average: {error}."
     if after is None:
         return said

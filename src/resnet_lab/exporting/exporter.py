@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from resnet_lab.core.files import replacing
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.data.pixels import resize
-from resnet_lab.runs.inference import TrainedNetwork, load_split
+from resnet_lab.runs.inference import TrainedNetwork, leave_uncompiled, load_split
 from resnet_lab.runs.run import Run
 
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2", "safetensors": "model.safetensors"}
@@ -96,7 +96,7 @@ class Exporter:
         temperature: float = 1.0,
         preprocessing: bool = True,
     ) -> None:
-        run.config.task.compile = False
+        leave_uncompiled(run)
         run.config.trainer.precision = "32-true"
         checkpoint, task, facts, data = load_split(run, "test", checkpoint, data_dir)
         self.network = TrainedNetwork(run, checkpoint, task, facts, data, "cpu")
@@ -117,8 +117,8 @@ class Exporter:
             fitted = resize(pixels, data.image_size, data.fit or "stretch")
             pixels = fitted.round().clamp(0, 255).to(torch.uint8)
         self.labels = images.labels[chosen].cpu()
-        self.inputs = pixels if preprocessing else data.normalise(pixels).contiguous()
-        self.temperature = temperature
+        self.pixels = pixels
+        self.temperature = self.network.temperature = temperature
 
     def metadata(self) -> dict[str, Any]:
         """Return what a file says of itself: classes, preprocessing, where it comes from."""
@@ -171,17 +171,19 @@ class Exporter:
             return self._held(call, path)
 
     def _held(self, call: Call, path: Path) -> Export:
-        """Compare what an export says with what PyTorch says.
+        """Compare what an export says with what the network says, preprocessing included.
 
         Raises:
             ValueError: they differ.
         """
-        rest = len(self.inputs) - sum(BATCHES)
-        sizes = [*BATCHES, rest] if rest > 0 else [len(self.inputs)]
-        module = self.net if path.suffix == ".safetensors" else self.module
+        rest = len(self.pixels) - sum(BATCHES)
+        sizes = [*BATCHES, rest] if rest > 0 else [len(self.pixels)]
+        whole = self.preprocessing and path.suffix != ".safetensors"  # which holds weights alone
+        inputs = self.pixels if whole else self._normalised
         with torch.inference_mode():
-            parts = [(module(part), call(part)) for part in torch.split(self._fed(path), sizes)]
-        expected, found = (torch.cat(side) for side in zip(*parts, strict=True))
+            found = torch.cat([call(part) for part in torch.split(inputs, sizes)])
+        network = self.network
+        expected = network.predict_probabilities(self.pixels) if whole else network(self.pixels)
         difference = float((expected - found).abs().max())
         scale = max(1.0, float(expected.abs().max()))
         if not difference <= TOLERANCE * scale:  # also if it is not a number
@@ -194,10 +196,14 @@ class Exporter:
         right = int((said == self.labels).sum())
         return Export(path, len(self.labels), difference, agreeing, right)
 
-    def _fed(self, path: Path) -> Tensor:
-        """Return the test images as an export takes them; safetensors holds weights alone."""
-        weights = path.suffix == ".safetensors" and self.preprocessing
-        return self.network.data.normalise(self.inputs).contiguous() if weights else self.inputs
+    @property
+    def _normalised(self) -> Tensor:
+        return self.network.normalised(self.pixels).contiguous()
+
+    @property
+    def _example(self) -> Tensor:
+        """Two images as the export takes them."""
+        return (self.pixels if self.preprocessing else self._normalised)[:2]
 
     def _onnx(self, path: Path) -> Call:
         import onnx  # noqa: F401  # asked for first, to name what is missing
@@ -205,7 +211,7 @@ class Exporter:
         import onnxscript  # noqa: F401
 
         program = torch.onnx.export(
-            self.module, (self.inputs[:2],), dynamo=True, verbose=False,
+            self.module, (self._example,), dynamo=True, verbose=False,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=["images"], output_names=[self.metadata()["output"]],
         )  # fmt: skip
@@ -223,7 +229,7 @@ class Exporter:
 
     def _torch(self, path: Path) -> Call:
         program = torch.export.export(
-            self.module, (self.inputs[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},)
+            self.module, (self._example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
         )
         extra = {"metadata.json": json.dumps(self.metadata(), indent=2)}
         with path.open("wb") as file:

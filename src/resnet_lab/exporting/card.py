@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lab.core.text import markdown, markdown_code
+from resnet_lab.exporting.exporter import NAMES, Exporter
 from resnet_lab.reporting.run_record import as_finite
 from resnet_lab.reporting.wording import count_of
-from resnet_lab.runs.exporting import NAMES, Exporter
 
 RECIPE = (
     "optimizer", "scheduler", "trainer.max_epochs", "trainer.max_steps", "data.batch_size",
