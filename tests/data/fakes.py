@@ -74,8 +74,7 @@ def serve(folder: Path) -> Iterator[Server]:
                 server.stalled.set()
             outputfile.write(content[: len(content) // 2])
             outputfile.flush()
-            if server.stalled:
-                done.wait(20)
+            done.wait(20 if server.stalled else 0)
 
     done = threading.Event()
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

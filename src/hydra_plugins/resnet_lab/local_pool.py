@@ -16,15 +16,15 @@ class LocalPool(Launcher):
         jobs_per_gpu: that share a GPU.
     """
 
+    config: DictConfig
+    context: HydraContext
+
     def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
         for name, value in (("workers", workers), ("jobs_per_gpu", jobs_per_gpu)):
             if value is not None and (type(value) is not int or value < 1):
                 raise ValueError(f"hydra.launcher.{name}={value}: must be an integer >= 1")
         self.workers = workers
         self.jobs_per_gpu = jobs_per_gpu
-        self.config: DictConfig | None = None
-        self.context: HydraContext | None = None
-        self.max_failures: int | None = None  # of the sweep
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -48,8 +48,6 @@ class LocalPool(Launcher):
         from resnet_lab.sweeps.job import find_job
         from resnet_lab.sweeps.pool import Pool
 
-        assert self.config is not None
-        assert self.context is not None
         jobs = [find_job(self.config, overrides) for overrides in job_overrides]
         compose = Composer(self.config, self.context)
         pool = Pool(self.workers, self.jobs_per_gpu, self.max_failures)

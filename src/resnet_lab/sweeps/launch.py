@@ -25,7 +25,7 @@ from resnet_lab.sweeps.record import read_status
 from resnet_lab.sweeps.sweep import Sweep, distinct
 
 if TYPE_CHECKING:
-    from resnet_lab.sweeps.preflight import Estimate
+    from resnet_lab.sweeps.estimate import Estimate
 
 log = logging.getLogger(__name__)
 

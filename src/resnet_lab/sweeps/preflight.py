@@ -11,25 +11,24 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor, nn
+from torch import nn
 
 from resnet_lab.core.console import quiet_lightning, show
 from resnet_lab.core.device import check_accelerator
 from resnet_lab.core.processes import check_share
 from resnet_lab.core.threads import check_threads
-from resnet_lab.data.pixels import sides
 from resnet_lab.runs.checks import resolved
 from resnet_lab.runs.metric_checks import check_measured
 from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
+from resnet_lab.sweeps.estimate import Estimate, build_optimizer, estimate
 from resnet_lab.sweeps.sweep import distinct
 from resnet_lab.training.pretrained import load_pretrained
 from resnet_lab.training.thread_choice import most_for, setting_of
@@ -37,7 +36,6 @@ from resnet_lab.training.thread_choice import most_for, setting_of
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
     from resnet_lab.sweeps.job import Job
-    from resnet_lab.training.task import ImageClassifier
 
 MIB = 2**20
 
@@ -45,14 +43,6 @@ MIB = 2**20
 ANY_MACHINE = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "precision": "32-true",
 }  # fmt: skip
-
-
-class Estimate(NamedTuple):
-    """How large a job is."""
-
-    parameters: int
-    memory: int  # bytes: weights, gradients, optimizer state and what a batch leaves for backward
-    checkpoints: int  # bytes: best.ckpt and last.ckpt
 
 
 class Preflight:
@@ -112,14 +102,15 @@ class Preflight:
             judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
             if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
                 check_measured(config, task, data)
-        optimizer = _optimizer(run, task, data)
+        optimizer = build_optimizer(run, task, data)
         weights = config.model.weights
         if weights and self._is_new("weights", _key(config.data, config.model)):
             # They need a network to be put into.
             load_pretrained(run.build_net(), weights, config.model.replace_classifier)
         key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
         if key not in self._estimates:
-            self._estimates[key] = _estimate(task, optimizer, data, narrow=_narrow(run))
+            half = str(config.trainer.precision).startswith(("16", "bf16"))
+            self._estimates[key] = estimate(task, optimizer, data, half=half)
         return self._estimates[key]
 
     def _processes(self, run: Run) -> int:
@@ -218,62 +209,3 @@ def _without_amounts(part: DictConfig) -> Any:
     plain = OmegaConf.to_container(part)
     assert isinstance(plain, dict)
     return {k: bool(v) if isinstance(v, float) else v for k, v in plain.items()}
-
-
-def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:
-    """Build optimizer and schedule for the length of the run."""
-    epochs = run.config.trainer.max_epochs
-    steps = max(1, data.size("train") // data.batch_size) * epochs
-    if epochs == -1:
-        steps = run.config.trainer.max_steps
-    # The task asks its trainer for two lengths; a trainer knows them only once it trains.
-    length: Any = SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs)
-    task.trainer = length
-    built: Any = task.configure_optimizers()
-    optimizer: torch.optim.Optimizer = built["optimizer"] if isinstance(built, dict) else built
-    return optimizer
-
-
-def _narrow(run: Run) -> bool:
-    return str(run.config.trainer.precision).startswith(("16", "bf16"))
-
-
-def _estimate(
-    task: "ImageClassifier",
-    optimizer: torch.optim.Optimizer,
-    data: "ImageDataModule",
-    *,
-    narrow: bool,
-) -> Estimate:
-    """Train one step on the meta device, and count what it would hold in memory."""
-    facts, batch = data.facts(), data.batch_size
-    shape = (batch, facts["channels"], *sides(facts["image_size"]))
-    saved: dict[int, int] = {}  # by storage: what autograd keeps for the backward pass
-
-    def keep(tensor: Tensor) -> Tensor:
-        saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    weights = {p.untyped_storage()._cdata for p in task.parameters()}
-    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        loss = task.net.train()(torch.zeros(shape)).float().square().mean()
-    loss.backward()
-    optimizer.step()
-    state = sum(
-        _bytes(value)
-        for entry in optimizer.state.values()
-        for value in entry.values()
-        if isinstance(value, Tensor)
-    )
-    activations = sum(size for key, size in saved.items() if key not in weights) // (1 + narrow)
-    own = sum(_bytes(tensor) for tensor in task.net.state_dict().values())
-    gradients = sum(_bytes(p) for p in task.parameters() if p.requires_grad)
-    return Estimate(
-        parameters=sum(p.numel() for p in task.net.parameters()),
-        memory=own + gradients + state + activations,
-        checkpoints=2 * (own + state),
-    )
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
