@@ -37,7 +37,7 @@ from resnet_lab.training.thread_choice import most_for, setting_of
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
     from resnet_lab.sweeps.job import Job
-    from resnet_lab.training.task import ImageClassifier
+    from resnet_lab.training.image_task import ImageTask
 
 MIB = 2**20
 
@@ -111,7 +111,7 @@ class Preflight:
             task = run.build_task(self._network(run))
             judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
             if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
-                check_measured(config, task, data)
+                check_measured(config, task, data, trust=True)
         optimizer = _optimizer(run, task, data)
         weights = config.model.weights
         if weights and self._is_new("weights", _key(config.data, config.model)):
@@ -220,7 +220,7 @@ def _without_amounts(part: DictConfig) -> Any:
     return {k: bool(v) if isinstance(v, float) else v for k, v in plain.items()}
 
 
-def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:
+def _optimizer(run: Run, task: "ImageTask", data: "ImageDataModule") -> torch.optim.Optimizer:
     """Build optimizer and schedule for the length of the run."""
     epochs = run.config.trainer.max_epochs
     steps = max(1, data.size("train") // data.batch_size) * epochs
@@ -239,7 +239,7 @@ def _narrow(run: Run) -> bool:
 
 
 def _estimate(
-    task: "ImageClassifier",
+    task: "ImageTask",
     optimizer: torch.optim.Optimizer,
     data: "ImageDataModule",
     *,
