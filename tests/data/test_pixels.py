@@ -100,7 +100,7 @@ def image(*shape: int) -> torch.Tensor:
         (image(8, 5, 6, 1).float() / 255, None, "torch.float32 where uint8 .*to_bytes"),
         (image(8, 5, 6, 1).int(), None, "torch.int32 where uint8"),
         (image(8, 5, 6, 1), torch.arange(7), r"labels \(7,\) of torch.int64"),
-        (image(8, 5, 6, 1), torch.zeros(8), "torch.float32 .* int64"),
+        (image(8, 5, 6, 1), torch.zeros(8).double(), "torch.float64 .* int64"),
         (image(8, 5, 6, 1), torch.arange(8) - 1, "label -1: classes count from 0"),
         (image(0, 5, 6, 1), None, "one image at least"),
     ],

@@ -63,8 +63,11 @@ class TensorBoardRecord(Callback):
         writer.add_custom_scalars(
             {"curves": {title: ["Multiline", tags] for title, tags in CHARTS.items()}}
         )
+        names = getattr(pl_module, "metric_names", None)
+        known = names("test") if callable(names) else []
+        single = [name for name in known if name.count("/") == 1]  # not those of each class
         final = tag(self._config.monitor)
-        metrics = dict.fromkeys((f"result/best {final}", final, "test/acc", "test/loss"), 0.0)
+        metrics = dict.fromkeys((f"result/best {final}", final, *single), 0.0)
         for summary in hparams(self._hyperparameters(), metrics):  # type: ignore[no-untyped-call]
             # Straight to the file: SummaryWriter.add_hparams starts a run of its own and logs a
             # made-up value for each metric. The metrics' values come from the curves.

@@ -50,7 +50,9 @@ def check_images(
             f"data.channels={channels}, but the images of {name} have {found}: "
             f"set data.channels={found}"
         )
-    count = max(len(classes), int(images.labels.max()) + 1)
+    labels = images.labels
+    count = labels.shape[1] if labels.ndim > 1 else int(labels.max()) + 1
+    count = max(len(classes), count)
     if count != num_classes:
         raise ValueError(
             f"data.num_classes={num_classes}, but {name} has {count} classes: "

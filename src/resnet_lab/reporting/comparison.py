@@ -203,15 +203,15 @@ def _recorded(run: Run) -> dict[str, str]:
     if job.value is not None:
         epoch = f" (epoch {job.epoch})" if job.epoch is not None else ""
         recorded[f"best {job.monitor}"] = f"{job.value:.4f}{epoch}"
-    if job.test is not None:
+    if "acc" in job.tests:
         low, high = (as_finite(status["test"].get(name)) for name in ("acc_low", "acc_high"))
         interval = ""
         if low is not None and high is not None:
             interval = f" (95 % interval {100 * low:.2f} to {100 * high:.2f})"
-        recorded["test accuracy (%)"] = f"{100 * job.test:.2f}{interval}"
-        loss = as_finite(status["test"].get("loss"))
-        if loss is not None:
-            recorded["test loss (nats)"] = f"{loss:.4f}"
+        recorded["test accuracy (%)"] = f"{100 * job.tests['acc']:.2f}{interval}"
+    for name, value in job.tests.items():
+        if name != "acc":
+            recorded[f"test {name}{' (nats)' * (name == 'loss')}"] = f"{value:.4f}"
     for name in ("epochs", "device", "precision"):
         if status.get(name) is not None:
             recorded[name] = str(status[name])

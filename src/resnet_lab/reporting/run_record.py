@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from resnet_lab.core.config import bears_on_result, override_key
+from resnet_lab.core.directions import headline
 from resnet_lab.core.recorded import with_new_names
 from resnet_lab.core.text import printable, printable_values
 
@@ -64,8 +65,23 @@ class RunRecord:
 
     @property
     def test(self) -> float | None:
-        """Accuracy on the test split, in [0, 1]."""
-        return as_finite(_part(self.status, "test").get("acc"))
+        """The value of `test_metric` on the test split; an accuracy is in [0, 1]."""
+        return self.tests.get(self.test_metric)
+
+    @property
+    def test_metric(self) -> str:
+        """The metric that its test is told by, such as acc; see `headline`."""
+        return headline(self.tests or {"acc": None}, self.monitor or self.config.get("monitor"))
+
+    @cached_property
+    def tests(self) -> Mapping[str, float]:
+        """Every metric of the test split, without intervals and values of single classes."""
+        values = {name: as_finite(value) for name, value in _part(self.status, "test").items()}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and not re.search(r"/|_low$|_high$|^images$", str(name))
+        }
 
     @property
     def seconds(self) -> float | None:

@@ -13,7 +13,6 @@ from resnet_lab.reporting.statistics import LEVEL, Spread
 
 NONE = "\N{EN DASH}"
 SHOWN_JOBS = 5  # most jobs that are listed for one error
-ACCURACY = Metric("test/acc", "max")
 
 
 class Table(NamedTuple):
@@ -33,7 +32,10 @@ def leaderboard_table(board: Leaderboard) -> Table:
         ("std", lambda group: _std(group.metric, metric)),
         ("95 % interval", lambda group: interval(group.metric, metric.shown)),
         ("against the best", verdict),
-        ("test/acc (%)", lambda group: mean_and_std(group.test)),
+        *(
+            (test.with_unit(test.name), lambda group, test=test: mean_and_std(group, test))
+            for test in board.tests
+        ),
         ("best seed", lambda group: _best_seed(group, metric.shown)),
         ("time", lambda group: duration(group.seconds)),
         ("not finished", lambda group: group.unfinished or NONE),
@@ -218,12 +220,13 @@ def _std(spread: Spread | None, metric: Metric) -> str:
     return metric.deviation(spread.std) if spread and spread.std is not None else NONE
 
 
-def mean_and_std(test: Spread | None) -> str:
-    """Format an accuracy in percent, with its standard deviation."""
+def mean_and_std(group: Group, metric: Metric) -> str:
+    """Format a metric of the test split, an accuracy in percent, with its standard deviation."""
+    test = group.tested(metric)
     if test is None:
         return NONE
-    std = f" ± {ACCURACY.deviation(test.std)}" if test.std is not None else ""
-    return f"{100 * test.mean:.2f}{std}"
+    std = f" ± {metric.deviation(test.std)}" if test.std is not None else ""
+    return f"{metric.shown(test.mean)}{std}"
 
 
 def _best_seed(group: Group, shown: Callable[[float], str]) -> str:

@@ -25,7 +25,7 @@ from resnet_lab.runs.resuming import agree
 from resnet_lab.runs.run import TRIAL, Run
 
 if TYPE_CHECKING:
-    from resnet_lab.training.metrics import ClassificationSums
+    from resnet_lab.training.metrics import Sums
 
 # Called with a run's directory and its status. A sweep passes one that updates its record.
 Listener = Callable[[Path, dict[str, Any]], None]
@@ -211,9 +211,7 @@ class ActiveRun(Run):
             self.status.pop(name, None)
         self.status.update(recorded)
 
-    def finish(
-        self, sums: "ClassificationSums | None", logged: Mapping[str, Any] | None = None
-    ) -> None:
+    def finish(self, sums: "Sums | None", logged: Mapping[str, Any] | None = None) -> None:
         """Record that the run is done.
 
         Args:
@@ -228,7 +226,7 @@ class ActiveRun(Run):
             }
             self.status["test"] = {**own, **sums.result()}
         if self.config.get("expected"):
-            self.status["expected"] = verdict(self.config, self.status)
+            self.status["expected"] = verdict(self.config, self.status, trust=self.trust)
         self.update(state="done")
 
 

@@ -40,7 +40,7 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
     data.prepare_data()
     data.setup("fit")
     task = run.build_task()
-    check_measured(cfg, task, data)
+    check_measured(cfg, task, data, trust=run.trust)
     start = find_start(run)
     if start.checkpoint is None:
         run.rewind({})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from resnet_lab.data import ImageDataModule
     from resnet_lab.data.facts import Facts
-    from resnet_lab.training.task import ImageClassifier
+    from resnet_lab.training.image_task import ImageTask
 
 BATCH = 500  # images; without gradients, memory is no concern
 
@@ -34,7 +34,7 @@ Pictures = Picture | Sequence[Picture]
 
 def load_split(
     run: Run, split: str, checkpoint: str | None = None, data_dir: str | None = None
-) -> "tuple[str, ImageClassifier, Facts, ImageDataModule]":
+) -> "tuple[str, ImageTask, Facts, ImageDataModule]":
     """Load a checkpoint of a run, and a split of its data.
 
     Args:
@@ -121,7 +121,7 @@ class TrainedNetwork:
         self,
         run: Run,
         checkpoint: str,
-        task: "ImageClassifier",
+        task: "ImageTask",
         facts: "Facts",
         data: "ImageDataModule",
         device: str = "auto",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import monitor_mode
+from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.errors import closest
 from resnet_lab.runs.expected import check_expected
 
@@ -13,24 +13,28 @@ if TYPE_CHECKING:
     from lightning import Callback
 
     from resnet_lab.data import ImageDataModule
-    from resnet_lab.training.task import ImageClassifier
+    from resnet_lab.training.image_task import ImageTask
 
 
-def check_measured(config: DictConfig, task: "ImageClassifier", data: "ImageDataModule") -> None:
+def check_measured(
+    config: DictConfig, task: "ImageTask", data: "ImageDataModule", *, trust: bool = False
+) -> None:
     """Hold the network, `monitor` and `expected` to the data and the length of the run.
 
     Args:
         config: of the run.
         task: with its network.
         data: set up to fit.
+        trust: see `resnet_lab.core.trust`.
 
     Raises:
         ValueError: the run would not have what it is to be judged by, or the network does not go
             with the data.
     """
     validates = data.size("val") > 0 and config.trainer.get("limit_val_batches", 1.0) != 0
-    task.check(data.facts(), validates=validates)
-    mode = monitor_mode(config)
+    images, indices = data.images("train")
+    task.check(data.facts(), validates=validates, labels=images.labels[indices])
+    mode = monitor_mode(config, trust=trust)
     for key, value in (("monitor", config.monitor), ("mode", mode)):
         own = OmegaConf.select(config, f"callbacks.checkpoint.{key}")
         if own not in (None, value):
@@ -52,10 +56,10 @@ def check_measured(config: DictConfig, task: "ImageClassifier", data: "ImageData
         _check_validated(config, batches)
     split = str(config.monitor).partition("/")[0]  # the best weights have no other's metrics
     tested = task.metric_names("test") if config.test else []
-    check_expected(config, [*tested, *task.metric_names(split)])
+    check_expected(config, [*tested, *task.metric_names(split)], trust=trust)
 
 
-def _check_watched(config: DictConfig, task: "ImageClassifier", validates: bool) -> None:
+def _check_watched(config: DictConfig, task: "ImageTask", validates: bool) -> None:
     """Refuse a callback that watches a metric that is never measured, before an epoch is spent."""
     splits = ("val", "train") if validates else ("train",)
     names = [name for split in splits for name in task.metric_names(split)]

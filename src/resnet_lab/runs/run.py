@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK, monitor_mode
+from resnet_lab.core.config import NOT_OF_THE_NETWORK
+from resnet_lab.core.directions import OF_THE_ENTRY, monitor_mode
 from resnet_lab.core.files import shown
 from resnet_lab.core.recorded import read_config
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
 
     from resnet_lab.data import ImageDataModule
     from resnet_lab.data.facts import Facts
-    from resnet_lab.training.task import ImageClassifier
+    from resnet_lab.training.image_task import ImageTask
 
 STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
 OVER = ("done", "pruned")  # states of a run that is not trained any further
@@ -134,12 +135,11 @@ class Run:
         net: nn.Module = self.build("model", without=NOT_OF_THE_NETWORK)
         return net
 
-    def build_task(self, net: "nn.Module | None" = None) -> "ImageClassifier":
+    def build_task(self, net: "nn.Module | None" = None) -> "ImageTask":
         """Build the task of the configuration, around its network or one that is built already."""
-        from resnet_lab.training.task import ImageClassifier
-
         config = self.config
-        task: ImageClassifier = self.build(
+        more = {"loss": self.build("loss")} if config.get("loss") else {}
+        task: ImageTask = self.build(
             "task",
             net=self.build_net() if net is None else net,
             optimizer=self.build("optimizer", _partial_=True),
@@ -147,12 +147,28 @@ class Run:
             interval=OmegaConf.select(config, "scheduler.interval") or "step",
             num_classes=config.data.num_classes,
             monitor=config.monitor,
-            monitor_mode=monitor_mode(config),
+            monitor_mode=monitor_mode(config, trust=self.trust),
             seed=config.seed,
+            **more,
         )
+        self._add_metrics(task)
         return task
 
-    def load_task(self, which: str = "best") -> "tuple[ImageClassifier, Facts]":
+    def _add_metrics(self, task: "ImageTask") -> None:
+        """Have a task measure what the group `metrics` lists."""
+        import torch
+
+        entries = {name: node for name, node in (self.config.get("metrics") or {}).items() if node}
+        if not entries:
+            return
+        with torch.device("cpu"):  # the network may be on another, which holds no values
+            metrics = {
+                name: self.build(f"metrics.{name}", without=OF_THE_ENTRY) for name in entries
+            }
+            splits = {name: node.get("splits") or ["val", "test"] for name, node in entries.items()}
+            task.add_metrics(metrics, splits)
+
+    def load_task(self, which: str = "best") -> "tuple[ImageTask, Facts]":
         """Build the network with the weights of a checkpoint.
 
         Args:

@@ -11,7 +11,7 @@ from resnet_lab.runs.run import Run
 
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
-    from resnet_lab.training.task import ImageClassifier
+    from resnet_lab.training.image_task import ImageTask
 
 
 class Estimate(NamedTuple):
@@ -22,9 +22,7 @@ class Estimate(NamedTuple):
     checkpoints: int  # bytes: best.ckpt and last.ckpt
 
 
-def build_optimizer(
-    run: Run, task: "ImageClassifier", data: "ImageDataModule"
-) -> torch.optim.Optimizer:
+def build_optimizer(run: Run, task: "ImageTask", data: "ImageDataModule") -> torch.optim.Optimizer:
     """Build optimizer and schedule for the length of the run."""
     epochs = run.config.trainer.max_epochs
     steps = max(1, data.size("train") // data.batch_size) * epochs
@@ -39,7 +37,7 @@ def build_optimizer(
 
 
 def estimate(
-    task: "ImageClassifier",
+    task: "ImageTask",
     optimizer: torch.optim.Optimizer,
     data: "ImageDataModule",
     *,

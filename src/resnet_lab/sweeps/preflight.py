@@ -101,7 +101,7 @@ class Preflight:
             task = run.build_task(self._network(run))
             judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
             if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
-                check_measured(config, task, data)
+                check_measured(config, task, data, trust=True)
         optimizer = build_optimizer(run, task, data)
         weights = config.model.weights
         if weights and self._is_new("weights", _key(config.data, config.model)):

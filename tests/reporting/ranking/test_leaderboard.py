@@ -31,8 +31,7 @@ def test_rank_groups_jobs_by_all_swept_keys_but_the_seed(tmp_path: Path) -> None
     assert best.metric is not None
     assert (best.metric.n, best.metric.mean) == (3, pytest.approx(0.91))
     assert best.metric.std == pytest.approx(0.01)
-    assert best.test is not None
-    assert best.test.mean == pytest.approx(0.88)
+    assert best.tests["acc"].mean == pytest.approx(0.88)
     assert best.best is not None
     assert (best.best.seed, best.seconds) == (1, 60.0)
     assert other.against_best is not None

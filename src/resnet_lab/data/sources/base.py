@@ -8,10 +8,20 @@ from torch import Tensor
 
 
 class Images(NamedTuple):
-    """A labelled set of images in memory."""
+    """A labelled set of images in memory.
+
+    What the labels are decides which task fits them:
+
+    - one class per image: int64 [N], the index in `Source.classes`
+    - several labels per image (`task=multilabel`): 0 or 1, uint8 or float32 [N, L], one column
+      for each of `Source.classes`
+    - numbers (`task=regression`): float32 [N] or [N, 1]; `Source.classes` holds their one name
+
+    A reader may give any of these; `read` returns all but the first as float32 [N, L].
+    """
 
     pixels: Tensor  # uint8 [N, H, W, C], contiguous
-    labels: Tensor  # int64 [N]
+    labels: Tensor
 
 
 class Source(Protocol):
@@ -19,7 +29,7 @@ class Source(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, index = label; may need `prepare` first."""
+        """Names of the classes, labels or numbers, one per output of a network; after `prepare`."""
         ...
 
     @property
@@ -72,14 +82,30 @@ def _checked(images: Images, of: str) -> Images:
             f"{of} gives pixels of {pixels.dtype} where uint8 is needed: scale them with "
             "resnet_lab.data.pixels.to_bytes(array, [black, white])"
         )
-    if labels.shape != shape[:1] or labels.dtype != torch.int64 or not len(labels):
+    return Images(pixels.contiguous(), _checked_labels(labels, shape[0], of))
+
+
+def _checked_labels(labels: Tensor, count: int, of: str) -> Tensor:
+    """Return the labels of `count` images, see `Images`: int64 [N], or float32 [N, L]."""
+    several = labels.dtype in (torch.uint8, torch.float32) and labels.ndim == 2 and labels.shape[1]
+    number = labels.dtype == torch.float32 and labels.ndim == 1
+    whole = labels.dtype == torch.int64 and labels.ndim == 1
+    if not (several or number or whole) or not count or len(labels) != count:
         raise ValueError(
-            f"{of} gives labels {tuple(labels.shape)} of {labels.dtype} for pixels {shape}: one "
-            "int64 is needed for each image, and one image at least"
+            f"{of} gives labels {tuple(labels.shape)} of {labels.dtype} for {count} images: one "
+            "int64 is needed for each image, and one image at least; or uint8 or float32 [N, L] "
+            "for several labels, float32 [N] for numbers"
         )
-    if int(labels.min()) < 0:
-        raise ValueError(f"{of} gives the label {int(labels.min())}: classes count from 0")
-    return Images(pixels.contiguous(), labels)
+    if whole:
+        if int(labels.min()) < 0:
+            raise ValueError(f"{of} gives the label {int(labels.min())}: classes count from 0")
+        return labels
+    if labels.dtype == torch.uint8 and int(labels.max()) > 1:
+        raise ValueError(f"{of} gives the label {int(labels.max())}: several labels are 0 or 1")
+    bad = (~labels.isfinite()).nonzero()
+    if len(bad):
+        raise ValueError(f"{of} gives a label that is not a number, of image {int(bad[0, 0])}")
+    return labels.float().reshape(count, -1)
 
 
 def check_split(split: str, splits: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from resnet_lab.core.config import mode_of
+from resnet_lab.core.directions import mode_of
 from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric
 from resnet_lab.reporting.ranking.comparable import Basis, comparable, described
 from resnet_lab.reporting.reading import Results
@@ -73,7 +73,9 @@ def _board(basis: Basis, jobs: Sequence[RunRecord], results: Results) -> Leaderb
         groups.append(_group(dict(zip(swept, values, strict=True)), left, ranked, metric))
     groups.sort(key=lambda group: _order(group, metric))
     judged = tuple(_with_verdicts(groups))
-    return Leaderboard(basis, metric, tuple(swept), shared, judged, tuple(repeated))
+    told = Counter(job.test_metric for job in jobs if job.tests) or Counter(["acc"])
+    test = Metric(f"test/{told.most_common(1)[0][0]}", metric.mode)
+    return Leaderboard(basis, metric, test, tuple(swept), shared, judged, tuple(repeated))
 
 
 def _swept(jobs: Sequence[RunRecord]) -> tuple[list[str], dict[str, str]]:
@@ -109,7 +111,8 @@ def _group(
     metric: Metric,
 ) -> Group:
     values = {job: job.value for job in ranked if job.value is not None}
-    tests = [job.test for job in ranked if job.test is not None]
+    names = dict.fromkeys(name for job in ranked for name in job.tests)
+    tests = {name: [job.tests[name] for job in ranked if name in job.tests] for name in names}
     times = [job.seconds for job in ranked if job.seconds is not None]
     bounds = (0.0, 1.0) if metric.is_accuracy else None
     return Group(
@@ -117,7 +120,10 @@ def _group(
         jobs,
         tuple(ranked),
         metric=spread(list(values.values()), bounds) if values else None,
-        test=spread(tests, (0.0, 1.0)) if tests else None,
+        tests={
+            name: spread(each, (0.0, 1.0) if name.startswith("acc") else None)
+            for name, each in tests.items()
+        },
         seconds=sum(times) / len(times) if times else None,
         best=max(values, key=lambda job: metric.sign * values[job]) if values else None,
     )
