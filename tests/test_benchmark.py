@@ -111,6 +111,18 @@ def test_what_takes_turns_with_training_is_out_of_its_time(tiny, monkeypatch) ->
     assert min(clock.rates) > 2 / 1e6  # steps/s of blocks of two
 
 
+def of_my_own() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8 * 8, 10))
+
+
+def test_a_network_of_the_user_s_own_package_is_measured(tiny) -> None:
+    cfg = tiny()
+    cfg.model = {"_target_": f"{__name__}.of_my_own", "name": "own"}
+    measured = subject.Subject(cfg)
+    measured.settle_threads()
+    assert measured.bare().rate(2) > 0
+
+
 def test_a_wrong_number_of_repeats_is_refused(capsys) -> None:
     with pytest.raises(SystemExit):
         benchmark.main(["--repeats", "0"])

@@ -2,7 +2,7 @@
 
     python -m resnet_lab.train data=cifar10 model=resnet20        one run
     python -m resnet_lab.train -m optimizer.lr=0.1,0.05 seed=0,1  a sweep
-    python -m resnet_lab.train --resume logs/runs/<run>           go on with an interrupted run
+    python -m resnet_lab.train --resume logs/runs/<run>           resume an interrupted run
 
 Torch and Lightning are imported where they are first needed, so that `--help` and `--cfg job`
 answer at once.
@@ -46,7 +46,7 @@ def train(
     *,
     trust: bool = False,
 ) -> float | None:
-    """Train in a run directory, or go on with the run that is there, or return it if it is done.
+    """Train in a run directory, or resume the run that is there; a finished one is returned.
 
     Args:
         cfg: a composed configuration.

@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.processes import launched_together
 
-# These say where things go and how they are shown; results do not depend on them. Jobs that differ
-# in nothing else are one job, and a run that goes on may have other values of them than it had.
+# Keys that say where things go and how they are shown; results do not depend on them. Jobs that
+# differ in nothing else are one job, and a resumed run may have other values of them.
 NOT_OF_THE_RESULT = (
     "callbacks.progress", "callbacks.summary", "callbacks.tensorboard", "callbacks.images",
     "callbacks.histograms", "callbacks.gradient_norm", "callbacks.lr",
@@ -32,10 +32,10 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1
 
 
 def new_dir(given: str | None, parent: str, name: str) -> str:
-    """Return `given`, or make a directory `parent/name` that is this process's alone.
+    """Return `given`, or make a new directory `parent/name` and return it.
 
-    Making it here, atomically, is what keeps two launches in the same second apart: the second
-    finds the name taken and gets `name-2`.
+    It is made here, atomically, so that two launches in the same second get two directories: the
+    second one gets `name-2`.
     """
     if given is not None:
         if not Path(given).exists():  # Hydra is about to make it

@@ -1,4 +1,4 @@
-"""What a person sees: messages, tables, one line for an error."""
+"""Print messages, tables and errors, and write the log of a run."""
 
 import io
 import logging
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 ONE_LINE = "RESNET_LAB_ONE_LINE"  # set in the processes that a process of ours starts
 
-# What a person set, to see them; `train` sets it too, and its child processes inherit that.
+# Set by the user, to see them. `train` sets it too, and its child processes inherit that.
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1" and ONE_LINE not in os.environ
 if not TRACEBACKS:
     os.environ[ONE_LINE] = "1"
@@ -58,7 +58,7 @@ class LogFile(logging.FileHandler):
 
 
 def set_up_logging() -> None:
-    """Print messages plainly, and warnings of libraries."""
+    """Print our messages, and the warnings of libraries."""
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     logging.getLogger("resnet_lab").setLevel(logging.DEBUG)
@@ -71,7 +71,7 @@ def quiet_lightning() -> None:
     """Send Lightning's messages to the run's log, not the terminal; call after its import."""
     # A message of torch 2.14 to Lightning 2.6 at each fit; nothing of ours can be changed for it.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    # To whoever trains, or begins a sweep, where SLURM's commands are, but not by one of them.
+    # Lightning warns whoever trains where SLURM is installed without being started by it.
     warnings.filterwarnings("ignore", message="The `srun` command is available")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logger = logging.getLogger(name)
@@ -85,7 +85,7 @@ def _no_tips(record: logging.LogRecord) -> bool:
 
 
 class _Printer(logging.Handler):
-    """Print our messages, and warnings of others, through Rich's console above its live bars."""
+    """Print our messages, and warnings of others, above the progress bars of Rich's console."""
 
     def emit(self, record: logging.LogRecord) -> None:
         ours = record.name.startswith("resnet_lab") and record.levelno >= logging.INFO
@@ -94,7 +94,7 @@ class _Printer(logging.Handler):
 
 
 def console() -> Console:
-    """Return Rich's console, which Lightning's progress bar shares; it prints no control codes."""
+    """Return Rich's console, shared with Lightning's progress bar, with control codes escaped."""
     from rich import get_console
 
     console = get_console()
@@ -105,7 +105,7 @@ def console() -> Console:
 
 
 class _ControlCodes(RenderHook):
-    """Write out the control characters in what is printed, tables and all."""
+    """Escape the control characters in everything that is printed."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Escaped(renderable) for renderable in renderables]

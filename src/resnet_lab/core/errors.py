@@ -1,4 +1,4 @@
-"""Say in one line what went wrong with a configuration, and the way out."""
+"""Turn errors into one line that says what is wrong and what to do."""
 
 import difflib
 import errno
@@ -26,7 +26,7 @@ WAYS_OUT = {
 
 
 def one_line(error: BaseException) -> str:
-    """Say in one line what went wrong and, where it is known, the way out."""
+    """Return one line that says what is wrong and, where it is known, what to do."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         known = error.options or [path.stem for path in (CONF / group).glob("*.yaml")]
@@ -66,7 +66,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _way_to_key(where: str, node: Any) -> str:
-    """Say the way out of a key that a configuration does not have.
+    """Say what to type instead of a key that a configuration does not have.
 
     Args:
         where: dotted path of the key.
@@ -113,7 +113,7 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
 
 
 def closest(name: str, known: list[str]) -> str:
-    """Say the way out of a name that is not known."""
+    """Say which known names are close to one that is not known."""
     lower = {each.lower(): each for each in known}
     near = [lower[each] for each in difflib.get_close_matches(name.lower(), lower, cutoff=0.5)]
     if near:

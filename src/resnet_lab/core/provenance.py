@@ -1,4 +1,4 @@
-"""When, by which code and by which libraries a result was made."""
+"""Record when a result was made, by which code and by which libraries."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Read the configurations that runs recorded: as data, with the names of today.
+"""Read the configuration that a run recorded, as data, and rename its old targets.
 
 A recorded configuration has no `${...}` in it: one that has is refused, never resolved.
 """
@@ -28,7 +28,7 @@ GONE = {"resnet_lab.profiler.NoProfiler": "lightning.pytorch.profilers.PassThrou
 
 
 def read_config(path: Path) -> DictConfig:
-    """Read the configuration of a run, as data: nothing in it is resolved.
+    """Read the configuration of a run as data: nothing in it is resolved.
 
     Raises:
         ValueError: it is no configuration, or holds an interpolation.

@@ -34,7 +34,7 @@ class Subject:
 
     def settle_threads(self) -> None:
         """Choose the number of threads as a run would; both sides of a comparison then use it."""
-        net = Run(Path(), self.cfg, {}).build_task().net
+        net = Run(Path(), self.cfg, {}, trust=True).build_task().net
         self.cfg.trainer.threads = for_training(self.cfg, net, self.data)
         use(self.cfg.trainer.threads)
 

@@ -1,4 +1,4 @@
-"""A run directory: the unit of truth, and how to load it back.
+"""Load a run directory, and rebuild its data, network and task.
 
 | file | what |
 | --- | --- |
@@ -37,14 +37,13 @@ ANEW = "delete it; to make it anew, resume the run: what it said is in the last 
 
 
 class Run:
-    """One run directory, to read.
+    """A run directory, to read.
 
     Attributes:
         directory: absolute path.
         config: the resolved configuration.
         status: the content of `status.json`.
-        trust: whether the configuration may name any class: it is the word of the person who runs
-            this, and not of whoever made the directory. See `resnet_lab.core.trust`.
+        trust: whether the configuration may name any class; see `resnet_lab.core.trust`.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the run came to its end: trained and tested, or given up by a search."""
+        """Whether the run is finished: trained and tested, or pruned by a search."""
         return self.status.get("state") in OVER
 
     def build(self, key: str, *, without: tuple[str, ...] = (), **arguments: Any) -> Any:
@@ -211,7 +210,7 @@ class Run:
 
 
 def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
-    """Bring every path of the data that lies below one directory to below another.
+    """Replace a leading directory in every path of the data.
 
     Args:
         config: of a run, resolved; changed in place.
@@ -226,7 +225,7 @@ def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
 
     def moved(value: Any) -> Any:
         nonlocal found
-        if isinstance(value, dict):  # `name` is a word, even if a directory is called so
+        if isinstance(value, dict):  # `name` is no path, even if a directory is called so
             return {key: entry if key == "name" else moved(entry) for key, entry in value.items()}
         if isinstance(value, list):
             return [moved(entry) for entry in value]

@@ -29,13 +29,13 @@ class Job(NamedTuple):
 
 
 def find_job(config: DictConfig, overrides: Sequence[str]) -> Job:
-    """Find the directory of a job, from its overrides alone."""
+    """Return a job with its directory, which follows from its overrides."""
     style = OmegaConf.select(config, "hydra.sweeper.dirname", default="long")
     return Job(job_dir(overrides, config.sweep_dir, style), list(overrides))
 
 
 def find_jobs(config: DictConfig, overrides: Iterable[Sequence[str]]) -> list[Job]:
-    """Find the directory of each job; jobs with the same result are one, and that is said.
+    """Return the jobs with their directories; jobs with the same result are one, with a warning.
 
     Args:
         config: what the jobs have in common.
@@ -62,7 +62,7 @@ def find_jobs(config: DictConfig, overrides: Iterable[Sequence[str]]) -> list[Jo
 
 
 def returned(job: Job, value: float | Exception | None) -> JobReturn:
-    """Tell Hydra what a job that ran in another process came to."""
+    """Return to Hydra the result of a job that ran in another process."""
     failed = isinstance(value, Exception)
     result = JobReturn(
         overrides=job.overrides, status=JobStatus.FAILED if failed else JobStatus.COMPLETED
@@ -72,16 +72,16 @@ def returned(job: Job, value: float | Exception | None) -> JobReturn:
 
 
 def job_dir(overrides: Sequence[str], sweep_dir: str | None = None, dirname: str = "long") -> str:
-    """Turn a sweep job's overrides into its directory name; different jobs get different names.
+    """Name the directory of a job after its overrides; different jobs get different names.
 
-    The name depends on the job's own overrides alone, so that a sweep may be topped up later. It is
-    the overrides themselves where a file name can hold them. Elsewhere it is as much of them as
-    fits, with a hash of the whole.
+    The name depends on the job's own overrides alone, so that jobs may be added to a sweep later.
+    It is the overrides themselves where a file name can hold them, elsewhere the first part of them
+    and a hash.
 
     Args:
         overrides: of the job.
-        sweep_dir: an earlier sweep's, where different jobs could have one name: a job that is there
-            keeps its directory.
+        sweep_dir: of a sweep that may have been made by version 0.1, or with another `dirname`,
+            which named directories otherwise: these jobs keep their directories.
         dirname: "long", or "short" for the last part of each key: `depth=20` for `model.depth=20`.
     """
     told = result_overrides(overrides)
@@ -121,13 +121,13 @@ def _long(told: Sequence[str], sweep_dir: str | None) -> str:
 
 
 def result_overrides(overrides: Sequence[str]) -> list[str]:
-    """Return those overrides that bear on the result, sorted; of one key, the last one counts."""
+    """Return the overrides that results depend on, sorted by key."""
     told = [item for item in overrides if bears_on_result(override_key(item))]
     return sorted(told, key=lambda item: item.partition("=")[0] + "=")
 
 
 def _overrides_in(sweep_dir: str | None, job: str) -> list[str]:
-    """Return what `result_overrides` gave for the job in a directory, as far as it is known."""
+    """Return the `result_overrides` of the job in a directory; none where they are not recorded."""
     if sweep_dir is None:
         return []
     try:

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: found, checked before the first one starts, and handed to a launcher."""
+"""Check the jobs of a sweep, run them by a launcher, and report on them."""
 
 import logging
 import shlex
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROGRESS = 5.0  # seconds between two lines that say how far a long check is
+PROGRESS = 5.0  # seconds between two lines about the progress of a long check
 
 
 def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
@@ -71,7 +71,7 @@ def _check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "l
 
 
 def fix_directory(config: DictConfig) -> Path:
-    """Settle where the sweep goes, for every job and every process that composes it again."""
+    """Fix the directory of the sweep for every job and for processes that compose it again."""
     directory = Path(str(config.hydra.sweep.dir)).resolve()
     quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
     with read_write(config.hydra), open_dict(config.hydra):
@@ -81,7 +81,7 @@ def fix_directory(config: DictConfig) -> Path:
 
 
 def refuse_misuse(config: DictConfig) -> None:
-    """Raise a ValueError if this is no command of a sweep."""
+    """Raise a ValueError for options that are not for a sweep."""
     given = [item for item in config.hydra.overrides.hydra if "sweep.subdir" in item]
     if given:
         raise ValueError(
@@ -99,7 +99,7 @@ def refuse_misuse(config: DictConfig) -> None:
 
 
 def refuse_swept_sweeps(overrides: Iterable[Override]) -> None:
-    """Raise a ValueError where the sets of values themselves are swept: only one can be read."""
+    """Raise a ValueError if several options of the group `sweep` are to be tried."""
     for override in overrides:
         if override.key_or_group == "sweep" and override.is_sweep_override():
             raise ValueError(
@@ -145,7 +145,7 @@ def run_jobs(
 def launch(
     sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int, limit: int | None = None
 ) -> Sequence[JobReturn]:
-    """Run jobs of a sweep, and record those that failed; one that is damaged is not run.
+    """Run jobs of a sweep, and record failures; a job with a damaged record is not run.
 
     Args:
         sweep: that they are entered in.
@@ -214,7 +214,7 @@ def _is_over(sweep_dir: str | None, job: Job) -> bool:
 
 
 def _report(sweep: Sweep) -> None:
-    """Print and write the report; what goes wrong with it is no failure of the sweep."""
+    """Print and write the report; an error in it is a warning."""
     from resnet_lab.reporting.report import report, show_files, show_report, write_report
 
     again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"

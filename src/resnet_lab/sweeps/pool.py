@@ -1,8 +1,8 @@
-"""Several jobs at once on this machine, each in a fresh process.
+"""Run several jobs at once on this machine, each in a process of its own.
 
-A job is started as `python -m resnet_lab.train --resume DIRECTORY`: its run directory, with its
-configuration in it, is all that is handed over. Each slot of the pool has a GPU of its own, or its
-share of the cores. Should this process die, its jobs notice, save, and end too.
+A job is started as `python -m resnet_lab.train --resume DIRECTORY`, where DIRECTORY holds its
+configuration. Each slot of the pool has a GPU of its own, or its share of the cores. If this
+process dies, its jobs save a checkpoint and end too.
 """
 
 import contextlib
@@ -35,9 +35,9 @@ from resnet_lab.sweeps.sweep import distinct
 
 log = logging.getLogger(__name__)
 
-POLL = 0.1  # seconds between two looks at the processes
-REFRESH = 1.0  # seconds between two looks at the jobs' records
-FRAME = " \t" + "".join(map(chr, range(0x2500, 0x2580)))  # what a table is drawn with
+POLL = 0.1  # seconds between two checks of the processes
+REFRESH = 1.0  # seconds between two readings of the jobs' records
+FRAME = " \t" + "".join(map(chr, range(0x2500, 0x2580)))  # characters that a table is drawn with
 
 
 class Slotted(NamedTuple):
@@ -51,7 +51,7 @@ class Slotted(NamedTuple):
 
 
 class Pool:
-    """Slots in which jobs run.
+    """Run jobs in a fixed number of slots.
 
     Args:
         workers: number of slots; None: `jobs_per_gpu` on each GPU, or one for each two cores.
@@ -84,7 +84,7 @@ class Pool:
     def run(self, directory: str, jobs: Sequence[Job], compose: Composer) -> list[JobReturn]:
         """Run jobs, in order, as slots come free.
 
-        Ctrl-C lets every job that runs save and end; a second one ends them at once.
+        On Ctrl-C every running job saves and ends; a second Ctrl-C ends them at once.
 
         Args:
             directory: of the sweep.
@@ -150,11 +150,11 @@ class Pool:
             self._conclude(slotted, places[slotted.number], jobs[slotted.number], code, printed)
 
     def _conclude(self, slotted: Slotted, place: Path, job: Job, code: int, printed: str) -> None:
-        """Find out what became of a job whose process has ended."""
+        """Record the result of a job whose process has ended."""
         number, name = slotted.number, self._names[slotted.number]
         status = read_status(place) or {}
         state, value = status.get("state"), best_value(status)
-        if state in OVER:  # all is written, whatever the process did afterwards
+        if state in OVER:  # all is recorded; the exit code does not matter
             self._results[number] = returned(job, value)
             shown = "" if value is None else f"  {slotted.config.monitor} {value:.4f}"
             seconds = time.monotonic() - slotted.began
@@ -174,7 +174,7 @@ class Pool:
         self._results[number] = returned(job, ValueError(error))
 
     def _stop(self) -> None:
-        """Ask the jobs to save and end, and wait; insist when asked again."""
+        """Ask the jobs to save and end, and wait; on another Ctrl-C, kill them."""
         try:
             log.info("stopping: each job saves after its step; Ctrl-C again ends them at once")
             for job in self._running.values():
@@ -216,7 +216,7 @@ class Pool:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Let a termination of this process end its jobs as Ctrl-C does."""
+    """Let SIGTERM end the jobs of this process as Ctrl-C does."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

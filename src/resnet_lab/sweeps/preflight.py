@@ -46,7 +46,7 @@ ANY_MACHINE = {
 
 
 class Preflight:
-    """Check jobs, one after the other; what they have in common is done once.
+    """Check jobs; what they have in common is checked once.
 
     Args:
         elsewhere: the jobs are for other machines, which may have other devices.
@@ -60,7 +60,7 @@ class Preflight:
         self._data: dict[str, ImageDataModule] = {}
         self._trainers: dict[str, int] = {}  # how many processes each has
         self._net: tuple[str, nn.Module] | None = None  # the last one, and what describes it
-        self._seen: set[str] = set()  # parts that are as they must be
+        self._seen: set[str] = set()  # parts that were checked
         self._checked: dict[str, Estimate] = {}  # by the whole configuration
         self._estimates: dict[str, Estimate] = {}  # by what decides the size
 
@@ -123,7 +123,7 @@ class Preflight:
         return self._trainers[key]
 
     def _is_new(self, *what: str) -> bool:
-        """Whether this was not asked before; what is wrong ends the check, so it is asked once."""
+        """Whether this was not checked before: an error ends the preflight."""
         key = _key(*what)
         new = key not in self._seen
         self._seen.add(key)
@@ -202,9 +202,9 @@ def _key(*parts: Any) -> str:
 
 
 def _without_amounts(part: DictConfig) -> Any:
-    """Return a part of the configuration, of its amounts only whether they are 0.
+    """Return a part of the configuration, with each float replaced by whether it is not 0.
 
-    What takes memory follows from whether there is a momentum, not from how much.
+    Memory depends on whether there is a momentum, not on its value.
     """
     plain = OmegaConf.to_container(part)
     assert isinstance(plain, dict)

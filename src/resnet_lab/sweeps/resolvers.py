@@ -1,4 +1,4 @@
-"""The functions that `conf/` calls in `${...}`."""
+"""Register the functions that `conf/` calls in `${...}`."""
 
 import operator
 
@@ -11,7 +11,7 @@ from resnet_lab.sweeps.job import job_dir
 
 
 def register_resolvers() -> None:
-    """Teach them to OmegaConf; safe to call again."""
+    """Register the resolvers with OmegaConf; may be called again."""
     for name, resolver, cached in (
         ("best_precision", _best_precision, False),
         ("is_null", _is_null, False),

@@ -1,8 +1,9 @@
-"""A search: a sweep whose values Optuna chooses, by what the trials before them came to.
+"""Search: a sweep whose values Optuna chooses by the results of earlier trials.
 
-Trials are asked for in batches of as many as run at once, run by the launcher, and told. So a slot
-of a pool waits for the slowest trial of its batch. Each trial is a job of the sweep: a trial whose
-values were tried before is not trained again, and one that a killed process left is gone on with.
+Trials are chosen in batches of as many as run at once; the launcher runs a batch, and its results
+are told to the study. So a slot of a pool waits for the slowest trial of its batch. Each trial is a
+job of the sweep: values that were tried before are not trained again, and a trial of a killed
+process is resumed.
 """
 
 import logging
@@ -81,8 +82,8 @@ class Search:
         """Search until there are so many trials.
 
         Raises:
-            ValueError: the trials cannot run, the directory holds another search, or no trial came
-                to its end.
+            ValueError: the trials cannot run, the directory holds another search, or no trial was
+                finished.
         """
         refuse_misuse(self.config)
         if self.config.sweep_dir and Path(self.config.sweep_dir).is_dir():
@@ -98,7 +99,7 @@ class Search:
             note = {"search": True, "trials": self.trials}
             change(sweep.directory, lambda record: record.update(note))
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            left = [trial.number for trial in running]  # by a process that was killed
+            left = [trial.number for trial in running]  # running when a process was killed
             over = study.count() - len(left)
             if over:
                 log.info("%d of %d trials are done already", over, self.trials)
@@ -117,7 +118,7 @@ class Search:
         return open_study(directory, monitor, mode, self.space, self.options)
 
     def _check(self) -> None:
-        """Check the first trials and the ends of every range; show the trials of a preflight."""
+        """Check the first trials and the ends of every range; with a preflight, show the trials."""
         from resnet_lab.sweeps.preflight import check_disk, show_table
 
         study = self._study(None)
@@ -125,7 +126,7 @@ class Search:
         while len(samples) < min(SAMPLES, self.trials) and not study.exhausted:
             trial = study.choose()
             samples.append(trial.params)
-            study.tell(trial, 0.0)  # some samplers do their work only then
+            study.tell(trial, 0.0)  # some samplers act only then
         tried = [*samples, *self.space.extremes()]
         jobs = [find_job(self.config, self.space.overrides(values)) for values in tried]
         estimates = check(self.config, self.context, jobs)
@@ -136,7 +137,7 @@ class Search:
             show_table(jobs[: len(samples)], estimates[: len(samples)])
 
     def _batch(self, study: Study, left: list[int]) -> list[optuna.Trial]:
-        """Choose the trials that run next: those that were left, then new ones."""
+        """Choose the trials to run next: unfinished ones of an earlier process, then new ones."""
         batch = [study.choose(number) for number in left[: self.at_once]]
         del left[: self.at_once]
         while len(batch) < self.at_once and study.count() < self.trials and not study.exhausted:
@@ -172,7 +173,7 @@ class Search:
 
 
 def _tell(study: Study, trial: optuna.Trial, directory: Path) -> None:
-    """Tell what became of a trial; one that did not come to an end goes on when the search does."""
+    """Tell the study the result of a trial; an interrupted one is resumed with the search."""
     status = read_status(directory) or {}
     state, value = status.get("state"), best_value(status)
     if state == "pruned":

@@ -1,8 +1,8 @@
-"""What a search remembers: an Optuna study in `search.db` of the sweep directory.
+"""Open the Optuna study of a search, `search.db` in the sweep directory.
 
 The process that searches asks for trials and tells their results. A trial that may be pruned finds
-a `trial.json` in its run directory, and reports to the study by itself: its machine must share the
-directory, on a file system whose locks SQLite can trust.
+a `trial.json` in its run directory, and reports to the study itself: its machine must share the
+directory, on a file system with locks that work for SQLite.
 """
 
 import json
@@ -32,13 +32,13 @@ from resnet_lab.sweeps.space import Space
 
 STORAGE = "search.db"
 SAMPLER = "hydra.sweeper.sampler"
-NAME = "search"  # of the one study in there
-FRESH = ("tpe", "random")  # samplers that are made anew for each trial, see `make_sampler`
-BUSY = 60  # seconds that a process waits for another one's write
+NAME = "search"  # of the one study in the database
+FRESH = ("tpe", "random")  # samplers that are built anew for each trial, see `make_sampler`
+BUSY = 60  # seconds to wait for the write of another process
 
 Choice = str | DictConfig | None  # a word, or an object by its `_target_`
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # the sweep's own messages tell all
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # the sweep prints messages of its own
 
 
 class Options(NamedTuple):
@@ -50,10 +50,10 @@ class Options(NamedTuple):
 
 
 class Study(optuna.Study):
-    """A study that is asked and told.
+    """An Optuna study of one search space.
 
     Args:
-        storage: where it lies.
+        storage: of the study.
         space: that is searched.
         options: how.
 
@@ -71,11 +71,11 @@ class Study(optuna.Study):
         self._begun = False  # its sampler was made
 
     def stop(self) -> None:
-        """Take note that the sampler has nothing left to try."""
+        """Note that the sampler has nothing left to try."""
         self.exhausted = True
 
     def choose(self, number: int | None = None) -> optuna.Trial:
-        """Choose the values of a new trial; what an earlier one has already stays.
+        """Choose the values of a new trial, or those that an earlier one lacks.
 
         Args:
             number: of an earlier one.
@@ -103,11 +103,11 @@ class Study(optuna.Study):
 def open_study(
     directory: Path | None, monitor: str, mode: str, space: Space, options: Options
 ) -> Study:
-    """Begin a study in a sweep directory, or go on with the one that is there.
+    """Open the study of a sweep directory, or create it.
 
     Args:
         directory: of the sweep; None keeps the study in memory.
-        monitor: metric that is told.
+        monitor: metric to optimise.
         mode: its direction, "min" or "max".
         space: that is searched.
         options: how.
@@ -122,7 +122,7 @@ def open_study(
     study = Study(storage, space, options)
     now = {"monitor": monitor, SAMPLER: _described(options.sampler), **space.described()}
     then: dict[str, str] = study.user_attrs.get("search", now)
-    then.setdefault(SAMPLER, now[SAMPLER])  # older studies do not tell
+    then.setdefault(SAMPLER, now[SAMPLER])  # not recorded by older studies
     differ = [
         f"{key} is {now.get(key, 'not given')} (was {then.get(key, 'not given')})"
         for key in dict.fromkeys([*now, *then])
@@ -166,11 +166,11 @@ def open_storage(path: Path) -> RDBStorage:
 
 
 def make_sampler(choice: Choice, space: Space, seed: int | None, number: int = 0) -> BaseSampler:
-    """Make what chooses the values.
+    """Build the sampler, which chooses the values.
 
     Args:
         choice: "tpe" or "random", which draw each trial from seed and number alone, so that a
-            search that goes on chooses as an undisturbed one would; "grid"; or any sampler of
+            resumed search chooses as an undisturbed one would; "grid"; or any sampler of
             Optuna's by its `_target_`.
         space: that is searched.
         seed: None: another search every time.
@@ -186,17 +186,17 @@ def make_sampler(choice: Choice, space: Space, seed: int | None, number: int = 0
         return TPESampler(seed=own) if choice == "tpe" else RandomSampler(seed=own)
     sampler = _made("sampler", choice, ["tpe", "random", "grid"], BaseSampler)
     assert isinstance(sampler, BaseSampler)
-    if number:  # or it would begin again with what it drew first
+    if number:  # or it would repeat its first draws
         sampler.reseed_rng()
     return sampler
 
 
 def make_pruner(choice: Choice) -> BasePruner:
-    """Make what gives trials up.
+    """Build the pruner, which stops bad trials.
 
     Args:
-        choice: None for nothing; "median", once five trials are done, gives up what is worse than
-            their median after as many epochs; "halving" lets the best quarter go on after 1, 4,
+        choice: None for nothing; "median", once five trials are done, stops a trial that is worse
+            than their median after as many epochs; "halving" keeps the best quarter after 1, 4,
             16, ... epochs (asynchronous successive halving, Li et al. 2020); or any pruner of
             Optuna's by its `_target_`, whose steps are epochs.
 
@@ -222,7 +222,7 @@ def _made(kind: str, choice: Choice, words: list[str], base: type[object]) -> ob
     if not isinstance(choice, Mapping | DictConfig) or "_target_" not in choice:
         near = closest(str(choice), words)
         raise ValueError(f"{key}={choice}: no such {kind}; {near} (or an object by its _target_)")
-    with warnings.catch_warnings():  # it was asked for by name
+    with warnings.catch_warnings():  # the user asked for it by name
         warnings.simplefilter("ignore", ExperimentalWarning)
         made: object = build(OmegaConf.create({"hydra": {"sweeper": {kind: choice}}}), key)
     if not isinstance(made, base):

@@ -22,7 +22,7 @@ from resnet_lab.sweeps.study import (
 
 
 def write_trial(directory: Path, trial: optuna.Trial, pruner: Choice) -> None:
-    """Tell a run, before it starts, which trial it is and what may prune it."""
+    """Write which trial a run is, and its pruner, before the run starts."""
     directory.mkdir(exist_ok=True)
     plain: Any = OmegaConf.to_container(pruner) if isinstance(pruner, DictConfig) else pruner
     told = {"trial": trial.number, "pruner": plain}
@@ -30,10 +30,10 @@ def write_trial(directory: Path, trial: optuna.Trial, pruner: Choice) -> None:
 
 
 def read_trial(directory: Path) -> optuna.Trial | None:
-    """Return the trial that a run is; None where its study is not there, or has done with it.
+    """Return the trial of a run; None if its study is not there or the trial is finished.
 
     Raises:
-        ValueError: what was handed over is no trial and pruner of Optuna's.
+        ValueError: the file names no pruner of Optuna's.
     """
     told = json.loads((directory / TRIAL).read_text())
     path = directory.parent / STORAGE

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from resnet_lab.sweeps.job import find_jobs, job_dir
 
 
-def test_a_job_directory_is_one_name_of_bearable_length() -> None:
+def test_a_job_directory_is_one_name_of_allowed_length() -> None:
     assert job_dir(["seed=0", "optimizer.lr=0.1"]) == "optimizer.lr=0.1,seed=0"
     assert job_dir(["callbacks.progress=null", "data_dir=/x", "seed=0"]) == "seed=0"
     assert job_dir([]) == "default"
