@@ -1,4 +1,4 @@
-"""Evaluate a run: accuracy with its interval, loss, and the accuracy of each class.
+"""Evaluate a run: its metrics with their intervals, also of each class.
 
     python -m resnet_lab.evaluate logs/runs/<run> [--split val] [--checkpoint last] [--json]
 
@@ -20,7 +20,16 @@ from resnet_lab.core.trust import TRUST
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
-SAID = ("acc", "acc_low", "acc_high", "acc_top5", "images", "loss")  # in words of their own
+SAID = (
+    "acc",
+    "acc_low",
+    "acc_high",
+    "acc_top5",
+    "images",
+    "loss",
+    "mae_low",
+    "mae_high",
+)  # in words of their own
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,7 +63,7 @@ def _show(result: dict[str, Any]) -> None:
         table.add_column(name)
     for column in table.columns[1:]:
         column.justify = "right"
-    rows = [*classes.items(), ("all", result)]
+    rows = [*classes.items(), *([("all", result)] if "acc" in result else [])]
     for number, (name, entry) in enumerate(rows):
         if number == len(classes):  # a class may be called "all" too
             table.add_section()
@@ -68,6 +77,9 @@ def _show(result: dict[str, Any]) -> None:
     for name, value in result.items():
         if isinstance(value, float) and name not in SAID:
             more += f", {name} {value:.4f}"
+    if "mae" in result:
+        ends = f"{result['mae_low']:.4f} to {result['mae_high']:.4f}"
+        more += f" (95 % interval of mae {ends}, {result['images']:,} images)"
     console().print(f"{result['split']} loss {result['loss']:.4f}{more}", highlight=False)
 
 

@@ -9,6 +9,7 @@ from torch.utils.data import SequentialSampler
 
 from resnet_lab.core.seeds import derive_seed
 from resnet_lab.data.sources.base import Images
+from resnet_lab.data.splits import groups
 
 
 class Batch(NamedTuple):
@@ -35,6 +36,8 @@ class BatchLoader:
         seed: of order and augmentation.
         rank: of this process; it gets every `world_size`-th image of each batch.
         world_size: number of processes that share the batches.
+        balanced: draw the images of an epoch anew, with repetition, so that all classes come up
+            equally often.
         pin: copy each batch to page-locked memory, from which a GPU fetches it without waiting.
     """
 
@@ -49,6 +52,7 @@ class BatchLoader:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        balanced: bool = False,
         pin: bool = False,
     ) -> None:
         self.images = images
@@ -59,6 +63,7 @@ class BatchLoader:
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.balanced = balanced
         self.pin = pin
         self.epoch = 0
         self._next = 0  # batch of the current iteration
@@ -87,7 +92,11 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         order = self.indices
         if self.shuffle:
-            order = shuffled(order, derive_seed(self.seed, self.epoch))
+            seed = derive_seed(self.seed, self.epoch)
+            if self.balanced:
+                order = drawn_evenly(order, self.images.labels, seed)
+            else:
+                order = shuffled(order, seed)
         first = self._resume["next"] if self._resume["epoch"] == self.epoch else 0
         self._resume = {"epoch": 0, "next": 0}
         for number, chosen in enumerate(torch.split(order, self.batch_size)[: len(self)]):
@@ -114,3 +123,19 @@ def shuffled(indices: Tensor, seed: int) -> Tensor:
     """Return indices in an order that the seed alone decides."""
     order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
     return indices[order.to(indices.device)]
+
+
+def drawn_evenly(indices: Tensor, labels: Tensor, seed: int) -> Tensor:
+    """Return as many indices, drawn with repetition: first a class, then one of its images.
+
+    Args:
+        indices: of the images to draw from, int64 [n].
+        labels: of the whole set, see `resnet_lab.data.splits.groups`.
+        seed: of the draw, which alone decides the order.
+    """
+    group = groups(labels[indices].cpu())
+    ends = (1 / torch.bincount(group).double())[group].cumsum(0)
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.rand(len(indices), generator=generator, dtype=torch.float64) * ends[-1]
+    chosen = torch.searchsorted(ends, places, right=True).clamp_max(len(indices) - 1)
+    return indices[chosen.to(indices.device)]

@@ -1,7 +1,7 @@
 """The data module of every set of labelled images that fits in memory."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -41,6 +41,7 @@ class ImageDataModule(LightningDataModule):
             `resnet_lab.data.transforms.base`; None leaves one out.
         val_size: images set aside for validation, as a count or a fraction below 1; 0 for none.
         split_seed: of that split; independent of `seed`.
+        sampler: balanced: draw all classes equally often, with repetition; None: each image once.
         batch_size: images in a batch, over all devices together.
         seed: of order and augmentation.
     """
@@ -59,6 +60,7 @@ class ImageDataModule(LightningDataModule):
         augment: Mapping[str, Augmentation | None] | None = None,
         val_size: int | float = 0.1,
         split_seed: int = 0,
+        sampler: Literal["balanced"] | None = None,
         batch_size: int = 128,
         seed: int = 0,
     ) -> None:
@@ -83,6 +85,7 @@ class ImageDataModule(LightningDataModule):
         self.augment = chosen(augment or {})
         self.val_size = val_size
         self.split_seed = split_seed
+        self.sampler = sampler
         self.batch_size = batch_size
         self.seed = seed
         self._sets: dict[str, tuple[Images, Tensor]] = {}  # split -> images, indices of its own
@@ -155,7 +158,9 @@ class ImageDataModule(LightningDataModule):
 
         With `trainer.overfit_batches` they are the same ones each epoch, drawn by the seed.
         """
-        self._training = self._loader("train", drop_last=True, shuffle=not self._overfits)
+        self._training = self._loader(
+            "train", drop_last=True, shuffle=not self._overfits, balanced=self.sampler is not None
+        )
         if self._position is not None:
             self._training.load_state_dict(self._position)
         return self._training

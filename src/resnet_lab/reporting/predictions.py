@@ -9,24 +9,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_lab.core.text import printable
-from resnet_lab.reporting.statistics import mcnemar
+from resnet_lab.reporting.statistics import mcnemar, paired_difference
 from resnet_lab.runs.inference import TrainedNetwork, load_split
 from resnet_lab.runs.run import Run
 
 
 class Predictions(NamedTuple):
-    """The class that a run predicts for each image of a split."""
+    """What a run predicts for each image of a split."""
 
     checkpoint: str
     classes: list[str]
     pixels: Tensor  # uint8 [N, H, W, C], as they are stored
-    labels: Tensor  # int64 [N]
-    predicted: Tensor  # int64 [N]
+    labels: Tensor  # int64 [N], or float32 [N, L], see `Images`
+    predicted: Tensor  # likewise
+    numbers: bool = False  # whether they are numbers, which are more or less right
 
     @property
     def right(self) -> Tensor:
-        """Whether each prediction is correct, bool [N]."""
-        return self.predicted == self.labels
+        """Whether each prediction is correct, of several labels all, bool [N]."""
+        alike = self.predicted == self.labels
+        return alike if alike.ndim == 1 else alike.all(1)
+
+    @property
+    def errors(self) -> Tensor:
+        """The absolute error of each image, float32 [N]; of numbers."""
+        return (self.predicted - self.labels).abs().mean(1)
 
     @property
     def accuracy(self) -> float:
@@ -72,10 +79,27 @@ class Paired(NamedTuple):
         }
 
 
+class PairedNumbers(Paired):
+    """The numbers that two runs predict of the same images."""
+
+    def result(self) -> dict[str, Any]:
+        """Compute both mean absolute errors, and their difference with its interval and test."""
+        errors = [side.errors.tolist() for side in (self.first, self.second)]
+        difference, low, high, p = paired_difference(*errors)
+        return {
+            "images": len(self.first.labels),
+            "mae": [sum(side) / len(side) for side in errors],
+            "difference": difference,
+            "difference_low": low,
+            "difference_high": high,
+            "p": p,
+        }
+
+
 def predict(
     run: Run, split: str, checkpoint: str | None = None, data_dir: str | None = None
 ) -> Predictions:
-    """Classify a split of a run's data with one of its checkpoints.
+    """Predict a split of a run's data with one of its checkpoints.
 
     Args:
         run: a run directory.
@@ -86,14 +110,17 @@ def predict(
     Raises:
         ValueError: no such checkpoint, data or split.
     """
+    from resnet_lab.training.regression import ImageRegressor
+
     checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
     images, indices = data.images(split)
     network = TrainedNetwork(run, checkpoint, task, facts, data)
-    predicted = [logits.argmax(1) for logits in network.batches(images.pixels, indices)]
+    predicted = [task.decide(logits) for logits in network.batches(images.pixels, indices)]
     own = slice(None) if len(indices) == len(images.labels) else indices
     return Predictions(
-        checkpoint, network.classes, images.pixels[own], images.labels[own], torch.cat(predicted)
-    )
+        checkpoint, network.classes, images.pixels[own], images.labels[own],
+        torch.cat(predicted), numbers=isinstance(task, ImageRegressor),
+    )  # fmt: skip
 
 
 def pair(first: Predictions, second: Predictions) -> Paired:
@@ -113,7 +140,7 @@ def pair(first: Predictions, second: Predictions) -> Paired:
             f"the runs have different images ({len(first.labels):,} and "
             f"{len(second.labels):,} of them): compare runs on the same data and split"
         )
-    return Paired(first, second)
+    return (PairedNumbers if first.numbers else Paired)(first, second)
 
 
 def _some(classes: list[str]) -> str:

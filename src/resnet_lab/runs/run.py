@@ -106,7 +106,8 @@ class Run:
         """
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
-        data: ImageDataModule = self.build("data", without=("root",), seed=self.config.seed)
+        unset = ("sampler",) * (self.config.data.get("sampler") is None)  # not all modules take it
+        data: ImageDataModule = self.build("data", without=("root", *unset), seed=self.config.seed)
         return data
 
     def move_data(self, data_dir: str | Path) -> None:
