@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Listener = Callable[[Path, dict[str, Any]], None]
 
 # Entries of the status that come from training, and are rewound with it.
+FACTS = ("num_classes", "channels", "image_size")  # null in a configuration: found in the data
 OF_TRAINING = ("epochs", "steps", "seconds", "images_per_second", "metrics", "best")
 
 
@@ -107,7 +108,9 @@ class ActiveRun(Run):
                         f"{directory} is no run directory, and not empty ({min(others)} is there): "
                         "name another run_dir"
                     )
-                run = cls(path, resolved(config), {"overrides": list(overrides)}, trust=trust)
+                run = cls(
+                    path, resolved(config, trust=trust), {"overrides": list(overrides)}, trust=trust
+                )
                 write(path / "config.yaml", OmegaConf.to_yaml(run.config), sync=True)
         except BaseException:
             found.restore()
@@ -125,7 +128,7 @@ class ActiveRun(Run):
             config.trainer.precision = self.config.trainer.precision  # measured once per run
         if config.seed is None:
             config.seed = self.config.seed  # drawn once per run
-        if agree(resolved(config), self):
+        if agree(resolved(config, trust=self.trust), self):
             self.status.pop("test", None)
             self.status.pop("expected", None)
             self.status["state"] = "interrupted"
@@ -300,14 +303,22 @@ class _LogFile(logging.FileHandler):
         raise  # it is called while the error is being handled
 
 
-def resolved(config: DictConfig) -> DictConfig:
-    """Return a configuration as its run records it.
+def resolved(config: DictConfig, *, trust: bool = False) -> DictConfig:
+    """Return a configuration as its run records it, with the facts of its data.
+
+    Args:
+        config: composed, or recorded.
+        trust: whether to build whatever source of data it names; see `resnet_lab.core.trust`.
 
     Raises:
         ValueError: a value is missing or cannot be.
     """
     check_values(config)
     check_threads(OmegaConf.select(config, "trainer.threads", default="auto"))
+    if any(OmegaConf.select(config, f"data.{fact}", default=0) is None for fact in FACTS):
+        from resnet_lab.data.facts import state_found  # imports torch: only where it is needed
+
+        config = state_found(config, trust=trust)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     refuse_interpolations(plain, "config.yaml")
     resolved = OmegaConf.create(plain)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK, monitor_mode
+from resnet_lab.core.config import NOT_OF_THE_NETWORK, OF_THE_SOURCE, monitor_mode
 from resnet_lab.core.trust import read_config
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
@@ -108,7 +108,7 @@ class Run:
         """
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
-        data: ImageDataModule = self.build("data", without=("root",), seed=self.config.seed)
+        data: ImageDataModule = self.build("data", without=OF_THE_SOURCE, seed=self.config.seed)
         return data
 
     def move_data(self, data_dir: str | Path) -> None:
