@@ -46,6 +46,7 @@ def one_line(error: BaseException) -> str:
         if "is not in struct" in str(cause):
             return f"{where}: no such key; {_way_to_key(where, cause.parent_node)}"
         if "Missing mandatory value" in str(cause):
+            where = str(cause).splitlines()[0].rpartition("Missing mandatory value: ")[2] or where
             return f"{where} has no value yet: set it with {where}=..."
         if isinstance(cause, InterpolationKeyError):
             return f"{where}: {str(cause).splitlines()[0]}"

@@ -96,7 +96,9 @@ class ActiveRun(Run):
                         f"{directory} is no run directory, and not empty ({min(others)} is there): "
                         "name another run_dir"
                     )
-                run = cls(path, resolved(config), {"overrides": list(overrides)}, trust=trust)
+                run = cls(
+                    path, resolved(config, trust=trust), {"overrides": list(overrides)}, trust=trust
+                )
                 write(path / "config.yaml", OmegaConf.to_yaml(run.config), sync=True)
         except BaseException:
             found.restore()
@@ -114,7 +116,7 @@ class ActiveRun(Run):
             config.trainer.precision = self.config.trainer.precision  # measured once per run
         if config.seed is None:
             config.seed = self.config.seed  # drawn once per run
-        if agree(resolved(config), self):
+        if agree(resolved(config, trust=self.trust), self):
             self.status.pop("test", None)
             self.status.pop("expected", None)
             self.status["state"] = "interrupted"

@@ -15,18 +15,27 @@ from resnet_lab.core.recorded import refuse_interpolations
 from resnet_lab.core.text import printable
 from resnet_lab.core.threads import check_threads
 
+FACTS = ("num_classes", "channels", "image_size")  # null in a configuration: found in the data
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
 MAX_INTEGER = 10**18  # torch takes none beyond 64 bits
 
 
-def resolved(config: DictConfig) -> DictConfig:
-    """Return a configuration as its run records it.
+def resolved(config: DictConfig, *, trust: bool = False) -> DictConfig:
+    """Return a configuration as its run records it, with the facts of its data.
+
+    Args:
+        config: composed, or recorded.
+        trust: whether to build whatever source of data it names; see `resnet_lab.core.trust`.
 
     Raises:
         ValueError: a value is missing or cannot be.
     """
     check_values(config)
     check_threads(OmegaConf.select(config, "trainer.threads", default="auto"))
+    if any(OmegaConf.select(config, f"data.{fact}", default=0) is None for fact in FACTS):
+        from resnet_lab.data.facts import state_found  # imports torch: only where it is needed
+
+        config = state_found(config, trust=trust)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     refuse_interpolations(plain, "config.yaml")
     resolved = OmegaConf.create(plain)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK
+from resnet_lab.core.config import NOT_OF_THE_NETWORK, OF_THE_SOURCE
 from resnet_lab.core.directions import OF_THE_ENTRY, monitor_mode
 from resnet_lab.core.files import shown
 from resnet_lab.core.recorded import read_config
@@ -107,7 +107,8 @@ class Run:
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
         unset = ("sampler",) * (self.config.data.get("sampler") is None)  # not all modules take it
-        data: ImageDataModule = self.build("data", without=("root", *unset), seed=self.config.seed)
+        without = (*OF_THE_SOURCE, *unset)
+        data: ImageDataModule = self.build("data", without=without, seed=self.config.seed)
         return data
 
     def move_data(self, data_dir: str | Path) -> None:

@@ -73,7 +73,7 @@ class Preflight:
         Raises:
             ValueError: the job could not run.
         """
-        run = Run(Path(), resolved(config), {}, trust=True)
+        run = Run(Path(), resolved(config, trust=True), {}, trust=True)
         run.config.seed = 0  # was checked; jobs that differ in nothing else are checked once
         whole = _key(run.config)
         if whole not in self._checked:
