@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from resnet_lab.core.files import replacing
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.data.pixels import resize
-from resnet_lab.runs.inference import TrainedNetwork, leave_uncompiled, load_split
+from resnet_lab.runs.inference import TrainedNetwork, check_classifies, leave_uncompiled, load_split
 from resnet_lab.runs.run import Run
 
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2", "safetensors": "model.safetensors"}
@@ -99,6 +99,7 @@ class Exporter:
         leave_uncompiled(run)
         run.config.trainer.precision = "32-true"
         checkpoint, task, facts, data = load_split(run, "test", checkpoint, data_dir)
+        check_classifies(run, task)
         self.network = TrainedNetwork(run, checkpoint, task, facts, data, "cpu")
         self.run = run
         self.checkpoint = checkpoint

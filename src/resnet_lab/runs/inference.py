@@ -99,6 +99,21 @@ def leave_uncompiled(run: Run) -> None:
         run.config.task.compile = False
 
 
+def check_classifies(run: Run, task: object) -> None:
+    """Refuse a run whose images do not have one class each.
+
+    Raises:
+        ValueError: its task is another one.
+    """
+    from resnet_lab.training.task import ImageClassifier
+
+    if not isinstance(task, ImageClassifier):
+        raise ValueError(
+            f"{run.shown} was trained by {type(task).__name__}: predictions, analysis and export "
+            "need one class for each image; use resnet-evaluate and resnet-compare"
+        )
+
+
 class TrainedNetwork:
     """A trained network: decodes, fits and normalises images as in training, and classifies them.
 
@@ -184,7 +199,11 @@ class TrainedNetwork:
 
         Returns:
             float32 [N, classes], on the CPU.
+
+        Raises:
+            ValueError: the images of the run do not have one class each.
         """
+        check_classifies(self.run, self._task)
         pixels = self.pixels(images)
         views = VIEWS[augment](pixels) if augment else [pixels]
         logits = torch.stack([torch.cat(list(self.batches(view))) for view in views])

@@ -22,7 +22,7 @@ from resnet_lab.reporting.analysis.classes import (
 from resnet_lab.reporting.analysis.cost import cost
 from resnet_lab.reporting.analysis.inside import grad_cam, in_two_dimensions
 from resnet_lab.reporting.analysis.outputs import Outputs, outputs_of
-from resnet_lab.runs.inference import TrainedNetwork, leave_uncompiled, load_split
+from resnet_lab.runs.inference import TrainedNetwork, check_classifies, leave_uncompiled, load_split
 from resnet_lab.runs.run import Run
 from resnet_lab.training.metrics import TOP5_FROM, proportion
 
@@ -76,6 +76,7 @@ def analyse(
     say("reading images")
     leave_uncompiled(run)
     checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
+    check_classifies(run, task)
     network = TrainedNetwork(run, checkpoint, task, facts, data)
     count, done = data.size(split), 0
 
