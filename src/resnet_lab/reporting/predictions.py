@@ -123,6 +123,12 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
     data = run.build_data(facts)
     data.prepare_data()
     data.setup("test" if split == "test" else "validate")
+    if not hasattr(task, "decide") or not hasattr(data, "images"):
+        lacking = type(data if hasattr(task, "decide") else task).__name__
+        raise ValueError(
+            f"{run.shown}: {lacking} has not what compare needs: "
+            "ImageTask's decide and ImageDataModule's images"
+        )
     images, indices = data.images(split)
     if len(indices) == 0:
         raise ValueError(f"{run.shown} has no {split} images: name another --split")

@@ -55,19 +55,22 @@ def evaluate(
     )
     if split == "test":
         trainer.test(task, datamodule=data, verbose=False)
-        sums: Sums = task.test_sums
+        sums: Sums | None = getattr(task, "test_sums", None)
     else:
         trainer.validate(task, datamodule=data, verbose=False)
-        sums = task.val_sums
+        sums = getattr(task, "val_sums", None)
+    about = {"run": str(run.shown), "checkpoint": checkpoint, "split": split}
+    if sums is None:  # a module of the user's own, which logs what it measures
+        logged = trainer.callback_metrics.items()
+        values = {name.removeprefix(f"{split}/"): float(value) for name, value in logged}
+        return {**about, **values, "images": data.size(split), "classes": {}}
     of_classes = sums.of_classes(facts["classes"])
     further: dict[str, float] = {}
     for name, value in task.further.compute(split, facts["classes"]).items():
         metric, _, of = name.partition("/")  # for each class, or for all of them
         (of_classes.setdefault(of, {}) if of else further)[metric] = float(value)
     return {
-        "run": str(run.shown),
-        "checkpoint": checkpoint,
-        "split": split,
+        **about,
         **further,
         **sums.result(),
         "classes": of_classes,
