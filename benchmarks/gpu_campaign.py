@@ -191,8 +191,8 @@ class Campaign:
         done = code == 0 and all(job["state"] == "done" for job in jobs.values())
         failed = {} if done or time.monotonic() > self.end else {"failed": printed}
         self.write(part.name, {"done": done, "jobs": jobs, **failed})
-        for run in runs if records else ():
-            if jobs[run.name]["state"] == "done":
+        for run in runs:
+            if records is not None and jobs[run.name]["state"] == "done":
                 folder = records / part.name / run.name
                 folder.mkdir(parents=True, exist_ok=True)
                 for name in FILES:

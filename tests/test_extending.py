@@ -15,6 +15,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
 
 from resnet_lab import train
 from resnet_lab.core.hydra_versions import VERSION_BASE
@@ -35,8 +36,8 @@ COMMANDS = [
 EVERYTHING = (
     "data=bloodmnist", "model=convmixer", "model.width=8", "model.depth=2", "augment=[invert]",
     "callbacks=weight_norm", "optimizer=nadam", "scheduler=polynomial",
-    f"task._target_={PACKAGE}.training.worst_class.WorstClass", "monitor=val/acc_worst",
-    "monitor_mode=max", "data.batch_size=16", "run_dir=run",
+    "metrics=[full,worst]", "monitor=val/worst", "loss=poly", "task=ordered", "data.batch_size=16",
+    "run_dir=run",
 )  # fmt: skip
 SCRIPT = f"""
 import sys
@@ -86,7 +87,26 @@ def test_everything_on_the_page_trains_together(copy: Path, tmp_path: Path) -> N
     assert ended.returncode == 0, ended.stderr
     assert '"images": 24' in ended.stdout
     header = (tmp_path / "run/metrics.csv").read_text().splitlines()[0].split(",")
-    assert {"weight_norm", "val/acc_worst"} <= set(header)
+    assert {"weight_norm", "val/worst", "val/mae", "val/kappa"} <= set(header)
+
+
+def test_modules_of_ones_own_train(copy: Path, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for name in "ab":
+            folder = tmp_path / "pictures" / split / name
+            folder.mkdir(parents=True)
+            for number in range(8):
+                pixels = draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *TINY, "task=two_optimizers", "data=pictures",
+         "run_dir=run"],
+        capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(copy / "src")},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert '"acc": ' in ended.stdout
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -113,6 +113,12 @@ def predict(
     from resnet_lab.training.regression import ImageRegressor
 
     checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
+    if not hasattr(task, "decide") or not hasattr(data, "images"):
+        lacking = type(data if hasattr(task, "decide") else task).__name__
+        raise ValueError(
+            f"{run.shown}: {lacking} has not what compare needs: "
+            "ImageTask's decide and ImageDataModule's images"
+        )
     images, indices = data.images(split)
     network = TrainedNetwork(run, checkpoint, task, facts, data)
     predicted = [task.decide(logits) for logits in network.batches(images.pixels, indices)]

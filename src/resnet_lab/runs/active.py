@@ -217,16 +217,16 @@ class ActiveRun(Run):
         """Record that the run is done.
 
         Args:
-            sums: of its test, where it was tested.
-            logged: metrics that the task logged; those of the test are recorded too.
+            sums: of its test, where the task has any.
+            logged: metrics that the task logged, those of the test too; None: it was not tested.
         """
-        if sums is not None:
+        if logged is not None:
             own = {
                 name.removeprefix("test/"): float(value)
-                for name, value in (logged or {}).items()
+                for name, value in logged.items()
                 if name.startswith("test/")
             }
-            self.status["test"] = {**own, **sums.result()}
+            self.status["test"] = {**own, **(sums.result() if sums else {})}
         if self.config.get("expected"):
             self.status["expected"] = verdict(self.config, self.status, trust=self.trust)
         self.update(state="done")

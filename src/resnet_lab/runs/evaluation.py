@@ -34,9 +34,10 @@ def evaluate(
     """
     freeze_gc()
     checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
-    images, indices = data.images(split)
-    first = data.normalise(images.pixels[indices[: data.batch_size]])
-    use(for_evaluation(run.config, task.net, first, -(-len(indices) // data.batch_size)))
+    if hasattr(data, "images"):  # not of the user's own, which is not in memory to be timed with
+        images, indices = data.images(split)
+        first = data.normalise(images.pixels[indices[: data.batch_size]])
+        use(for_evaluation(run.config, task.net, first, -(-len(indices) // data.batch_size)))
     trainer = Trainer(
         accelerator="auto",
         devices=1,
@@ -48,19 +49,22 @@ def evaluate(
     )
     if split == "test":
         trainer.test(task, datamodule=data, verbose=False)
-        sums: Sums = task.test_sums
+        sums: Sums | None = getattr(task, "test_sums", None)
     else:
         trainer.validate(task, datamodule=data, verbose=False)
-        sums = task.val_sums
+        sums = getattr(task, "val_sums", None)
+    about = {"run": str(run.shown), "checkpoint": checkpoint, "split": split}
+    if sums is None:  # a module of the user's own, which logs what it measures
+        logged = trainer.callback_metrics.items()
+        values = {name.removeprefix(f"{split}/"): float(value) for name, value in logged}
+        return {**about, **values, "images": data.size(split), "classes": {}}
     of_classes = sums.of_classes(facts["classes"])
     further: dict[str, float] = {}
     for name, value in task.further.compute(split, facts["classes"]).items():
         metric, _, of = name.partition("/")  # for each class, or for all of them
         (of_classes.setdefault(of, {}) if of else further)[metric] = float(value)
     return {
-        "run": str(run.shown),
-        "checkpoint": checkpoint,
-        "split": split,
+        **about,
         **further,
         **sums.result(),
         "classes": of_classes,

@@ -21,6 +21,8 @@ from resnet_lab.core.config import NOT_OF_THE_NETWORK, OF_THE_SOURCE
 from resnet_lab.core.directions import OF_THE_ENTRY, monitor_mode
 from resnet_lab.core.files import shown
 from resnet_lab.core.recorded import read_config
+from resnet_lab.core.trust import locate
+from resnet_lab.runs.protocol import FOR_OTHERS, OF_DATA, OF_TASK, check_members, taken
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from torch import nn
@@ -106,9 +108,11 @@ class Run:
         """
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
-        unset = ("sampler",) * (self.config.data.get("sampler") is None)  # not all modules take it
-        without = (*OF_THE_SOURCE, *unset)
-        data: ImageDataModule = self.build("data", without=without, seed=self.config.seed)
+        target = locate("data", self.config.data, trust=self.trust)
+        left = set(FOR_OTHERS) - taken(target, FOR_OTHERS)
+        given = {"seed": self.config.seed} if taken(target, ("seed",)) else {}
+        data: ImageDataModule = self.build("data", without=(*OF_THE_SOURCE, *left), **given)
+        check_members("data", data, OF_DATA)
         return data
 
     def move_data(self, data_dir: str | Path) -> None:
@@ -139,19 +143,25 @@ class Run:
     def build_task(self, net: "nn.Module | None" = None) -> "ImageTask":
         """Build the task of the configuration, around its network or one that is built already."""
         config = self.config
-        more = {"loss": self.build("loss")} if config.get("loss") else {}
-        task: ImageTask = self.build(
-            "task",
-            net=self.build_net() if net is None else net,
-            optimizer=self.build("optimizer", _partial_=True),
-            scheduler=self.build("scheduler", without=("interval",), _partial_=True),
-            interval=OmegaConf.select(config, "scheduler.interval") or "step",
-            num_classes=config.data.num_classes,
-            monitor=config.monitor,
-            monitor_mode=monitor_mode(config, trust=self.trust),
-            seed=config.seed,
-            **more,
-        )
+        given = {
+            "net": self.build_net() if net is None else net,
+            "optimizer": self.build("optimizer", _partial_=True),
+            "scheduler": self.build("scheduler", without=("interval",), _partial_=True),
+            "interval": OmegaConf.select(config, "scheduler.interval") or "step",
+            "num_classes": config.data.num_classes,
+            "monitor": config.monitor,
+            "monitor_mode": monitor_mode(config, trust=self.trust),
+            "seed": config.seed,
+        }
+        target = locate("task", config.task, trust=self.trust)
+        known = taken(target, [*given, "loss"])
+        if config.get("loss"):
+            if "loss" not in known:
+                raise ValueError(f"loss: {target.__name__} takes none: it has its own")
+            given["loss"] = self.build("loss")
+        chosen = {name: value for name, value in given.items() if name in known}
+        task: ImageTask = self.build("task", **chosen)
+        check_members("task", task, OF_TASK)
         self._add_metrics(task)
         return task
 
@@ -162,6 +172,9 @@ class Run:
         entries = {name: node for name, node in (self.config.get("metrics") or {}).items() if node}
         if not entries:
             return
+        if not hasattr(task, "add_metrics"):
+            name = type(task).__name__
+            raise ValueError(f"metrics.{min(entries)}: {name} logs its own metrics; leave it out")
         with torch.device("cpu"):  # the network may be on another, which holds no values
             metrics = {
                 name: self.build(f"metrics.{name}", without=OF_THE_ENTRY) for name in entries

@@ -12,10 +12,12 @@ from resnet_lab.runs.active import ActiveRun
 
 def tested(test: dict[str, Any], metric: str) -> str:
     """Format a metric of a test with its 95 % interval; an accuracy in percent."""
+    if f"{metric}_low" not in test:
+        return f"{test[metric]:.4f}"
     if metric != "acc":
-        low, high = (test.get(f"{metric}_{end}") for end in ("low", "high"))
-        interval = "" if low is None else f"95 % interval {low:.4f} to {high:.4f}, "
-        return f"{test[metric]:.4f}  ({interval}{test['images']:,} images)"
+        low, high = (test[f"{metric}_{end}"] for end in ("low", "high"))
+        interval = f"95 % interval {low:.4f} to {high:.4f}, {test['images']:,} images"
+        return f"{test[metric]:.4f}  ({interval})"
     return (
         f"{100 * test['acc']:.2f} %  (95 % interval {100 * test['acc_low']:.2f} to "
         f"{100 * test['acc_high']:.2f}, {test['images']:,} images)"

@@ -1,5 +1,6 @@
 """Estimate the memory and the checkpoints of a job, on the meta device."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +23,10 @@ class Estimate(NamedTuple):
     checkpoints: int  # bytes: best.ckpt and last.ckpt
 
 
-def build_optimizer(run: Run, task: "ImageTask", data: "ImageDataModule") -> torch.optim.Optimizer:
-    """Build optimizer and schedule for the length of the run."""
+def build_optimizers(
+    run: Run, task: "ImageTask", data: "ImageDataModule"
+) -> list[torch.optim.Optimizer]:
+    """Build optimizers and schedules for the length of the run."""
     epochs = run.config.trainer.max_epochs
     steps = max(1, data.size("train") // data.batch_size) * epochs
     if epochs == -1:
@@ -32,13 +35,15 @@ def build_optimizer(run: Run, task: "ImageTask", data: "ImageDataModule") -> tor
     length: Any = SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs)
     task.trainer = length
     built: Any = task.configure_optimizers()
-    optimizer: torch.optim.Optimizer = built["optimizer"] if isinstance(built, dict) else built
-    return optimizer
+    if isinstance(built, tuple) and built and isinstance(built[0], list):  # and schedulers
+        built = built[0]
+    several = built if isinstance(built, list | tuple) else [built]
+    return [each["optimizer"] if isinstance(each, dict) else each for each in several]
 
 
 def estimate(
     task: "ImageTask",
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     data: "ImageDataModule",
     *,
     half: bool,
@@ -47,7 +52,7 @@ def estimate(
 
     Args:
         task: with its network on the meta device.
-        optimizer: of the task.
+        optimizers: of the task.
         data: of which a batch is taken.
         half: whether activations have 16 bits.
     """
@@ -63,9 +68,11 @@ def estimate(
     with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         loss = task.net.train()(torch.zeros(shape)).float().square().mean()
     loss.backward()
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step(lambda: 0.0)
     state = sum(
         _bytes(value)
+        for optimizer in optimizers
         for entry in optimizer.state.values()
         for value in entry.values()
         if isinstance(value, Tensor)

@@ -28,7 +28,7 @@ from resnet_lab.runs.metric_checks import check_measured
 from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
-from resnet_lab.sweeps.estimate import Estimate, build_optimizer, estimate
+from resnet_lab.sweeps.estimate import Estimate, build_optimizers, estimate
 from resnet_lab.sweeps.sweep import distinct
 from resnet_lab.training.pretrained import load_pretrained
 from resnet_lab.training.thread_choice import most_for, setting_of
@@ -83,8 +83,11 @@ class Preflight:
     def _check(self, run: Run) -> Estimate:
         from resnet_lab.training.network_check import compile_mode
 
-        compile_mode(run.config.task.compile, run.config.trainer.accumulate_grad_batches)
-        run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
+        compile_mode(
+            run.config.task.get("compile", False), run.config.trainer.accumulate_grad_batches
+        )
+        if run.config.task.get("compile"):
+            run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
         if run.config.optimizer.get("fused"):
             run.config.optimizer.fused = False  # changes no shape, and is not for the meta device
         if self._elsewhere:
@@ -102,7 +105,7 @@ class Preflight:
             judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
             if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
                 check_measured(config, task, data, trust=True)
-        optimizer = build_optimizer(run, task, data)
+        optimizers = build_optimizers(run, task, data)
         weights = config.model.weights
         if weights and self._is_new("weights", _key(config.data, config.model)):
             # They need a network to be put into.
@@ -110,7 +113,7 @@ class Preflight:
         key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
         if key not in self._estimates:
             half = str(config.trainer.precision).startswith(("16", "bf16"))
-            self._estimates[key] = estimate(task, optimizer, data, half=half)
+            self._estimates[key] = estimate(task, optimizers, data, half=half)
         return self._estimates[key]
 
     def _processes(self, run: Run) -> int:

@@ -123,7 +123,7 @@ class ImageTask(MeasuredTask):
             raise ValueError("metrics: mixed images have no one label: leave train out of splits")
 
     def check(self, facts: Facts, *, validates: bool, labels: Tensor | None = None) -> None:
-        """Check `monitor`, the network and the loss against the data, before training starts.
+        """Check the network and the loss against the data, before training starts.
 
         Args:
             facts: of the data.
@@ -131,13 +131,9 @@ class ImageTask(MeasuredTask):
             labels: of the training images; a loss that has the method `balance` is given them.
 
         Raises:
-            ValueError: no metric is called `monitor`, or the network does not fit the data.
+            ValueError: the network, the loss or the task does not fit the data.
         """
         self.classes = facts["classes"]
-        names = self.metric_names("val") * validates + self.metric_names("train")
-        if self.monitor not in names:
-            known = ", ".join(names)
-            raise ValueError(f"monitor={self.monitor}: no metric has that name; use {known}")
         check_network(self.net, facts)
         if labels is not None:
             self.check_labels(labels)
@@ -188,6 +184,7 @@ class ImageTask(MeasuredTask):
             self.latest["train/loss_step"] = loss.detach()
             if is_logged(self, batch_idx):
                 values = {"train/loss_step": loss}
+                self.log("train/loss_step", loss.detach(), logger=False)  # for callbacks
                 if mixed is None:
                     values |= self.step_values(logits, labels)
                 write_now(self, values, self.global_step)
@@ -207,6 +204,10 @@ class ImageTask(MeasuredTask):
         if of_loss:
             groups.append({"params": of_loss, "lr_scale": 1.0})
         optimizer = build_optimizer(self.optimizer, groups)
+        if isinstance(optimizer, torch.optim.LBFGS) and self.channels_last:
+            raise ValueError(
+                "optimizer: LBFGS needs contiguous weights: set task.channels_last=false"
+            )
         if self.scheduler is None:
             return optimizer
         per_step, trainer = self.interval == "step", self.trainer

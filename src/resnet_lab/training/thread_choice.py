@@ -66,6 +66,8 @@ def for_training(
         return setting
     if most == 1 or not is_cpu(config.trainer.accelerator):
         return most
+    if not hasattr(data, "images"):  # of the user's own, which is not in memory to be timed with
+        return most
     images, indices = data.images("train")
     chosen = indices[: max(1, data.batch_size // processes)]
     with isolate_rng(include_cuda=False):
