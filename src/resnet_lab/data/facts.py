@@ -95,15 +95,15 @@ def find_facts(source: Source) -> dict[str, Any]:
     source.prepare()
     unknown: dict[str, Any] = {}
     if getattr(source, "channels", 0) is None or getattr(source, "image_size", 0) is None:
-        pictures = source.samples(64)  # type: ignore[attr-defined]
-        sizes = {picture.size for picture in pictures}
+        looks = source.looks(64)  # type: ignore[attr-defined]
+        sizes = {size for size, _ in looks}
         width, height = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
         if source.image_size is None:  # type: ignore[attr-defined]
             unknown["image_size"] = [height, width]
             if sizes:
                 log.info("the images vary in size: data.image_size=%d, unless you set it", SIDE)
         if source.channels is None:  # type: ignore[attr-defined]
-            grey = all(picture.mode[0] in "1LIF" for picture in pictures)
+            grey = all(mode[0] in "1LIF" for _, mode in looks)
             unknown["channels"] = 1 if grey else 3
     source = replace(source, **unknown) if unknown else source  # type: ignore[type-var]
     height, width, channels = read(source, "train").pixels.shape[1:]

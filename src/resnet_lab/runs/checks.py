@@ -8,7 +8,11 @@ import random
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationToMissingValueError,
+    OmegaConfBaseException,
+)
 
 from resnet_lab.core.config import flat
 from resnet_lab.core.recorded import refuse_interpolations
@@ -178,7 +182,7 @@ def _value(config: DictConfig, key: str) -> Any:
     """Return a value as plain types; None where there is none."""
     try:
         value = OmegaConf.select(config, key)
-    except InterpolationKeyError:  # a reference to nothing
+    except (InterpolationKeyError, InterpolationToMissingValueError):  # a reference to nothing
         raise
     except OmegaConfBaseException:  # told of when the configuration is resolved
         return None

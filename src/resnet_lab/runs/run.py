@@ -128,7 +128,8 @@ class Run:
         if not Path(data_dir).is_dir():
             raise ValueError(f"data_dir={data_dir}: no such directory")
         if not reroot(self.config, str(data_dir)):
-            own = self.config.data.get("root")
+            file = self.config.data.get("file")
+            own = Path(file).parent if file else self.config.data.get("root")
             if own is None:
                 raise ValueError(
                     f"data_dir={data_dir}: the data of {self.shown} is no files; leave it out"

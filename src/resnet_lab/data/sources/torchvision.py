@@ -129,11 +129,12 @@ class TorchvisionSource:
             return part_of(images, split, self.test_fraction)
         return images
 
-    def samples(self, count: int) -> list[Image]:
-        """Return about so many training pictures from all over the set."""
+    def looks(self, count: int) -> list[tuple[tuple[int, int], str]]:
+        """Return (width, height) and mode of about so many training pictures."""
         dataset = self._open("train")
         chosen = range(0, len(dataset), -(-len(dataset) // count))
-        return [dataset[index][0] for index in chosen]
+        pictures = (dataset[index][0] for index in chosen)
+        return [(picture.size, picture.mode) for picture in pictures]
 
     def _class(self) -> Any:
         from torchvision import datasets
