@@ -109,9 +109,10 @@ class Run:
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
         target = locate("data", self.config.data, trust=self.trust)
-        left = set(FOR_OTHERS) - taken(target, FOR_OTHERS)
+        others = {*FOR_OTHERS, *OF_THE_SOURCE}
+        left = others - taken(target, others)
         given = {"seed": self.config.seed} if taken(target, ("seed",)) else {}
-        data: ImageDataModule = self.build("data", without=(*OF_THE_SOURCE, *left), **given)
+        data: ImageDataModule = self.build("data", without=tuple(left), **given)
         check_members("data", data, OF_DATA)
         return data
 
