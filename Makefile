@@ -81,11 +81,12 @@ lint: $(STAMP) ## check style, format, types and the direction of imports
 	@$(BIN)/python -m mypy
 	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
 
-docs: $(STAMP) ## write docs/options.md, the page of all options
+docs: $(STAMP) ## write the page of all options and the tables of measured results
 	@$(BIN)/python docs/make_options.py
+	@$(BIN)/python docs/make_results.py
 
-tensorboard: $(STAMP) ## show the curves of all runs in logs/
-	@$(BIN)/python -m tensorboard.main --logdir logs $(ARGS)
+tensorboard: $(STAMP) ## show the curves of all runs in logs/, or RESNET_LAB_LOGS
+	@$(BIN)/python -m tensorboard.main --logdir "$${RESNET_LAB_LOGS:-logs}" $(ARGS)
 
 benchmark: $(STAMP) ## measure how much of this machine a run uses; ARGS="model=resnet18 ..."
 	@$(BIN)/python -m resnet_lab.benchmark $(ARGS)

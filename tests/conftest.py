@@ -1,6 +1,8 @@
 """What all tests share: a network that cannot be reached, small configurations, the real data."""
 
 import os
+import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +19,10 @@ from resnet_lab.core.config import CONF
 from resnet_lab.core.directions import DIRECTIONS
 from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.resolvers import register_resolvers
+
+# A shell that starts the tests in the background has them, and their processes, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = CONF.parent
 REAL_DATA = Path(os.environ.get("RESNET_LAB_DATA", REPOSITORY / "data")).absolute()
@@ -102,3 +108,20 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
+        cfg = compose("train", [*TINY, "trainer.limit_train_batches=30"])
+    directory = tmp_path_factory.mktemp("trained") / "run"
+    train.train(cfg, directory)
+    return directory
+
+
+@pytest.fixture
+def trained(_trained: Path, tmp_path: Path) -> Path:
+    """A finished run of the digits that gets most of them right; a copy for this test."""
+    return Path(shutil.copytree(_trained, tmp_path / "trained"))

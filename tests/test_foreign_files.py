@@ -37,7 +37,8 @@ from resnet_lab.core.text import csv_cell, markdown, markdown_code, printable, p
 from resnet_lab.data.sources import ImageFolder
 from resnet_lab.reporting import report, terminal
 from resnet_lab.reporting.run_record import RunRecord
-from resnet_lab.runs.active import ActiveRun, resolved
+from resnet_lab.runs.active import ActiveRun
+from resnet_lab.runs.checks import resolved
 from resnet_lab.runs.run import Run
 from tests.reporting.fakes import fake_job
 
@@ -467,17 +468,23 @@ def test_a_target_is_refused_wherever_objects_are_built(plant: Plant, tmp_path: 
             run.build(key.removesuffix(".strategy"))
 
 
-def test_evaluate_and_resume_refuse_in_one_line(plant: Plant, capsys, monkeypatch) -> None:
-    from resnet_lab import train
+def test_commands_refuse_in_one_line(plant: Plant, capsys, monkeypatch) -> None:
+    from resnet_lab import analyse, export, load, predict, train
 
     run = plant("model._target_", "evil.Net")
     (run / "checkpoints").mkdir()
     torch.save({"state_dict": {}, "data": {}}, run / "checkpoints" / "last.ckpt")
-    with pytest.raises(SystemExit):
-        evaluate.main([str(run)])
-    err = capsys.readouterr().err
-    assert err.startswith("error: model._target_=evil.Net: ")
-    assert err.count("\n") == 1
+    Image.new("L", (8, 8)).save("photo.png")
+    for command, *more in (
+        (evaluate,), (analyse,), (predict, "photo.png"), (export, "--to", "torch"),
+    ):  # fmt: skip
+        with pytest.raises(SystemExit):
+            command.main([str(run), *more])
+        err = capsys.readouterr().err
+        assert err.startswith("error: model._target_=evil.Net: ")
+        assert err.count("\n") == 1
+    with pytest.raises(ValueError, match=r"model\._target_=evil\.Net: "):
+        load(run)
     monkeypatch.setattr(sys, "argv", ["train.py", "--resume", str(run)])
     with pytest.raises(SystemExit):
         train.main()

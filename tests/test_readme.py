@@ -19,6 +19,16 @@ OWN = {"extending.md"}  # its commands use files that it makes: tests/test_exten
 COMMAND = re.compile(rf"(?:python3? -m {PACKAGE}\.|[\w-]+-)(\w+)((?: .*)?)")
 
 
+OTHERS = (
+    "evaluate",
+    "analyse",
+    "predict",
+    "report",
+    "compare",
+    "benchmark",
+)  # commands besides train
+
+
 def commands(page: Path) -> list[tuple[str, str]]:
     """Return name and arguments of every command of ours, in blocks and within `...`."""
     text = page.read_text().replace("\\\n", " ")
@@ -29,7 +39,7 @@ def commands(page: Path) -> list[tuple[str, str]]:
     ]
     lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     found = [match for line in lines if (match := COMMAND.fullmatch(line))]
-    names = ("train", "evaluate", "report", "compare", "benchmark")
+    names = ("train", *OTHERS)
     # A name alone is a mention, except of the command that needs no more.
     used = [match for match in found if match[1] in names and (match[2] or match[1] == "train")]
     return [(match[1], match[2].strip()) for match in used]
@@ -86,7 +96,7 @@ def test_what_the_page_of_techniques_says_composes(overrides: str, composed: Com
     assert composed(*shlex.split(overrides)).trainer.max_epochs > 0
 
 
-@pytest.mark.parametrize(("name", "arguments"), of("evaluate", "report", "compare", "benchmark"))
+@pytest.mark.parametrize(("name", "arguments"), of(*OTHERS))
 def test_every_other_command_parses(
     name: str, arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,13 +75,14 @@ def test_tensorboard_shows_curves_images_graph_text_and_hyperparameters(finished
     events = EventAccumulator(str(finished), size_guidance={"scalars": 0}).Reload()
     tags = events.Tags()
     assert set(tags["scalars"]) >= {
-        "train/loss", "train/loss_step", "train/acc", "train/acc_step", "val/loss", "val/acc",
-        "test/acc", "test/loss", "lr",
+        "loss/train", "loss/train_step", "acc/train", "acc/train_step", "loss/val", "acc/val",
+        "test/acc", "test/loss", "optimizer/lr", "optimizer/grad_norm", "result/best acc/val",
+        "progress/epoch", "progress/images_per_second", "progress/seconds_per_epoch",
     }  # fmt: skip
     assert "hp_metric" not in tags["scalars"]
-    assert tags["images"] == ["train/images"]
+    assert set(tags["images"]) == {"train/images", "val/mistakes", "val/confusion"}
     assert tags["graph"]
-    assert "config/text_summary" in tags["tensors"]
+    assert {"config/text_summary", "summary/text_summary", "val/0"} <= set(tags["tensors"])
     hparams = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"optimizer.lr" in hparams
     assert b"seed" in hparams
@@ -188,7 +189,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     curves = [
         [
             (event.step, event.value)
-            for event in EventAccumulator(str(path)).Reload().Scalars("val/loss")
+            for event in EventAccumulator(str(path)).Reload().Scalars("loss/val")
         ]
         for path in (tmp_path / "whole", tmp_path / "moved")
     ]

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def campaign(kills: int, lines: int, seed: int, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     draw = random.Random(seed)
     result: dict[str, Any] = {}
-    plans = {
+    plans: dict[str, Callable[[Path], Any]] = {
         "a run, before each change to a file": lambda place: attacks.every_file_operation(
             place, most=kills // 2
         ),

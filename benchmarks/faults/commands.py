@@ -1,7 +1,7 @@
-"""Type random command lines: each must succeed, or fail with one clear line and leave nothing.
+"""Try random command lines: each must succeed, or fail with one clear line and leave nothing.
 
-A third is sound as far as the types of values tell, a third has one wild word among sound ones, and
-a third is wild. Some sound ones are refused all the same: what they ask for cannot be.
+A third has values of the right types, a third has one random word among those, and a third is
+random. Some of the first third are refused too, as their values do not go together.
 """
 
 import inspect
@@ -46,22 +46,23 @@ WORDS = {
 PLACES = ("log_dir", "run_dir", "sweep_dir", "data_dir", "hydra.mode", "hydra.run", "hydra.sweep")
 FIXED = [word.partition("=")[0] for word in TINY]  # typed too
 ODD = ("-m", "--resume", "--cfg", "=", "seed", "seed=", "=1", "model.", "~", "--")
-FOUND = (0x20, 0x7F), (0, 0x20), (0xA0, 0x250), (0x4E00, 0x4F00), (0x1F600, 0x1F650)  # letters
+LETTERS = (0x20, 0x7F), (0, 0x20), (0xA0, 0x250), (0x4E00, 0x4F00), (0x1F600, 0x1F650)
 
-# Words of Python for Python's programmers.
-PYTHONS = re.compile(
+DIVERGED = "the training diverged; "
+
+# What only a programmer of Python understands.
+INTERNAL = re.compile(
     r"\w(Error|Exception)\b|instances? of '|NoneType|object has no attribute|not subscriptable|"
     r"__\w+__|(unexpected keyword|positional) argument|object is not|is not callable|"
-    r"<[\w.]+( object)? at|"
-    r"<class|<\w+\.\w+: \d+>|\bself\b"
+    r"<[\w.]+( object)? at|<class|<\w+\.\w+: \d+>|\bself\b"
 )
 
 
 class Typist:
-    """Types command lines.
+    """Draw random command lines.
 
     Args:
-        draw: source of chance.
+        draw: random generator.
     """
 
     def __init__(self, draw: random.Random) -> None:
@@ -131,33 +132,25 @@ class Typist:
         names = self.draw.choice((self.values, self.values, nodes, self.options))
         name = self.draw.choice(sorted(names))
         if self.draw.random() < 0.25:
-            name = self.draw.choice(
-                (name[:-1], name + "s", name.upper(), name.replace(".", "/"), name.swapcase())
-            )
+            misspelt = name[:-1], name + "s", name.upper(), name.replace(".", "/"), name.swapcase()
+            name = self.draw.choice(misspelt)
         options = [option for group in self.options.values() for option in group]
+        number = str(self.draw.randint(-(10 ** self.draw.randint(1, 40)), 10**20))
+        wild, other = self.draw.choice(WILD), self.draw.choice(WILD)
         value = self.draw.choice(
-            (
-                self.draw.choice(WILD),
-                self.draw.choice(WILD),
-                self.draw.choice(sorted(options)),
-                str(self.draw.randint(-(10 ** self.draw.randint(1, 40)), 10**20)),
-                self._text(),
-            )
+            (wild, other, self.draw.choice(sorted(options)), number, self._text())
         )
         return f"{self.draw.choice(('', '', '', '+', '++', '~'))}{name}={value}"
 
     def _text(self) -> str:
-        letters = []
-        for _ in range(self.draw.randint(0, 8)):
-            low, high = self.draw.choice(FOUND)
-            letters.append(chr(max(1, self.draw.randrange(low, high))))
-        return "".join(letters)
+        ranges = [self.draw.choice(LETTERS) for _ in range(self.draw.randint(0, 8))]
+        return "".join(chr(max(1, self.draw.randrange(*ends))) for ends in ranges)
 
 
 def random_command_lines(folder: Path, count: int, seed: int) -> tuple[Counter[str], list[str]]:
     """Try that many command lines; most of them really train, the others only check.
 
-    Every line and what it said lies in `folder / "said.txt"` afterwards.
+    Every line and what it printed is written to `folder / "said.txt"`.
 
     Returns:
         Counts by outcome, and each unclear command line with what it printed.
@@ -167,7 +160,7 @@ def random_command_lines(folder: Path, count: int, seed: int) -> tuple[Counter[s
     folder.mkdir(parents=True)
     draw = random.Random(seed)
     typist = Typist(draw)
-    with (folder / "said.txt").open("w") as said:
+    with (folder / "said.txt").open("w", buffering=1) as said:
         for _ in range(count):
             line = typist.line()
             logs = folder / "logs"
@@ -186,7 +179,6 @@ def random_command_lines(folder: Path, count: int, seed: int) -> tuple[Counter[s
                 shown = ended.errors.strip() or ended.output.strip()[-60:]
             counts[outcome] += 1
             said.write(f"{outcome}: {line}: {shown!r}\n")
-            said.flush()
             if outcome == "unclear":
                 notes.append(f"{line}: {shown[-400:]!r}, left {left_behind(logs)}")
                 print(f"  {notes[-1]}", flush=True)
@@ -230,22 +222,24 @@ def left_behind(logs: Path) -> list[str]:
 
 
 def judge(ended: forked.Ended, line: list[str], logs: Path) -> str:
-    """Say whether a command line succeeded, was refused in one clear line, or was unclear.
+    """Say whether a command line succeeded, diverged, was refused clearly, or was unclear.
 
-    A clear line is one of printable characters, names a key that was typed, or a value, is not in
-    the words of Python, and leaves no run behind that did not fail in training.
+    A clear line is one of printable characters, names a key that was typed, or a value, has no
+    internals of Python, and leaves no run behind that did not fail in training.
     """
     if ended.code == 0:
         return "success"
     lines = ended.errors.strip().splitlines()
     if ended.code == 2 and lines and lines[0].startswith("usage: "):  # argparse's own
         return "refused"
+    if ended.code == 1 and len(lines) == 1 and DIVERGED in lines[0]:
+        return "diverged"  # that is known after training only, and of no single key
     clear = (
         ended.code == 1
         and len(lines) == 1
         and lines[0].startswith("error: ")
         and lines[0].isprintable()
-        and not PYTHONS.search(lines[0])
+        and not INTERNAL.search(lines[0])
         and any(_names(lines[0], word) for word in (*line, *FIXED, f"data_dir={logs.parent}"))
         and not left_behind(logs)
     )

@@ -1,4 +1,4 @@
-"""Run a function in a forked child, so that an attack costs no imports.
+"""Run a function in a forked child, which saves the imports.
 
 The parent imports torch and Lightning once and never trains. A child may be killed at a moment, or
 just before the n-th operation on files below a directory.
@@ -46,8 +46,8 @@ def run(
         function: called in the child; an exception that it raises is printed with its traceback.
         folder: where the child's output is kept meanwhile.
         kill_after: seconds after which the child's process group is killed.
-        kill_before: the operation on files below `below`, counted from 0, that the child does not
-            live to do.
+        kill_before: number, from 0, of the operation on files below `below` before which the
+            child is killed.
         below: directory of these operations.
         count: file that gets the names of all of these operations.
         limit: seconds after which the attack has failed.
@@ -61,8 +61,8 @@ def run(
     with suppress(OSError):  # both do, as either may come first
         os.setpgid(child, child)
     status = _wait(child, start, kill_after, limit)
-    with_output = [path.read_text(errors="replace") for path in files]
-    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - start, *with_output)
+    output, errors = (path.read_text(errors="replace") for path in files)
+    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - start, output, errors)
 
 
 def _wait(child: int, start: float, kill_after: float | None, limit: float) -> int:
@@ -88,7 +88,7 @@ def _be_child(
     below: Path | None,
     count: Path | None,
 ) -> None:
-    """Never return."""
+    """Call the function, and end the process."""
     os.setpgid(0, 0)
     for path, descriptor in zip(files, (1, 2), strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)

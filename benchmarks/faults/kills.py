@@ -1,7 +1,7 @@
 """Kill runs and sweeps at any moment, run the same command again, and compare the records.
 
-A run is killed before each single change that it makes to a file, and at random moments; a sweep
-and a pool at random moments. SIGKILL always: nothing of ours can answer it.
+A run is killed before each change that it makes to a file, and at random moments; a sweep and a
+pool at random moments. The signal is SIGKILL, which no process can handle.
 """
 
 import importlib.util
@@ -45,7 +45,7 @@ def train(*words: str) -> Callable[[], None]:
 def still_running(directory: Path, seconds: float = 20) -> list[str]:
     """Return the commands of the processes of a directory that do not end by themselves.
 
-    The jobs of a pool are in sessions of their own: a kill of the pool's group spares them.
+    The jobs of a pool are in sessions of their own, so a kill of the pool's group misses them.
     """
     end = time.monotonic() + seconds
     while True:

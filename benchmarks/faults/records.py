@@ -1,4 +1,4 @@
-"""What a run directory says, for a comparison with the run that nobody disturbed."""
+"""Compare the records of a disturbed run with those of an undisturbed one."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
-# Of a status, what a disturbed run must have like an undisturbed one.
+# Entries of a status that must be equal in both.
 SAME = ("state", "best", "test", "epochs", "steps", "metrics")
 
 
@@ -64,5 +64,6 @@ def _events(run: Path) -> Counter[Any]:
     return Counter(
         ((tag, event.step), event.value)
         for tag in read.Tags()["scalars"]
+        if not tag.startswith("progress/")  # seconds, which no two runs have in common
         for event in read.Scalars(tag)
     )

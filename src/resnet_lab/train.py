@@ -2,7 +2,7 @@
 
     python -m resnet_lab.train data=cifar10 model=resnet20        one run
     python -m resnet_lab.train -m optimizer.lr=0.1,0.05 seed=0,1  a sweep
-    python -m resnet_lab.train --resume logs/runs/<run>           go on with an interrupted run
+    python -m resnet_lab.train --resume logs/runs/<run>           resume an interrupted run
 
 Torch and Lightning are imported where they are first needed, so that `--help` and `--cfg job`
 answer at once.
@@ -46,7 +46,7 @@ def train(
     *,
     trust: bool = False,
 ) -> float | None:
-    """Train in a run directory, or go on with the run that is there, or return it if it is done.
+    """Train in a run directory, or resume the run that is there; a finished one is returned.
 
     Args:
         cfg: a composed configuration.
@@ -67,12 +67,24 @@ def train(
                 from resnet_lab.runs.fit import fit_and_test
 
                 fit_and_test(run, *_of_search(run))
+                _analyse(run)
             with harmless("the summary of the run"):
                 show_summary(run)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     best: float | None = run.status.get("best", {}).get("value")
     return best
+
+
+def _analyse(run: ActiveRun) -> None:
+    """Write the analysis of a run that has just come to its end, if it is asked for."""
+    if not run.config.get("analyse") or not run.leads or run.status.get("state") != "done":
+        return
+    with harmless("the analysis of the run"):
+        from resnet_lab.reporting.analysis.page import analyse_and_write  # imports matplotlib
+
+        finished = Run.load(run.directory, trust=run.trust)
+        analyse_and_write(finished, "test" if run.config.test else "val")
 
 
 def _of_search(run: ActiveRun) -> "list[Callback]":
@@ -89,7 +101,8 @@ def job(cfg: DictConfig) -> float | None:
     """Run one job of Hydra's."""
     context = HydraConfig.get()
     sweeping = context.mode == RunMode.MULTIRUN
-    with errors_in_one_line(end=not sweeping):  # in a sweep, the others run
+    # In a sweep, the other jobs run although one fails.
+    with errors_in_one_line(end=not sweeping), reduced_overhead(cfg):
         directory = Path(context.runtime.output_dir)
         key, other = ("run_dir", "sweep_dir") if sweeping else ("sweep_dir", "run_dir")
         if (cfg[key] is not None or cfg.preflight) and made_here(directory):
@@ -100,14 +113,12 @@ def job(cfg: DictConfig) -> float | None:
         if cfg.preflight:
             from resnet_lab.sweeps.preflight import preflight
 
-            with reduced_overhead(cfg.get("lean", True)):
-                preflight(cfg)
+            preflight(cfg)
             return None
         if sweeping:
             announce(directory)
         typed: Any = OmegaConf.to_container(context.overrides.task, resolve=False)
-        with reduced_overhead(cfg.get("lean", True)):
-            return train(cfg, directory, typed, trust=True)
+        return train(cfg, directory, typed, trust=True)
 
 
 def main() -> None:
@@ -122,7 +133,7 @@ def main() -> None:
             directory, trust = given
             earlier = Run.load(directory, trust=trust)
             follow_data(earlier)
-            with reduced_overhead(earlier.config.get("lean", True)):
+            with reduced_overhead(earlier.config):
                 train(earlier.config, earlier.directory, trust=trust)
         else:
             sys.argv[1:] = tidied(sys.argv[1:])

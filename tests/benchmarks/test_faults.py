@@ -57,6 +57,7 @@ def test_other_weights_are_seen(record: Path) -> None:
     [
         (0, "", "success"),
         (1, "error: seed=x: must be an integer >= 0\n", "refused"),
+        (1, "error: val/loss is nan in epoch 1: the training diverged; lower a\n", "diverged"),
         (1, "error: seed=x: must be\nan integer >= 0\n", "unclear"),
         (1, "error: something is wrong\n", "unclear"),
         (1, "error: seed: TypeError: cannot convert\n", "unclear"),

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from resnet_lab.core.building import build, errors_of
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 
 
 class Part:

@@ -1,8 +1,10 @@
 import re
+from pathlib import Path
 
 import pytest
 
 from resnet_lab.core.command_line import resumed, tidied
+from tests.conftest import Command
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,34 @@ def test_resume_takes_a_directory_and_nothing_else() -> None:
             resumed(wrong)
     with pytest.raises(ValueError, match=r"--trust is for --resume"):
         resumed(["--trust", "seed=0"])
+
+
+def own_group(folder: Path) -> Path:
+    """Make a configuration directory with a group that only it has."""
+    (folder / "conf/recipe").mkdir(parents=True)
+    (folder / "conf/recipe/short.yaml").write_text("# @package _global_\nname: of_my_own\n")
+    return folder / "conf"
+
+
+@pytest.mark.parametrize("sign", ["+", "++"])
+@pytest.mark.parametrize(
+    "found_by",
+    ["--config-dir {}", "-cd={}", "--config-dir=conf", "hydra.searchpath=[file://{}]",
+     "hydra.searchpath=[{}]", "hydra.searchpath=[pkg://own_lab.conf]"],
+)  # fmt: skip
+def test_a_group_of_the_user_may_be_added(
+    found_by: str, sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = own_group(tmp_path / "own_lab") if "pkg" in found_by else own_group(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    typed = [*found_by.format(conf).split(), f"{sign}recipe=short"]
+    assert f"{sign}recipe=short" in tidied(typed)
+    with pytest.raises(ValueError, match="nothing reads recipes; did you mean recipe"):
+        tidied([*typed, "+recipes=short"])
+
+
+def test_a_run_takes_a_group_of_the_user(tmp_path: Path, command: Command) -> None:
+    typed = ("--config-dir", str(own_group(tmp_path)), "+recipe=short", "--cfg", "job")
+    code, out, err = command(*typed)
+    assert (code, err) == (0, "")
+    assert "name: of_my_own" in out

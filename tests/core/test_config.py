@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.core.config import flat, new_dir, one_line
+from resnet_lab.core.config import flat, new_dir
 from resnet_lab.core.directions import mode_of, monitor_mode
+from resnet_lab.core.errors import one_line
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 
 import resnet_lab.sweeps.launch as launch
 import resnet_lab.train as command
-from resnet_lab.callbacks import progress, summary, tensorboard
+from resnet_lab.callbacks import progress, summary, tensorboard, tensorboard_images
 from resnet_lab.core.harmless import harmless_callback
 from resnet_lab.reporting.plots import chosen as plots
 from resnet_lab.runs.loggers import CSVLogger, TensorBoardLogger
@@ -35,7 +35,8 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     ("place", "name", "callback"),
     [
         (summary, "trace", "ModelSummary"),
-        (tensorboard, "make_grid", "TensorBoardRecord"),
+        (tensorboard_images, "captioned_grid", "TensorBoardImages"),
+        (tensorboard_images, "confusion_picture", "TensorBoardImages"),
         (tensorboard, "_graph", "TensorBoardRecord"),
         (tensorboard, "hparams", "TensorBoardRecord"),
         (progress.ProgressBar, "get_metrics", "ProgressBar"),

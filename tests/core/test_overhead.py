@@ -144,7 +144,7 @@ class Look(Callback):
         ]
 
 
-with reduced_overhead(cfg.lean), ActiveRun.open("run-" + sys.argv[1], cfg, trust=True) as run:
+with reduced_overhead(cfg), ActiveRun.open("run-" + sys.argv[1], cfg, trust=True) as run:
     fit_and_test(run, Look())
 print(json.dumps([losses, seen]))
 """

@@ -115,7 +115,7 @@ def trained(directory: str) -> dict:
 def test_two_processes_train_every_job_of_a_sweep_once_and_shared_weights_learn_the_same() -> None:
     result = python(
         "-m", "resnet_lab.train", "-m", *TINY, "trainer=ddp,fsdp", "sweep_dir=sweep",
-        "trainer.limit_train_batches=11",
+        "trainer.limit_train_batches=11", "trainer.max_epochs=1",
         "callbacks.summary={_target_: resnet_lab.callbacks.summary.ModelSummary}",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

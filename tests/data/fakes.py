@@ -74,8 +74,7 @@ def serve(folder: Path) -> Iterator[Server]:
                 server.stalled.set()
             outputfile.write(content[: len(content) // 2])
             outputfile.flush()
-            if server.stalled:
-                done.wait(20)
+            done.wait(20 if server.stalled else 0)
 
     done = threading.Event()
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -207,6 +206,33 @@ def write_sst2(root: Path) -> None:
             folder.mkdir(parents=True)
             for index in range(4):
                 Image.new("RGB", (60, 40), (grey,) * 3).save(folder / f"{index}.png")
+
+
+def write_emnist_letters(root: Path) -> dict[str, np.ndarray]:
+    """Write the letters of EMNIST (60 + 20 images) unpacked, as torchvision would.
+
+    Returns:
+        Upright images, uint8 [N, 28, 28], by split; they lie transposed in the files, and the
+        label of image i is i % 10 + 1 there: letters count from 1.
+    """
+    raw = root / "EMNIST" / "raw"
+    raw.mkdir(parents=True)
+    images = {"train": pixels(60, 28, 28), "test": pixels(20, 28, 28, seed=1)}
+    for split, part in images.items():
+        labels = np.arange(len(part), dtype=np.uint8) % 10 + 1
+        name = f"emnist-letters-{split}"
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(idx(part.transpose(0, 2, 1).copy()))
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(idx(labels))
+    return images
+
+
+def write_eurosat(root: Path) -> None:
+    """Write EuroSAT as torchvision unpacks it, of two classes and with pictures of two sizes."""
+    for name, size in (("Forest", (24, 16)), ("River", (20, 20))):
+        folder = root / "eurosat/2750" / name
+        folder.mkdir(parents=True)
+        for index in range(20):
+            Image.new("RGB", size, (10 * index, 50, 90)).save(folder / f"{name}_{index:02d}.jpg")
 
 
 def write_folder(

@@ -49,7 +49,7 @@ def test_imagenet_family_has_published_parameters(
         (44, 658_586),
         (56, 853_018),
         (110, 1_727_962),
-        (1202, 19_421_274),
+        pytest.param(1202, 19_421_274, marks=pytest.mark.slow),
     ],
 )
 def test_cifar_family_has_published_parameters(depth: int, parameters: int) -> None:
@@ -96,7 +96,7 @@ def test_large_networks_have_the_names_and_shapes_of_torchvision(
         pytest.param("resnet101", partial(resnet, 101), marks=pytest.mark.slow),
         pytest.param("resnet152", partial(resnet, 152), marks=pytest.mark.slow),
         ("resnext50_32x4d", partial(resnext, 50)),
-        ("wide_resnet50_2", partial(wide_resnet, 50)),
+        pytest.param("wide_resnet50_2", partial(wide_resnet, 50), marks=pytest.mark.slow),
     ],
 )
 def test_torchvision_weights_give_torchvision_outputs(published_name: str, build: Build) -> None:

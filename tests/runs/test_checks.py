@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from resnet_lab.runs.active import resolved
+from resnet_lab.runs.checks import resolved
 
 WRONG = {
     "seed=-1": "must be an integer from 0 to 4294967295, or null to draw one",
@@ -21,6 +21,7 @@ WRONG = {
     "optimizer.lr=-1": "must be a number >= 0",
     "optimizer.lr=nan": "must be a number >= 0",
     "optimizer.lr=[0.1]": "must be a number >= 0",
+    "optimizer.momentum=89207198330648574582": "must be an integer of at most 1e+18",
     "model.replace_classifier=2": "must be true or false",
     "trainer.accumulate_grad_batches=0": "must be an integer >= 1",
     "trainer.max_epochs=0": "must be an integer >= 1",

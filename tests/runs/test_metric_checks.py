@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 from resnet_lab.runs import expected
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.preflight import Preflight

@@ -12,10 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO
 from resnet_lab.callbacks.interruption import Interruption, leave_lost_terminal
+from resnet_lab.core.files import leftovers
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.loggers import CSVLogger, TensorBoardLogger
 from resnet_lab.runs.records import CSVFile
-from resnet_lab.runs.run import Run, leftovers
+from resnet_lab.runs.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
 
@@ -60,7 +61,7 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-    tags = events.Tags()["scalars"]
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("progress/")]  # seconds
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
 
@@ -200,7 +201,7 @@ def test_a_damaged_last_checkpoint(content, stopped: Path, caplog) -> None:
     train(Run.load(stopped).config, stopped)
     assert "last.ckpt is damaged: the run goes on from best.ckpt, after 3 steps" in caplog.text
     assert recorded(stopped)["epochs"] == 4
-    steps = [step for step, _ in scalars(stopped)["train/loss_step"]]
+    steps = [step for step, _ in scalars(stopped)["loss/train_step"]]
     assert steps == list(range(12))
 
 
@@ -224,7 +225,7 @@ def test_a_damaged_status_is_made_anew_from_the_checkpoint(content: str, stopped
     train(Run.load(stopped).config, stopped)
     assert (recorded(stopped)["state"], recorded(stopped)["epochs"]) == ("done", 4)
     assert recorded(stopped)["best"] == before["best"]
-    assert [step for step, _ in scalars(stopped)["train/loss_step"]] == list(range(12))
+    assert [step for step, _ in scalars(stopped)["loss/train_step"]] == list(range(12))
 
 
 def test_damaged_checkpoints_alone(stopped: Path, caplog) -> None:
@@ -232,7 +233,7 @@ def test_damaged_checkpoints_alone(stopped: Path, caplog) -> None:
         path.write_bytes(b"")
     train(Run.load(stopped).config, stopped)
     assert "is damaged: the run begins anew" in caplog.text
-    assert [step for step, _ in scalars(stopped)["train/loss_step"]] == list(range(12))
+    assert [step for step, _ in scalars(stopped)["loss/train_step"]] == list(range(12))
 
 
 CONSTANT = {

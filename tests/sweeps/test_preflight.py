@@ -10,7 +10,7 @@ from resnet_lab.sweeps.preflight import Preflight, check_disk
 
 # The mean of the one channel, then a linear layer of 10 weights and 10 biases, float32.
 LINEAR = {
-    "_target_": "resnet_lab.measuring.loops.free_network", "name": "free", "weights": None,
+    "_target_": "benchmarks.speed.loops.free_network", "name": "free", "weights": None,
     "replace_classifier": False, "num_classes": 10, "in_channels": 1,
 }  # fmt: skip
 OWN = 4 * 20

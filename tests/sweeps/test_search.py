@@ -13,12 +13,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.sweeps.job_directory import job_dir
+from resnet_lab.runs.run import TRIAL
+from resnet_lab.sweeps.job import job_dir
 from resnet_lab.sweeps.preflight import Estimate
 from resnet_lab.sweeps.search import Search
 from resnet_lab.sweeps.space import Space
-from resnet_lab.sweeps.study import STORAGE, TRIAL, Options, handed_over
+from resnet_lab.sweeps.study import STORAGE, Options
 from resnet_lab.sweeps.sweep import note
+from resnet_lab.sweeps.trial import read_trial
 from tests.helpers import LR, record, states, trials
 
 SMOOTHING = "task.label_smoothing=interval(0,0.5)"
@@ -338,7 +340,7 @@ def test_a_trial_from_elsewhere_is_data(search, tmp_path: Path) -> None:
     (run,) = (path for path in Path("sweep").iterdir() if path.is_dir())
     told = {"trial": 1, "storage": "/nowhere/search.db", "study": "other", "pruner": "median"}
     (run / TRIAL).write_text(json.dumps(told))
-    trial = handed_over(run.resolve())  # the study is that of its own sweep, whatever it says
+    trial = read_trial(run.resolve())  # the study is that of its own sweep, whatever it says
     assert trial is not None
     assert trial.number == 1
     for pruner in (
@@ -349,7 +351,7 @@ def test_a_trial_from_elsewhere_is_data(search, tmp_path: Path) -> None:
     ):  # fmt: skip
         (run / TRIAL).write_text(json.dumps({**told, "pruner": pruner}))
         with pytest.raises(ValueError, match="names a pruner that is none of Optuna's"):
-            handed_over(run.resolve())
+            read_trial(run.resolve())
     assert not Path("harm").exists()
 
 

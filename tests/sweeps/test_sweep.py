@@ -277,3 +277,33 @@ def test_jobs_of_other_names_share_the_sweeps_directory(sweep: Command) -> None:
     assert code == 0, err
     (directory,) = Path("logs/sweeps").iterdir()
     assert len(runs(str(directory))) == 2
+
+
+@pytest.mark.parametrize("pool", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_limit_on_failures_starts_no_further_job_and_the_sweep_resumes(
+    pool: bool, sweep: Command
+) -> None:
+    launcher = ["hydra/launcher=local_pool", "hydra.launcher.workers=1"] if pool else []
+    jobs = ("optimizer.lr=0.05,1e30", "seed=0,1", *launcher)
+    code, _, err = sweep(*jobs, "hydra.sweeper.max_failures=1")
+    assert code == 1
+    assert "1 of 4 jobs failed and 1 were not started (hydra.sweeper.max_failures)" in err
+    states = {entry["directory"]: entry["state"] for entry in record()["jobs"]}
+    assert list(states.values()) == ["done", "done", "failed", "pending"]
+    assert record()["state"] == "interrupted"
+    code, _, err = sweep(*jobs)
+    assert "2 of 4 jobs failed; " in err
+    assert record()["state"] == "failed"
+
+
+def test_zipped_values_and_a_list_of_jobs_are_run(sweep: Command) -> None:
+    Path("jobs.yaml").write_text("- {scheduler: none}\n- {scheduler: cosine}\n")
+    code, _, err = sweep(
+        "trainer.max_epochs=1,2", "seed=0,1", "hydra.sweeper.zip=[trainer.max_epochs,seed]",
+        "hydra.sweeper.jobs=jobs.yaml", "hydra.sweeper.dirname=short",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    epochs = {name: run.status["epochs"] for name, run in runs().items()}
+    assert sorted(epochs.values()) == [1, 1, 2, 2]
+    assert all(name.startswith("depth=8,scheduler=") for name in epochs)
+    assert all(run.config.seed == run.status["epochs"] - 1 for run in runs().values())

@@ -16,8 +16,8 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
-from resnet_lab.core.config import one_line
 from resnet_lab.core.directions import monitor_mode
+from resnet_lab.core.errors import one_line
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.run import Run
 from resnet_lab.train import train

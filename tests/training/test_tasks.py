@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, r2_score
 
-from resnet_lab import compare, report
+from resnet_lab import analyse, compare, load, report
 from resnet_lab import evaluate as command
 from resnet_lab.data.sources.base import Images
 from resnet_lab.data.sources.digits import Digits
@@ -92,6 +92,15 @@ def test_several_labels_are_learned_and_told_of(
     compare.main([str(tmp_path / "run"), str(tmp_path / "other"), "--json"])
     paired = json.loads(capsys.readouterr().out)
     assert paired["acc"][0] == pytest.approx(found["acc"])
+    network = load(tmp_path / "run")
+    assert network(network.data.source.read("test").pixels[:3]).shape == (3, 2)
+    told = r"run was trained by MultiLabelClassifier: .* need one class for each image"
+    with pytest.raises(ValueError, match=told):
+        network.predict_probabilities(torch.zeros(1, 8, 8, 1, dtype=torch.uint8))
+    with pytest.raises(SystemExit):
+        analyse.main([str(tmp_path / "run")])
+    assert "need one class for each image" in capsys.readouterr().err
+    assert not (tmp_path / "run/analysis").exists()
 
 
 def test_a_number_is_learned_and_told_of(labelled, tmp_path: Path, capsys, monkeypatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class LocalPool(Launcher):
@@ -16,20 +16,22 @@ class LocalPool(Launcher):
         jobs_per_gpu: that share a GPU.
     """
 
+    config: DictConfig
+    context: HydraContext
+
     def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
         for name, value in (("workers", workers), ("jobs_per_gpu", jobs_per_gpu)):
             if value is not None and (type(value) is not int or value < 1):
                 raise ValueError(f"hydra.launcher.{name}={value}: must be an integer >= 1")
         self.workers = workers
         self.jobs_per_gpu = jobs_per_gpu
-        self.config: DictConfig | None = None
-        self.context: HydraContext | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Keep what the jobs are composed from."""
         self.config, self.context = config, hydra_context
+        self.max_failures = OmegaConf.select(config, "hydra.sweeper.max_failures")
 
     @property
     def slots(self) -> int:
@@ -46,8 +48,7 @@ class LocalPool(Launcher):
         from resnet_lab.sweeps.job import find_job
         from resnet_lab.sweeps.pool import Pool
 
-        assert self.config is not None
-        assert self.context is not None
         jobs = [find_job(self.config, overrides) for overrides in job_overrides]
         compose = Composer(self.config, self.context)
-        return Pool(self.workers, self.jobs_per_gpu).run(self.config.hydra.sweep.dir, jobs, compose)
+        pool = Pool(self.workers, self.jobs_per_gpu, self.max_failures)
+        return pool.run(self.config.hydra.sweep.dir, jobs, compose)

@@ -1,4 +1,4 @@
-"""Decide what is best; keep the best and the last state of a run, whatever moment it ends at."""
+"""Decide what is best, and write the best and the last checkpoint of a run."""
 
 import io
 import shutil
@@ -16,10 +16,10 @@ from resnet_lab.callbacks.record import EpochCallback, Record, step_plateaus
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint beside its place and rename it: a reader finds the old one or the new one.
+    """Replace a checkpoint atomically: a reader finds the old one or the new one.
 
-    Lightning's own writes to the system's temporary directory and moves the file from there, which
-    across file systems is a copy: a kill or a full disk leaves half a `last.ckpt`.
+    Lightning writes to the system's temporary directory and moves the file from there, which across
+    file systems is a copy: a kill or a full disk leaves half a `last.ckpt`.
     """
 
     def save_checkpoint(
@@ -43,10 +43,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Checkpoint(ModelCheckpoint):
     """Decide which weights are the best, and write `best.ckpt` and `last.ckpt` below `checkpoints`.
 
-    best.ckpt is written once `monitor` was measured and before the next step, also within an epoch,
-    so it holds the weights that the value is of; last.ckpt after every epoch, whose metrics every
-    `EpochCallback` has seen by then. To Lightning it is a ModelCheckpoint, for loggers that upload
-    checkpoints.
+    best.ckpt is written between the measurement of `monitor` and the next step, also within an
+    epoch, so that it holds the weights that were measured; last.ckpt after every epoch, once every
+    `EpochCallback` has run. It is a ModelCheckpoint for loggers that upload checkpoints.
 
     Args:
         monitor: metric that decides what is best.
@@ -67,7 +66,7 @@ class Checkpoint(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """The name of its state in a checkpoint."""
+        """Key of the state of this callback in a checkpoint."""
         return type(self).__qualname__
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -75,10 +74,10 @@ class Checkpoint(ModelCheckpoint):
         self.dirpath = str(Path(trainer.default_root_dir).resolve() / "checkpoints")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the next epoch at its start, where the last one was saved whole.
+        """Resume at the start of the next epoch if the saved one was complete.
 
-        With `max_steps`, Lightning takes every resumed epoch for one that was interrupted: it calls
-        no `on_train_epoch_start`, and runs the end of the epoch that was saved a second time.
+        With `max_steps`, Lightning resumes as if the epoch was interrupted: it skips
+        `on_train_epoch_start`, and runs the end of the saved epoch a second time.
         """
         loop = trainer.fit_loop
         progress: Any = loop.epoch_progress
@@ -94,11 +93,11 @@ class Checkpoint(ModelCheckpoint):
         """Save the weights within an epoch if these values make them the best."""
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._note("val", trainer)
-            if self._improved and not trainer.is_last_batch:  # then the epoch is saved whole
+            if self._improved and not trainer.is_last_batch:  # at the end of an epoch, see below
                 self._save_best(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have the epoch looked at, and save it."""
+        """Call every `EpochCallback`, and save the epoch."""
         self._note("train", trainer)
         step_plateaus(trainer, self.record)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -134,7 +133,7 @@ class Checkpoint(ModelCheckpoint):
         return Path(self.dirpath) / f"{name}.ckpt"
 
     def settle(self, tested: str | None) -> None:
-        """Delete what nobody needs once the run is done.
+        """Delete the checkpoints that `keep` does not name, once the run is done.
 
         Args:
             tested: the checkpoint that was tested, "last" or "best"; None: there was no test.
@@ -149,18 +148,18 @@ class Checkpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep whether a callback has ended the training."""
+        """Record whether a callback has ended the training."""
         checkpoint["stopped"] = bool(trainer.should_stop)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """End a training that had ended, and only its test was missing."""
+        """End the training again if it had ended before the test."""
         if trainer.state.fn == TrainerFn.FITTING:
             trainer.should_stop = checkpoint.get("stopped", False)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was measured: nothing in it says where the run lies."""
+        """Return what was measured, without the path of the run, which may move."""
         return self.record.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

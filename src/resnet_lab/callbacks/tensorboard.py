@@ -1,86 +1,86 @@
-"""What TensorBoard shows besides curves: images, graph, configuration, hyperparameters."""
+"""What TensorBoard shows besides curves: charts, graph, configuration, hyperparameters, summary."""
 
 import functools
+import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard._pytorch_graph import graph
 from torch.utils.tensorboard.summary import hparams
-from torchvision.utils import make_grid
 
+from resnet_lab.callbacks.tensorboard_tags import tag
 from resnet_lab.core.building import build
 from resnet_lab.core.config import NOT_OF_THE_NETWORK, bears_on_result, flat, override_key
 from resnet_lab.core.harmless import harmless_callback
+from resnet_lab.core.text import printable
 from resnet_lab.data.pixels import sides
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
 HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")
 
 
+# Charts of the tab CUSTOM SCALARS, by title: the tags of their curves.
+CHARTS = {
+    "accuracy": ["acc/train$", "acc/val$"],
+    "loss": ["loss/train$", "loss/val$"],
+    "loss of a step": ["loss/train_step$"],
+    "learning rate": ["optimizer/lr"],
+    "gradient norm": ["optimizer/grad_norm$"],
+}
+
+
 @harmless_callback
 class TensorBoardRecord(Callback):
-    """Write once: a grid of training images, the graph, the configuration, the hyperparameters.
+    """Write once: charts, the graph, the configuration, the hyperparameters, a summary of the run.
 
     Args:
-        images: number of images in the grid; 0 for none.
         graph: whether to trace the network's graph.
     """
 
-    def __init__(self, images: int = 32, graph: bool = True) -> None:
-        self.images = images
+    def __init__(self, graph: bool = True) -> None:
         self.graph = graph
         self._config = OmegaConf.create()
-        self._overrides: Sequence[str] = ()
+        self._status: Mapping[str, Any] = {}
 
-    def describe_run(self, config: DictConfig, overrides: Sequence[str]) -> None:
-        """Keep the configuration and what the user typed; called when the run begins."""
-        self._config, self._overrides = config, overrides
+    def describe_run(self, config: DictConfig, status: Mapping[str, Any]) -> None:
+        """Keep the configuration and the status of the run, which is kept up to date."""
+        self._config, self._status = config, status
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the configuration and declare the hyperparameters."""
-        writer = _writer(trainer)
+        """Write charts and configuration, and declare the hyperparameters."""
+        writer = writer_of(trainer)
         if writer is None or trainer.global_step > 0:
             return
         text = OmegaConf.to_yaml(self._config)
         writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()))
+        writer.add_custom_scalars(
+            {"curves": {title: ["Multiline", tags] for title, tags in CHARTS.items()}}
+        )
         names = getattr(pl_module, "metric_names", None)
         known = names("test") if callable(names) else []
         single = [name for name in known if name.count("/") == 1]  # not those of each class
-        metrics = dict.fromkeys((self._config.monitor, *single), 0.0)
+        final = tag(self._config.monitor)
+        metrics = dict.fromkeys((f"result/best {final}", final, *single), 0.0)
         for summary in hparams(self._hyperparameters(), metrics):  # type: ignore[no-untyped-call]
             # Straight to the file: SummaryWriter.add_hparams starts a run of its own and logs a
             # made-up value for each metric. The metrics' values come from the curves.
             writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: tuple[Tensor, Tensor],
-        batch_idx: int,
-    ) -> None:
-        """Show the first training batch as the network sees it."""
-        if batch_idx or trainer.global_step or not self.images:
-            return
-        writer = _writer(trainer)
-        if writer is not None:
-            facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
-            images = batch[0][: self.images].detach().float().cpu()
-            mean, std = (torch.tensor(facts[key])[:, None, None] for key in ("mean", "std"))
-            grid = make_grid((images * std + mean).clamp(0, 1), nrow=8, padding=1)
-            writer.add_image("train/images", grid, 0)
-
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the graph; at the end, so that training starts without waiting for the trace."""
-        writer = _writer(trainer)
-        if writer is None or not self.graph:
+        writer = writer_of(trainer)
+        if writer is None:
+            return
+        if not self._config.test:
+            self._write_summary(trainer, writer)
+        if not self.graph:
             return
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
         model = OmegaConf.to_yaml(self._config.model)
@@ -88,16 +88,44 @@ class TensorBoardRecord(Callback):
         writer._get_file_writer().add_graph(drawn)  # type: ignore[no-untyped-call]
         self.graph = False
 
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the summary."""
+        writer = writer_of(trainer)
+        if writer is not None:
+            self._write_summary(trainer, writer)
+
+    def _write_summary(self, trainer: Trainer, writer: SummaryWriter) -> None:
+        """Write how the run was made and what came out, as a Markdown table, and the best value."""
+        status = self._status
+        command = shlex.join(["resnet-train", *status.get("overrides", ())])
+        rows = {"command": f"`{command}`", "commit": status.get("commit")}
+        for name, value in sorted(trainer.callback_metrics.items()):
+            if name.startswith("test/"):
+                rows[name] = f"{float(value):.4f}"
+        if (best := status.get("best")) is not None:
+            name = f"result/best {tag(best['monitor'])}"
+            writer.add_scalar(name, best["value"], trainer.global_step)
+            rows[f"best {best['monitor']}"] = f"{best['value']:.4f} (epoch {best['epoch']})"
+        rows["epochs"] = f"{status.get('epochs')} in {status.get('seconds', 0):.1f} s"
+        for name in ("images_per_second", "device", "precision"):
+            rows[name.replace("_", " ")] = status.get(name)
+        versions = status.get("versions", {})
+        rows["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+        lines = [f"| {name} | {printable(str(value))} |" for name, value in rows.items()]
+        table = "\n".join(["| | |", "| --- | --- |", *lines])
+        writer.add_text("summary", table, trainer.global_step)
+
     def _hyperparameters(self) -> dict[str, Any]:
         values = flat(self._config)
         found = {name: values[name] for name in HYPERPARAMETERS if name in values}
-        for override in self._overrides:
+        for override in self._status.get("overrides", ()):
             name, _, typed = override.partition("=")
             name = override_key(name)
             if bears_on_result(name) and f"{name}.name" not in found:  # data=cifar10 is data.name
                 found[name] = values.get(name, typed)  # typed: of a group, such as augment=erasing
         return {
-            name: value if isinstance(value, bool | int | float) else str(value)
+            # A whole number is a text: TensorBoard shows the number 3 as 3.0000.
+            name: value if isinstance(value, bool | float) else str(value)
             for name, value in found.items()
         }
 
@@ -124,7 +152,7 @@ def _graph(model: str, shape: tuple[int, ...]) -> Any:
         return graph(network, torch.zeros(shape))  # type: ignore[no-untyped-call]
 
 
-def _writer(trainer: Trainer) -> SummaryWriter | None:
+def writer_of(trainer: Trainer) -> SummaryWriter | None:
     """Return the TensorBoard writer of the process that leads, if there is one."""
     if not trainer.is_global_zero:
         return None

@@ -1,1 +1,1 @@
-"""What every part needs: configuration, building, console, device, processes, files, overhead."""
+"""Shared by all: configuration, building, errors, console, device, processes, files, overhead."""

@@ -1,7 +1,7 @@
-"""Build the objects that a configuration names. This is the one place that instantiates.
+"""Build the objects that a configuration names; nothing else calls `instantiate`.
 
-A node is held to the signature of its `_target_` before anything is built; what may be a target,
-`resnet_lab.core.trust` decides.
+The arguments of a node are checked against the signature of its `_target_` before it is built.
+`resnet_lab.core.trust` decides what may be a target.
 """
 
 import collections.abc
@@ -18,12 +18,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import RENAMED, closest, one_line
-from resnet_lab.core.moved import with_new_names
+from resnet_lab.core.errors import RENAMED, closest, one_line
+from resnet_lab.core.recorded import with_new_names
 from resnet_lab.core.signatures import hints_of, parameters_of
 from resnet_lab.core.trust import allow, locate
 
-# How a person is told of what the code itself gives to an object, by its key.
+# What to do instead of setting an argument that the code sets itself, by its key.
 SET_BY = {
     "data.seed": "it follows seed",
     "task.interval": "set scheduler.interval",
@@ -63,7 +63,7 @@ def build(
     without: tuple[str, ...] = (),
     **arguments: Any,
 ) -> Any:
-    """Make the object that `cfg[key]` describes by its `_target_`.
+    """Build the object that `cfg[key]` describes by its `_target_`.
 
     Args:
         cfg: the whole configuration, for interpolations.
@@ -110,7 +110,7 @@ def _targets(node: Any) -> set[str]:
 
 @contextmanager
 def errors_of(key: str) -> Iterator[None]:
-    """Name the key of a part in the errors of its making; for a part that is made later."""
+    """Add the key of an object to the errors raised while it is built outside of `build`."""
     try:
         yield
     except (ValueError, TypeError, ZeroDivisionError) as error:
@@ -118,7 +118,7 @@ def errors_of(key: str) -> Iterator[None]:
 
 
 def _naming(key: str, error: Exception) -> Exception:
-    """Return an error that names the key; our own classes do that by themselves."""
+    """Return an error that names the key, unless its message begins with one already."""
     if isinstance(error, OSError):
         return type(error)(*error.args)
     known = isinstance(error, TypeError | RuntimeError) or "Misconf" in type(error).__name__
@@ -127,7 +127,7 @@ def _naming(key: str, error: Exception) -> Exception:
 
 
 def _check(key: str, node: Any, trust: bool, given: Mapping[str, Any] | None = None) -> None:
-    """Hold a node, and those in it, to the signatures of their targets."""
+    """Check a node, and those in it, against the signatures of their targets."""
     if isinstance(node, list):
         for number, item in enumerate(node):
             _check(f"{key}.{number}", item, trust)
@@ -179,7 +179,7 @@ def _check_names(key: str, node: Mapping[str, Any], target: Any, given: Mapping[
 
 
 def _admits(hint: Any, value: Any) -> bool:
-    """Whether a plain value fits an annotation; True where that is not known."""
+    """Whether a plain value fits an annotation; True where that cannot be told."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if hint in (Any, object) or isinstance(hint, typing.TypeVar):
         return True
@@ -212,7 +212,7 @@ def _admits(hint: Any, value: Any) -> bool:
 
 
 def _words(hint: Any) -> str:
-    """Say what an annotation asks for."""
+    """Describe in words what an annotation asks for."""
     options = _options(hint)
     plain = [option for option in options if not option.startswith("an object")]
     if "a number" in plain and "an integer" in plain:

@@ -1,4 +1,4 @@
-"""Parse what a person types: correct it where the meaning is clear, else refuse it in one line."""
+"""Parse the command line: correct it where the meaning is clear, else refuse it in one line."""
 
 import argparse
 import os
@@ -6,7 +6,9 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, suppress
+from importlib.util import find_spec
 from io import StringIO
+from pathlib import Path
 from typing import NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,7 +17,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from resnet_lab import __version__
-from resnet_lab.core.config import CONF, closest, override_key
+from resnet_lab.core.config import CONF, override_key
+from resnet_lab.core.errors import closest
 from resnet_lab.core.hydra_versions import register_resolver
 
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
@@ -69,10 +72,8 @@ def _complete(job: Callable[[], object]) -> None:
     Where Hydra cannot say (`--resume`, a mistake earlier in the line), nothing is printed, and the
     shell offers file names.
     """
-    line = re.sub(
-        r"'[^']*'|\"[^\"]*\"", "", os.environ.get("COMP_LINE", "")
-    )  # Hydra knows no quotes
-    os.environ["COMP_LINE"] = line
+    quoted = r"'[^']*'|\"[^\"]*\""  # Hydra knows no quotes
+    os.environ["COMP_LINE"] = line = re.sub(quoted, "", os.environ.get("COMP_LINE", ""))
     if place := re.search(r"\s(?:--config-dir|-cd)[\s=](\S+)\s", line):
         sys.argv += ["--config-dir", place[1]]
     # A Tab after hydra.run.dir= resolves it, which must make no directory.
@@ -109,7 +110,9 @@ def tidied(arguments: Sequence[str]) -> list[str]:
     options = list(arguments)
     for item in parsed.overrides:
         options.remove(item)
-        _check_read(item, parsed.overrides)
+    folders = [CONF, *_own_folders(parsed.config_dir, parsed.overrides)]
+    for item in parsed.overrides:
+        _check_read(item, parsed.overrides, folders)
     return options + [_tidied(item, sweeps=parsed.multirun) for item in parsed.overrides]
 
 
@@ -142,21 +145,50 @@ def _tidied(item: str, *, sweeps: bool) -> str:
     return item
 
 
-def _check_read(item: str, items: Sequence[str]) -> None:
-    """Refuse an addition that nothing reads: `+trainers.max_epochs=5` would be dropped in silence.
+def _own_folders(config_dir: str | None, items: Sequence[str]) -> list[Path]:
+    """Return the configuration directories of the user, beside `conf/`.
+
+    Args:
+        config_dir: value of `--config-dir`.
+        items: the overrides, of which `hydra.searchpath` names more.
+    """
+    places = list(OmegaConf.select(OmegaConf.load(CONF / "train.yaml"), "hydra.searchpath") or ())
+    for item in items:
+        if override_key(item) == "hydra.searchpath":
+            with suppress(HydraException):  # refused later, with the other wrong overrides
+                value = OverridesParser.create().parse_override(item).value()
+                places += value if isinstance(value, list) else []
+    found = [] if config_dir is None else [Path(config_dir)]
+    for place in map(str, places):
+        scheme, _, path = place.rpartition("://")
+        if scheme == "pkg":
+            with suppress(ImportError, ValueError):  # Hydra warns of what is not there
+                spec = find_spec(path.replace("/", "."))
+                found += map(Path, (spec and spec.submodule_search_locations) or ())
+        else:
+            found.append(Path(path))
+    return [folder for folder in found if folder.is_dir()]
+
+
+def _check_read(item: str, items: Sequence[str], folders: Sequence[Path]) -> None:
+    """Refuse an addition that nothing reads: Hydra would drop `+trainers.max_epochs=5` silently.
 
     Args:
         item: an override.
         items: all of them: another one may refer to a key that this one adds.
+        folders: of configurations, `conf/` and the user's own.
     """
     name = re.split(r"[.@=]", override_key(item))[0]
-    known = [*OmegaConf.load(CONF / "train.yaml"), *(path.name for path in CONF.iterdir())]
-    if not item.startswith("+") or not name or name in known:
+    if not item.startswith("+") or not name:
         return
-    texts = [*items, *(path.read_text(encoding="utf-8") for path in CONF.rglob("*.yaml"))]
+    groups = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
+    known = {*map(str, OmegaConf.load(CONF / "train.yaml")), *groups} - {"defaults"}
+    if name in known or any((folder / name).is_dir() for folder in folders[1:]):
+        return
+    files = (path for folder in folders for path in folder.rglob("*.yaml"))
+    texts = [*items, *(path.read_text(encoding="utf-8") for path in files)]
     if not any(f"${{{name}" in text for text in texts):
-        groups = [key for key in known if not key.endswith(".yaml") and key != "defaults"]
-        raise ValueError(f"{item}: nothing reads {name}; {closest(name, sorted({*groups}))}")
+        raise ValueError(f"{item}: nothing reads {name}; {closest(name, sorted(known))}")
 
 
 def _check_place(key: str, value: object) -> None:

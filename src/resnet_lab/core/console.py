@@ -1,12 +1,14 @@
-"""What a person sees: messages, tables, one line for an error."""
+"""Print messages, tables and errors, and write the log of a run."""
 
 import io
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import (
     Console,
@@ -19,32 +21,44 @@ from rich.console import (
 from rich.segment import Segment
 from rich.text import Text
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 from resnet_lab.core.text import printable, printable_lines
 
 log = logging.getLogger(__name__)
 
 ONE_LINE = "RESNET_LAB_ONE_LINE"  # set in the processes that a process of ours starts
 
-# What a person set, to see them; `train` sets it too, and its child processes inherit that.
+# Set by the user, to see them. `train` sets it too, and its child processes inherit that.
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1" and ONE_LINE not in os.environ
 if not TRACEBACKS:
     os.environ[ONE_LINE] = "1"
 
 
-class LogFormatter(logging.Formatter):
+class _LogFormatter(logging.Formatter):
     """Format the lines of a run's log, without control characters."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
     def format(self, record: logging.LogRecord) -> str:
-        """Return a line."""
         return printable_lines(super().format(record))
 
 
+class LogFile(logging.FileHandler):
+    """The log of a run; an error while it is written is an error of the run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.setFormatter(_LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def add_traceback(self, error: BaseException) -> None:
+        """Write the traceback of an error, of which the console gets one line."""
+        text = "".join(traceback.format_exception(error))
+        self.emit(logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, None, None))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise  # it is called while the error is being handled
+
+
 def set_up_logging() -> None:
-    """Print messages plainly, and warnings of libraries."""
+    """Print our messages, and the warnings of libraries."""
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     logging.getLogger("resnet_lab").setLevel(logging.DEBUG)
@@ -57,7 +71,7 @@ def quiet_lightning() -> None:
     """Send Lightning's messages to the run's log, not the terminal; call after its import."""
     # A message of torch 2.14 to Lightning 2.6 at each fit; nothing of ours can be changed for it.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    # To whoever trains, or begins a sweep, where SLURM's commands are, but not by one of them.
+    # Lightning warns whoever trains where SLURM is installed without being started by it.
     warnings.filterwarnings("ignore", message="The `srun` command is available")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logger = logging.getLogger(name)
@@ -71,7 +85,7 @@ def _no_tips(record: logging.LogRecord) -> bool:
 
 
 class _Printer(logging.Handler):
-    """Print our messages, and warnings of others, through Rich's console above its live bars."""
+    """Print our messages, and warnings of others, above the progress bars of Rich's console."""
 
     def emit(self, record: logging.LogRecord) -> None:
         ours = record.name.startswith("resnet_lab") and record.levelno >= logging.INFO
@@ -80,7 +94,7 @@ class _Printer(logging.Handler):
 
 
 def console() -> Console:
-    """Return Rich's console, which Lightning's progress bar shares; it prints no control codes."""
+    """Return Rich's console, shared with Lightning's progress bar, with control codes escaped."""
     from rich import get_console
 
     console = get_console()
@@ -91,7 +105,7 @@ def console() -> Console:
 
 
 class _ControlCodes(RenderHook):
-    """Write out the control characters in what is printed, tables and all."""
+    """Escape the control characters in everything that is printed."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Escaped(renderable) for renderable in renderables]

@@ -1,4 +1,4 @@
-"""What the machine can do: the precision that is fastest in earnest, and what it is called."""
+"""Check and describe the device, and find the precision that is fastest on it."""
 
 import functools
 import platform
@@ -68,7 +68,7 @@ def is_cpu(accelerator: str) -> bool:
 
 
 def best_precision(accelerator: str) -> str:
-    """Return the fastest precision of Lightning's that trains as float32 does.
+    """Return the fastest of Lightning's precisions that trains as well as float32.
 
     GPUs are known by their generation: bfloat16 from NVIDIA's Ampere on, float16 with loss scaling
     on Volta and Turing. CPUs are measured: many run bfloat16 in software, slower than float32.
@@ -86,8 +86,8 @@ def bf16_speedup() -> float:
     """Measure how many times as fast as in float32 a convolution runs in bfloat16 on this CPU.
 
     The convolution is a middle layer of a CIFAR network at batch 64. Hardware bfloat16 gives 1.8
-    and more, emulation well below 1: the threshold of 1.3 lies clear of both. One thread, the two
-    in turn and the best of many keep the answer the same on a busy machine; it takes 0.1 s.
+    and more, emulation well below 1: the threshold is 1.3. The two are measured in turn on one
+    thread and the best times count, so that a busy machine changes nothing; it takes 0.1 s.
     """
     layers = {
         dtype: [

@@ -1,7 +1,7 @@
-"""Let what is drawn for a person never fail a run.
+"""Turn errors of drawing and reporting into warnings, so that they never fail a run.
 
-Pictures, tables and pages are guarded; records are not: a run whose `metrics.csv` or TensorBoard
-curves cannot be written fails, and resumes from its last checkpoint.
+This is for pictures, tables and pages, not for records: a run whose `metrics.csv` or TensorBoard
+curves cannot be written fails, and can be resumed from its last checkpoint.
 """
 
 import functools
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def harmless(what: str) -> Iterator[None]:
     """Turn an error into one warning, with its traceback in the log of the run.
 
     Args:
-        what: is left out, for the message.
+        what: name of what is left out, for the message.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What differs between Hydra 1.3 and 1.4, and between the OmegaConf that each works with."""
+"""Bridge the differences between Hydra 1.3 and 1.4, and between their versions of OmegaConf."""
 
 import hydra
 from omegaconf import OmegaConf

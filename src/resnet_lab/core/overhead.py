@@ -1,12 +1,12 @@
-"""Reduce what a command costs besides its own work: the collector, the allocator, OpenMP.
+"""Reduce the overhead of the garbage collector, the allocator and OpenMP.
 
-All of it stands here and is turned off by `lean: false`; each gain is given with its function.
+All such tricks are in this file, and `lean: false` turns them off; each has its measured gain.
 
 Nothing of Lightning is changed. Skipping empty hooks of callbacks (0.15 ms of a step), contexts of
 an idle profiler (0.15 ms), the note of the current hook and the call that clips no gradient (within
 the noise) gained 0.43 ms together (quartiles 0.19 and 0.59; 19 pairs of 50 steps of a network that
 costs nothing, CPU time), 1.7 % of a step of the small network: 25.4 ms on one thread with
-`model=small_resnet data=mnist`. That is not worth it: below 2 %, a trick goes.
+`model=small_resnet data=mnist`. A trick that gains less than 2 % is not kept.
 """
 
 import atexit
@@ -14,25 +14,30 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-RARELY = (500_000, 20, 20)  # not never: a sweep composes and checks its jobs before one trains
+RARELY = (
+    500_000,
+    20,
+    20,
+)  # but sometimes: a sweep composes and checks many jobs before the first one trains
 SPINS = "10000"
 
 _usual: tuple[int, int, int] | None = None  # thresholds of the collector, while it runs rarely
 
 
 @contextmanager
-def reduced_overhead(lean: bool = True) -> Iterator[None]:
+def reduced_overhead(config: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Apply everything of this module to a process that runs one command.
 
     Enter it before torch is imported.
 
     Args:
-        lean: False changes nothing.
+        config: with `lean: false` nothing is changed.
     """
-    if not lean:
+    if config is not None and not config.get("lean", True):
         yield
         return
     limit_spinning()
@@ -43,7 +48,7 @@ def reduced_overhead(lean: bool = True) -> Iterator[None]:
 
 @contextmanager
 def rare_collection() -> Iterator[None]:
-    """Run the garbage collector rarely until `freeze_gc`, and not at the end of the process.
+    """Run the garbage collector rarely until `freeze_gc`, and not when the process ends.
 
     torch and Lightning define much when they are imported, none of it garbage, and the collector
     would go through it again and again, and once more when the process ends.
@@ -63,9 +68,10 @@ def rare_collection() -> Iterator[None]:
 
 
 def freeze_gc() -> None:
-    """Collect as usual again, leaving out what exists by now; does nothing outside of `lean`.
+    """Exempt all objects that exist now from collection, and collect as usual again.
 
-    Call it when most imports are done, and before anything is made that should be freed later.
+    Does nothing outside of `rare_collection`. Call it after the imports, and before anything is
+    made that should be freed later.
     """
     if _usual is not None:
         gc.freeze()
@@ -80,7 +86,7 @@ def _restore() -> None:
 
 
 def limit_spinning() -> None:
-    """Let the threads of an operation sleep sooner while they wait for each other.
+    """Let OpenMP's threads sleep sooner while they wait for each other.
 
     OpenMP on Linux (GCC's) reads this once, when torch is imported. By default a thread spins
     300,000 times before it sleeps, on a core that the late thread needs if the machine is busy.
@@ -94,7 +100,7 @@ def limit_spinning() -> None:
 
 
 def keep_memory() -> None:
-    """Let the C library keep freed memory for the next step; glibc only, see mallopt(3).
+    """Let glibc keep freed memory for the next step; see mallopt(3).
 
     It would give the memory of the activations back to the system and ask for it again at each
     step, which costs page faults. Blocks above 32 MB, the limit of glibc, are given back as before.

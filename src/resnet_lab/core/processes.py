@@ -25,7 +25,7 @@ PARENT = "RESNET_LAB_PARENT"  # process that a job of a pool must not outlive
 
 
 def exit_with_parent() -> None:
-    """End this process, as a termination would, when the one that `PARENT` names is gone."""
+    """Send this process SIGTERM when the process that `PARENT` names is gone."""
     parent = os.environ.pop(PARENT, None)
     if parent is None:
         return
@@ -39,7 +39,7 @@ def exit_with_parent() -> None:
 
 
 def leads() -> bool:
-    """Whether this process is the only one of its run, or the first."""
+    """Whether this process is rank zero of its run, or the only one."""
     return not any(
         int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")
     )
@@ -52,7 +52,7 @@ def launched_together() -> bool:
 
 
 def check_share(batch_size: int, processes: int) -> None:
-    """Raise a ValueError unless processes can share a batch: each of them would say so later."""
+    """Raise a ValueError unless the batch size is a multiple of the number of processes."""
     if batch_size % processes:
         raise ValueError(
             f"trainer.devices x trainer.num_nodes: {processes} processes cannot share "
@@ -61,7 +61,7 @@ def check_share(batch_size: int, processes: int) -> None:
 
 
 def check_nodes(count: object) -> None:
-    """Raise a ValueError if only one of several machines takes part: it would wait for ever."""
+    """Raise a ValueError for several machines without an address: the run would wait for ever."""
     together = ("MASTER_ADDR", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
     if isinstance(count, int) and count > 1 and not any(name in os.environ for name in together):
         raise ValueError(
@@ -71,10 +71,10 @@ def check_nodes(count: object) -> None:
 
 
 def await_first(path: Path, seconds: float = 60) -> None:
-    """Wait for what the first process of a run writes and the others read.
+    """Wait for a file that rank zero of a run writes.
 
     Raises:
-        ValueError: it does not come.
+        ValueError: it is not there in time.
     """
     end = time.monotonic() + seconds
     while not path.exists():
@@ -84,10 +84,10 @@ def await_first(path: Path, seconds: float = 60) -> None:
 
 
 def wait_for_threads(directory: Path, seconds: float = 600) -> int:
-    """Return the number of threads that the first process of a run has chosen for all of them.
+    """Return the number of threads that rank zero of a run has chosen for all processes.
 
     Raises:
-        ValueError: it does not come.
+        ValueError: rank zero has not recorded it in time.
     """
     end = time.monotonic() + seconds
     while True:
@@ -102,20 +102,19 @@ def wait_for_threads(directory: Path, seconds: float = 600) -> int:
 
 @contextmanager
 def further_processes(directory: Path, threads: int, *, trust: bool = False) -> Iterator[None]:
-    """Start the further processes of a distributed run from the run directory.
+    """Let Lightning start the further processes of a distributed run by `--resume DIRECTORY`.
 
-    Lightning starts them with this process's own command line, and where Hydra runs with all of
-    its overrides: in a sweep, the second process would begin the whole sweep again. Within this
-    context they get `--resume DIRECTORY` instead. Afterwards the next job of the sweep finds the
-    environment as this one did.
+    Lightning would repeat this process's command line: in a sweep, the second process would begin
+    the whole sweep again. The command line and the environment are restored afterwards, for the
+    next job of the sweep.
 
-    The process group ends with this context, however that ends and whoever started the processes:
-    its threads must not live on into the end of the interpreter, which they abort.
+    The process group is destroyed afterwards in any case: threads of it that live until the
+    interpreter ends abort the process.
 
     Args:
         directory: of the run.
-        threads: of each process, at most; Lightning would choose others.
-        trust: whether they, too, build whatever the run's configuration names.
+        threads: maximum of each process; Lightning would choose another one.
+        trust: whether they may build whatever the run's configuration names.
     """
     argv, hydra, before = sys.argv, HydraConfig.instance().cfg, dict(os.environ)
     sys.argv = [argv[0], "--resume", str(directory), *(["--trust"] if trust else [])]
@@ -134,9 +133,9 @@ def further_processes(directory: Path, threads: int, *, trust: bool = False) -> 
 
 
 def end_process_group() -> None:
-    """End the process group, if there is one."""
+    """Destroy the process group, if there is one."""
     import torch.distributed
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        gc.collect()  # what refers to the group keeps its threads alive
+        gc.collect()  # references to the group keep its threads alive
         torch.distributed.destroy_process_group()

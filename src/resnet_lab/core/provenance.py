@@ -1,4 +1,4 @@
-"""When, by which code and by which libraries a result was made."""
+"""Record when a result was made, by which code and by which libraries."""
 
 import subprocess
 import sys
@@ -6,15 +6,21 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
+from resnet_lab import __version__
+
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that results depend on."""
-    packages = ("resnet-lab", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
-    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    packages = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
+    found = {
+        "python": ".".join(str(part) for part in sys.version_info[:3]),
+        # Not the metadata: they are of the day when an editable copy was installed.
+        "resnet-lab": __version__,
+    }
     for package in packages:
         try:
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        except metadata.PackageNotFoundError:  # vendored
             found[package] = "unknown"
     return found
 

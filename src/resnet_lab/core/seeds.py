@@ -1,4 +1,4 @@
-"""Seeds that follow from other seeds."""
+"""Derive seeds from other seeds."""
 
 
 def derive_seed(*parts: int) -> int:

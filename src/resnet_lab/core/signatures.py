@@ -1,4 +1,4 @@
-"""What a class or a function takes."""
+"""Read the parameters of a class or function, `**options` included."""
 
 import inspect
 import typing
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def _passes_to(target: Any) -> Any:
-    """Return what the `**options` of a model of ours go to: to nothing, where there are none."""
+    """Return the class that a model of ours passes its `**options` to; None without such."""
     parameters = inspect.signature(target).parameters.values()
     ours = str(getattr(target, "__module__", "")).startswith("resnet_lab.")
     if not ours or not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):

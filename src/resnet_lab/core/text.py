@@ -1,7 +1,7 @@
-"""Names, values and messages that others wrote, made harmless for the place that shows them.
+"""Escape text from elsewhere for terminals, Markdown and CSV.
 
-A run directory, a data set or a sweep may come from elsewhere: what is written in it is shown as it
-stands, and never acts on a terminal, a spreadsheet or a page. HTML is escaped by
+A run directory, a data set or a sweep may come from elsewhere: its text is shown literally and must
+not control a terminal, a spreadsheet or a page. HTML is escaped by
 `resnet_lab.reporting.html`, plots by `resnet_lab.reporting.plots.figure.new_figure`.
 """
 
@@ -14,10 +14,10 @@ FORMULA = ("=", "+", "-", "@")
 
 
 def printable(text: object) -> str:
-    """Return a text in one line that moves no cursor and changes no colour.
+    """Return a text in one line, with control characters escaped.
 
-    White space becomes a space; control characters, marks that turn the direction of writing and
-    whatever else is not printed become their codes: an escape is shown as x1b behind a backslash.
+    White space becomes a space; control characters, direction marks and whatever else is not
+    printable become their codes: an escape is shown as x1b behind a backslash.
     """
     text = str(text)
     return text if text.isprintable() else "".join(map(_visible, text))
@@ -48,7 +48,7 @@ def printable_values(value: Any) -> Any:
 
 
 def markdown(text: str) -> str:
-    """Return a text in which nothing is taken for Markdown, HTML, a link or mathematics."""
+    """Escape Markdown, HTML, links and mathematics in a text."""
     text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", printable(text))
     text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)  # resnet_20 is no emphasis
     text = re.sub(r"<(?=[A-Za-z/!?])", r"\\<", text)
@@ -56,7 +56,7 @@ def markdown(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Return a text as a code span, whatever backticks it holds."""
+    """Return a text as a Markdown code span; it may hold backticks."""
     text = printable(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     padded = f" {text} " if text[:1] == "`" or text[-1:] == "`" else text
@@ -64,10 +64,7 @@ def markdown_code(text: str) -> str:
 
 
 def csv_cell(value: object) -> object:
-    """Return a value for a CSV file: numbers as they are, no text that a spreadsheet computes.
-
-    A text that begins like a formula gets an apostrophe in front.
-    """
+    """Return a value for a CSV file; an apostrophe stands before text that looks like a formula."""
     if value is None or isinstance(value, int | float):
         return value
     text = printable(value)

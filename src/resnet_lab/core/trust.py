@@ -1,17 +1,13 @@
-"""What a configuration may name: foreign files are data, never code.
+"""Decide which classes and functions a configuration may name as its `_target_`.
 
-A configuration says by `_target_` what is to be built, and building is running code. Where it comes
-from decides what it may name:
+Building a `_target_` runs code, so the origin of a configuration decides what it may name:
 
-- What was composed from `conf/` and the command line may name anything: the person who runs it
-  typed it.
-- What was read from a run directory may come from anybody. It may name what a file of `conf/`
-  names, word for word; classes of `PACKAGES` that are of one of the `KINDS` that a run is made of;
-  their `FUNCTIONS` that return a network; and what is defined in the packages that the environment
-  variable `RESNET_LAB_TRUSTED` lists. Nothing else is even imported. `--trust` lifts that for one
-  command, `trust=True` in Python.
-
-A recorded configuration has no `${...}` in it: one that has is refused, never resolved.
+- One that was composed from `conf/` and the command line may name anything: the user typed it.
+- One from a run directory may come from anybody. It may name the targets that a file of `conf/`
+  names; classes of `PACKAGES` that are of one of the `KINDS`; functions of `FUNCTIONS`, which
+  return a network; and what is defined in the packages that the environment variable
+  `RESNET_LAB_TRUSTED` lists. Nothing else is even imported. `--trust` lifts that for one command,
+  `trust=True` in Python.
 """
 
 import importlib
@@ -22,17 +18,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import hydra.utils
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lab.core.config import CONF
 from resnet_lab.core.hydra_versions import HYDRA_1_3
-from resnet_lab.core.moved import with_new_names
 
 PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
 
@@ -44,12 +36,13 @@ FUNCTIONS = ("resnet_lab.models", "torchvision.models", "timm.models._factory")
 # Arguments by which timm unpickles a file.
 UNPICKLED = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
 
-# Sections whose objects write files or speak to services, and how arguments that say where end.
+# Sections whose objects write files or connect to services, and the names of arguments that say
+# where.
 WRITERS = ("callbacks", "logger", "trainer")
 PLACE_NAMES = r"(dir|dirpath|directory|folder|path|uri|url|location|host)$"
 
-# Classes that a run is made of, by where their base class is found. Some are of packages that may
-# not be installed, and none is imported before something is built.
+# Base classes of the parts of a run. Some are of packages that may not be installed, and none is
+# imported before something is built.
 KINDS = (
     "torch.nn.Module",  # networks, losses, metrics, torchvision's transforms, LightningModules
     "torch.optim.Optimizer",
@@ -67,7 +60,7 @@ KINDS = (
     "optuna.samplers.BaseSampler",
 )
 
-# What stands where: a network under `model`, and so on.
+# The base class that a key asks for: a network under `model`, and so on.
 PLACES = {
     "model": "torch.nn.Module",
     "task": "lightning.pytorch.LightningModule",
@@ -90,61 +83,13 @@ REFUSAL = (
 )
 
 
-def read_config(path: Path) -> DictConfig:
-    """Read the configuration of a run, as data: nothing in it is resolved.
-
-    Raises:
-        ValueError: it is no configuration, or holds an interpolation.
-        OSError: it cannot be read.
-    """
-    try:
-        _refuse_aliases(path)
-        config = OmegaConf.load(path)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-    if not isinstance(config, DictConfig):
-        raise ValueError(f"{path} is not the configuration of a run")
-    plain = OmegaConf.to_container(config, resolve=False)
-    refuse_interpolations(plain, str(path))
-    return DictConfig(with_new_names(plain))
-
-
-def _refuse_aliases(path: Path) -> None:
-    """Raise a ValueError if a file has aliases, of which a few lines can grow to billions."""
-    text = path.read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    if "*" in text and any(
-        isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)
-    ):
-        raise ValueError(f"{path}: what a run records has no aliases (*name)")
-
-
-def refuse_interpolations(node: Any, place: str, key: str = "") -> None:
-    """Raise a ValueError if a plain value of a configuration would be resolved when it is read.
-
-    Args:
-        node: plain types.
-        place: of the configuration, for the message.
-        key: of the node.
-    """
-    if isinstance(node, dict):
-        for name, value in node.items():
-            refuse_interpolations(name, place, f"{key}.{name}" if key else str(name))
-            refuse_interpolations(value, place, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            refuse_interpolations(value, place, f"{key}.{number}")
-    elif isinstance(node, str) and "${" in node:
-        raise ValueError(f"{place}: {key}={node}: what a run records holds no ${{...}}")
-
-
 def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
     """Return the class or function that a node names as its `_target_`.
 
     Args:
         key: of the node.
         node: plain types.
-        trust: whether it may be anything, as the person who runs this typed it.
+        trust: whether it may be anything, as the user typed it.
 
     Raises:
         ValueError: there is none, or it may not be named in a configuration from elsewhere.
@@ -220,7 +165,7 @@ def _refuse_files(key: str, node: Mapping[str, Any], target: str) -> None:
 
 
 def _refuse_places(key: str, node: Any) -> None:
-    """Raise a ValueError for what a callback, a logger or a profiler would write elsewhere to."""
+    """Raise a ValueError if a callback, a logger or a profiler would write elsewhere."""
     if isinstance(node, Mapping | list):
         entries = node.items() if isinstance(node, Mapping) else enumerate(node)
         for name, value in entries:
@@ -264,7 +209,7 @@ def _of_a_kind(found: Any) -> bool:
 
 
 def _bases(found: type) -> set[str]:
-    """Return which `KINDS` a class derives from; a kind that is not imported yet has no classes."""
+    """Return the `KINDS` that a class derives from, of those that are imported."""
     derived = set()
     for kind in {*KINDS, *PLACES.values()}:
         module, _, name = kind.rpartition(".")
@@ -283,7 +228,7 @@ def _check_place(key: str, said: str, found: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _named_in_conf() -> frozenset[str]:
-    """Return every `_target_` that a file of `conf/` names: whoever runs this put it there."""
+    """Return every `_target_` that a file of `conf/` names; the user controls these files."""
     pattern = re.compile(r"_target_:\s*['\"]?([\w.]+)")
     texts = (path.read_text(encoding="utf-8") for path in CONF.rglob("*.yaml"))
     return frozenset(name for text in texts for name in pattern.findall(text))

@@ -1,9 +1,20 @@
 """What a configuration states of a data set, held to its images."""
 
-from typing import TypedDict
+import logging
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, TypedDict
 
+from omegaconf import DictConfig
+
+from resnet_lab.core.building import build
 from resnet_lab.data.pixels import Fit, keeps_proportions
-from resnet_lab.data.sources.base import Images
+from resnet_lab.data.sources.base import Images, Source, read
+
+log = logging.getLogger(__name__)
+
+FOUND = ("num_classes", "channels", "image_size")  # null in a configuration: the source tells
+SIDE = 64  # of pictures that vary in size, unless data.image_size says otherwise
 
 
 class Facts(TypedDict):
@@ -58,3 +69,44 @@ def check_images(
             f"data.num_classes={num_classes}, but {name} has {count} classes: "
             f"set data.num_classes={count}"
         )
+
+
+def state_found(config: DictConfig, *, trust: bool) -> DictConfig:
+    """Return a configuration whose `FOUND` facts are stated: where null, the source is asked.
+
+    Args:
+        config: of a run, composed or recorded; not changed.
+        trust: see `resnet_lab.core.building.build`.
+
+    Raises:
+        ValueError: the data cannot be read.
+    """
+    config = config.copy()
+    source = build(config, "data.source", trust=trust)
+    for name, value in find_facts(source).items():
+        if config.data.get(name) is None:
+            config.data[name] = value
+    return config
+
+
+@lru_cache(maxsize=8)
+def find_facts(source: Source) -> dict[str, Any]:
+    """Find out the number of classes, channels and image size of a source; fetch it if missing."""
+    source.prepare()
+    unknown: dict[str, Any] = {}
+    if getattr(source, "channels", 0) is None or getattr(source, "image_size", 0) is None:
+        looks = source.looks(64)  # type: ignore[attr-defined]
+        sizes = {size for size, _ in looks}
+        width, height = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
+        if source.image_size is None:  # type: ignore[attr-defined]
+            unknown["image_size"] = [height, width]
+            if sizes:
+                log.info("the images vary in size: data.image_size=%d, unless you set it", SIDE)
+        if source.channels is None:  # type: ignore[attr-defined]
+            grey = all(mode[0] in "1LIF" for _, mode in looks)
+            unknown["channels"] = 1 if grey else 3
+    source = replace(source, **unknown) if unknown else source  # type: ignore[type-var]
+    height, width, channels = read(source, "train").pixels.shape[1:]
+    size = height if height == width else [height, width]
+    found = zip(FOUND, (len(source.classes), channels, size), strict=True)
+    return dict(found)

@@ -1,8 +1,7 @@
-"""Steps a second of training loops: the bare one, Lightning's, and a whole run of ours."""
+"""Time training loops, in steps a second: a bare one, and a whole run."""
 
 import contextlib
 import io
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,12 +98,6 @@ def timed_training(
     return clock
 
 
-def trainer_rate(cfg: DictConfig, steps: int, epochs: int = 1) -> float:
-    """Return the median images/s of epochs of `timed_training`."""
-    rates = timed_training(cfg, steps, epochs).rates
-    return statistics.median(rates) * int(cfg.data.batch_size)
-
-
 class Clock(Callback):
     """Time training, without validation, in all epochs but the first.
 
@@ -149,40 +142,8 @@ class Clock(Callback):
         self._validation += time.perf_counter()
 
 
-class _Plain(LightningModule):
-    """Lightning's own loop with nothing in it: no metric, no log."""
-
-    def __init__(self, net: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
-        super().__init__()
-        self.net, self.batch = net, batch
-
-    def training_step(self, batch: object, batch_idx: int) -> Tensor:
-        return F.cross_entropy(self.net(self.batch[0]), self.batch[1])
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.0)
-
-
-def lightning_rate(net: nn.Module, batch: tuple[Tensor, Tensor], steps: int) -> float:
-    """Return steps/s of Lightning's bare loop: no logger, metric, checkpoint or progress bar."""
-    clock = Clock()
-    trainer = Trainer(
-        accelerator="cpu", max_epochs=2, limit_train_batches=steps, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[clock],
-    )  # fmt: skip
-    trainer.fit(_Plain(net, batch), range(steps))
-    (rate,) = clock.rates
-    return rate
-
-
 class _Terminal(io.StringIO):
     """A terminal that nobody sees: the progress bar is drawn in full."""
 
     def isatty(self) -> bool:
         return True
-
-
-def free_network(num_classes: int, in_channels: int) -> nn.Module:
-    """Return a network that costs next to nothing: one linear layer on the mean of each channel."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, num_classes))

@@ -1,4 +1,4 @@
-"""What is measured: a configuration with its data and its network."""
+"""A configuration with its data and its network, ready to be timed."""
 
 import statistics
 from pathlib import Path
@@ -8,9 +8,8 @@ import torch
 from omegaconf import DictConfig
 
 from resnet_lab.core.threads import use
-from resnet_lab.measuring import middle
-from resnet_lab.measuring.loader import loader_rate
-from resnet_lab.measuring.loops import BareLoop, free_network, lightning_rate, timed_training
+from resnet_lab.measuring import medians
+from resnet_lab.measuring.loops import BareLoop, timed_training
 from resnet_lab.runs.run import Run
 from resnet_lab.training.thread_choice import for_training
 
@@ -18,7 +17,7 @@ TYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch
 
 
 class Subject:
-    """What is measured: a composed configuration, its data, one batch of them ready on the device.
+    """A composed configuration, its data, and one batch of it on the device.
 
     Args:
         cfg: a composed, resolved configuration.
@@ -34,8 +33,8 @@ class Subject:
         self.batch = images.to(self.device), labels.to(self.device)
 
     def settle_threads(self) -> None:
-        """Choose the number of threads as a run would, once for both sides of every question."""
-        net = Run(Path(), self.cfg, {}).build_task().net
+        """Choose the number of threads as a run would; both sides of a comparison then use it."""
+        net = Run(Path(), self.cfg, {}, trust=True).build_task().net
         self.cfg.trainer.threads = for_training(self.cfg, net, self.data)
         use(self.cfg.trainer.threads)
 
@@ -61,7 +60,7 @@ class Subject:
         return max(1, round(self.bare().rate(3) / 4))
 
     def against_bare(self, repeats: int) -> dict[str, float]:
-        """Compare a run with everything on with the bare loop, in turn every quarter of a second.
+        """Compare a whole run with the bare loop; they take turns every quarter of a second.
 
         Args:
             repeats: epochs of eight such turns.
@@ -73,43 +72,10 @@ class Subject:
         steps, loop = self.steps(), self.bare()
         loop.rate(steps)
         clock = timed_training(self.cfg, 8 * steps, repeats, 8, lambda: loop.rate(steps, warm_up=0))
-        bare, ours, ratio = middle(clock.others, clock.rates)
+        bare, ours, ratio = medians(clock.others, clock.rates)
         images = self.cfg.data.batch_size
         seconds = statistics.median(clock.between)
         return {
             "bare": images * bare, "ours": images * ours, "ratio": ratio, "between_epochs": seconds,
             "n": len(clock.rates), "n_between": len(clock.between),
         }  # fmt: skip
-
-    def step_overhead(self, repeats: int, steps: int = 200) -> dict[str, float]:
-        """Compare the loops around a network that costs nothing, in milliseconds a step.
-
-        Returns:
-            Of `lightning`'s bare loop and of `ours`, everything on; their `difference`; medians of
-            `n`; and what of it is `input`: a batch chosen, augmented and normalised.
-        """
-        free = self.cfg.copy()
-        free.model = {
-            "_target_": f"{free_network.__module__}.{free_network.__name__}",
-            "num_classes": free.data.num_classes,
-            "in_channels": free.data.channels,
-        }
-        free.trainer.accelerator, free.trainer.precision = "cpu", "32-true"
-        free.callbacks.tensorboard.graph = False
-        net = free_network(free.data.num_classes, free.data.channels)
-        batch = self.batch[0].cpu(), self.batch[1].cpu()
-        clock = timed_training(
-            free, steps, 2 * repeats, other=lambda: lightning_rate(net, batch, steps)
-        )
-        pairs = [
-            (1e3 / theirs, 1e3 / ours)
-            for theirs, ours in zip(clock.others, clock.rates, strict=True)
-        ]
-        delivered = [loader_rate(self.data, 0.5) for _ in range(repeats)]
-        return {
-            "lightning": statistics.median(theirs for theirs, _ in pairs),
-            "ours": statistics.median(ours for _, ours in pairs),
-            "difference": statistics.median(ours - theirs for theirs, ours in pairs),
-            "input": 1e3 * free.data.batch_size / statistics.median(delivered),
-            "n": len(pairs),
-        }

@@ -94,10 +94,7 @@ def compare(
     from resnet_lab.reporting.predictions import pair, predict
 
     config, metrics = _config(first, second), _metrics(first, second)
-    predictions = (
-        predict(run, split, checkpoint or run.config.test or "last", data_dir)
-        for run in (first, second)
-    )
+    predictions = (predict(run, split, checkpoint, data_dir) for run in (first, second))
     return Comparison(first, second, split, config, metrics, pair(*predictions))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from resnet_lab.core.files import write
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.provenance import now
 from resnet_lab.core.text import csv_cell, markdown_code
@@ -19,7 +20,6 @@ from resnet_lab.reporting.reading import Results
 from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.reporting.statistics import Spread
 from resnet_lab.reporting.wording import facts, failures, leaderboard_table, notes, word_columns
-from resnet_lab.runs.run import write
 
 
 def write_pages(

@@ -8,13 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.text import printable
-from resnet_lab.core.threads import use
 from resnet_lab.reporting.statistics import mcnemar, paired_difference
+from resnet_lab.runs.inference import TrainedNetwork, load_split
 from resnet_lab.runs.run import Run
-
-BATCH = 500  # images; without gradients, memory is no concern
 
 
 class Predictions(NamedTuple):
@@ -99,30 +96,23 @@ class PairedNumbers(Paired):
         }
 
 
-def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) -> Predictions:
+def predict(
+    run: Run, split: str, checkpoint: str | None = None, data_dir: str | None = None
+) -> Predictions:
     """Predict a split of a run's data with one of its checkpoints.
 
     Args:
         run: a run directory.
         split: "test" or "val".
-        checkpoint: "best", "last" or a path.
+        checkpoint: "best", "last" or a path; None: the one that the run itself tested.
         data_dir: directory of the data; None: the one that the run was trained with.
 
     Raises:
         ValueError: no such checkpoint, data or split.
     """
-    from lightning.fabric import Fabric
-
     from resnet_lab.training.regression import ImageRegressor
-    from resnet_lab.training.thread_choice import for_evaluation
 
-    quiet_lightning()
-    if data_dir is not None:
-        run.move_data(data_dir)
-    task, facts = run.load_task(checkpoint)
-    data = run.build_data(facts)
-    data.prepare_data()
-    data.setup("test" if split == "test" else "validate")
+    checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
     if not hasattr(task, "decide") or not hasattr(data, "images"):
         lacking = type(data if hasattr(task, "decide") else task).__name__
         raise ValueError(
@@ -130,19 +120,11 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
             "ImageTask's decide and ImageDataModule's images"
         )
     images, indices = data.images(split)
-    if len(indices) == 0:
-        raise ValueError(f"{run.shown} has no {split} images: name another --split")
-    use(for_evaluation(run.config, task.net, data, split, BATCH))
-    fabric = Fabric(accelerator="auto", devices=1, precision=run.config.trainer.precision)
-    network = fabric.setup_module(task.net)
-    with torch.inference_mode():
-        predicted = [
-            task.decide(network(data.normalise(images.pixels[part].to(fabric.device)))).cpu()
-            for part in torch.split(indices, BATCH)
-        ]
+    network = TrainedNetwork(run, checkpoint, task, facts, data)
+    predicted = [task.decide(logits) for logits in network.batches(images.pixels, indices)]
     own = slice(None) if len(indices) == len(images.labels) else indices
     return Predictions(
-        checkpoint, facts["classes"], images.pixels[own], images.labels[own],
+        checkpoint, network.classes, images.pixels[own], images.labels[own],
         torch.cat(predicted), numbers=isinstance(task, ImageRegressor),
     )  # fmt: skip
 

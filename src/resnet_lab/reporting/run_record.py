@@ -12,10 +12,9 @@ import yaml
 
 from resnet_lab.core.config import bears_on_result, override_key
 from resnet_lab.core.directions import headline
-from resnet_lab.core.moved import with_new_names
+from resnet_lab.core.recorded import with_new_names
 from resnet_lab.core.text import printable, printable_values
 
-STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
 SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # start of a top-level key in YAML
 DIVERGED = re.compile(r"\bdiverged\b|\breturned nan\b|\bis (nan|-?inf)\b", re.IGNORECASE)
 
@@ -26,7 +25,7 @@ class RunRecord:
 
     Attributes:
         directory: of the run; of a pending job, where it will be.
-        state: one of `STATES`; a running run without a process is interrupted.
+        state: one of `resnet_lab.runs.run.STATES`; a running run without a process is interrupted.
         settings: overrides by key, without the seed and those that do not affect the result.
         status: content of `status.json`, or what `sweep.json` knows in the same form.
     """

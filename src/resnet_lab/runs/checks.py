@@ -1,17 +1,55 @@
-"""Check the values of a composed configuration that no single object is built from.
+"""Check and resolve a composed configuration: the values that no single object is built from.
 
 What an object takes is checked when it is built; see `resnet_lab.core.building`.
 """
 
 import math
+import random
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationToMissingValueError,
+    OmegaConfBaseException,
+)
 
+from resnet_lab.core.config import flat
+from resnet_lab.core.recorded import refuse_interpolations
 from resnet_lab.core.text import printable
+from resnet_lab.core.threads import check_threads
 
+FACTS = ("num_classes", "channels", "image_size")  # null in a configuration: found in the data
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
+MAX_INTEGER = 10**18  # torch takes none beyond 64 bits
+
+
+def resolved(config: DictConfig, *, trust: bool = False) -> DictConfig:
+    """Return a configuration as its run records it, with the facts of its data.
+
+    Args:
+        config: composed, or recorded.
+        trust: whether to build whatever source of data it names; see `resnet_lab.core.trust`.
+
+    Raises:
+        ValueError: a value is missing or cannot be.
+    """
+    check_values(config)
+    check_threads(OmegaConf.select(config, "trainer.threads", default="auto"))
+    if any(OmegaConf.select(config, f"data.{fact}", default=0) is None for fact in FACTS):
+        from resnet_lab.data.facts import state_found  # imports torch: only where it is needed
+
+        config = state_found(config, trust=trust)
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    refuse_interpolations(plain, "config.yaml")
+    resolved = OmegaConf.create(plain)
+    assert isinstance(resolved, DictConfig)
+    if resolved.seed is None:
+        resolved.seed = random.SystemRandom().randrange(2**31)
+    # A directory that may move does not say where it lies.
+    for key in ("run_dir", "sweep_dir", "preflight"):
+        resolved.pop(key, None)
+    return resolved
 
 
 def check_values(config: DictConfig) -> None:
@@ -26,6 +64,9 @@ def check_values(config: DictConfig) -> None:
     for group in ("data", "model", "task", "optimizer", "trainer"):
         if not OmegaConf.select(config, f"{group}._target_", throw_on_missing=False):
             raise ValueError(f"{group}._target_ has no value: it names what is built")
+    for key, value in flat(config, resolve=False).items():
+        if _is_integer(value) and abs(value) > MAX_INTEGER:
+            raise _wrong(key, value, f"must be an integer of at most {MAX_INTEGER:.0e}")
     seed = _value(config, "seed")
     if seed is not None and not (_is_integer(seed) and 0 <= seed <= MAX_SEED):
         raise _wrong("seed", seed, f"must be an integer from 0 to {MAX_SEED}, or null to draw one")
@@ -42,7 +83,7 @@ def check_values(config: DictConfig) -> None:
         raise _wrong("test", test, "use last, best or null")
     if test == "best" and not OmegaConf.select(config, "callbacks.checkpoint"):
         raise ValueError("test=best needs callbacks.checkpoint: use test=last")
-    for key in ("preflight", "lean"):
+    for key in ("preflight", "lean", "analyse"):
         if _value(config, key) not in (True, False, None):
             raise _wrong(key, _value(config, key), "must be true or false")
     rate = _value(config, "optimizer.lr")
@@ -141,7 +182,7 @@ def _value(config: DictConfig, key: str) -> Any:
     """Return a value as plain types; None where there is none."""
     try:
         value = OmegaConf.select(config, key)
-    except InterpolationKeyError:  # a reference to nothing
+    except (InterpolationKeyError, InterpolationToMissingValueError):  # a reference to nothing
         raise
     except OmegaConfBaseException:  # told of when the configuration is resolved
         return None

@@ -4,9 +4,9 @@ from typing import Any
 
 from lightning import Trainer
 
-from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.threads import use
+from resnet_lab.runs.inference import load_split
 from resnet_lab.runs.run import Run
 from resnet_lab.training.metrics import Sums
 from resnet_lab.training.thread_choice import for_evaluation
@@ -33,17 +33,11 @@ def evaluate(
         ValueError: no such checkpoint or data, or the data has another number of classes.
     """
     freeze_gc()
-    quiet_lightning()
-    if data_dir is not None:
-        run.move_data(data_dir)
-    checkpoint = checkpoint or run.config.test or "last"
-    task, facts = run.load_task(checkpoint)
-    data = run.build_data(facts)
-    data.prepare_data()
-    data.setup("test" if split == "test" else "validate")
-    if data.size(split) == 0:
-        raise ValueError(f"{run.shown} was trained without a validation split: use --split test")
-    use(for_evaluation(run.config, task.net, data, split, data.batch_size))
+    checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
+    if hasattr(data, "images"):  # not of the user's own, which is not in memory to be timed with
+        images, indices = data.images(split)
+        first = data.normalise(images.pixels[indices[: data.batch_size]])
+        use(for_evaluation(run.config, task.net, first, -(-len(indices) // data.batch_size)))
     trainer = Trainer(
         accelerator="auto",
         devices=1,

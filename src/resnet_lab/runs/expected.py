@@ -5,8 +5,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import closest, is_finite_number
+from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.directions import DIRECTIONS, entry_mode, mode_of
+from resnet_lab.core.errors import closest
 
 
 def check_expected(config: DictConfig, names: Sequence[str], *, trust: bool = False) -> None:

@@ -1,17 +1,19 @@
-"""A directory as a run finds it, to leave it like that when the run is refused."""
+"""Claim a directory for a run, and restore it as it was found if the run is refused."""
 
 import shutil
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from resnet_lab.core.config import made_here
-from resnet_lab.runs.run import replacing
+from resnet_lab.core.files import replacing
 
 
 class Found:
-    """A directory as it is found, to leave it like that if nothing comes of the run.
+    """The content of a directory before a run, for `restore`.
 
     Args:
-        directory: it need not exist; and if this process made it, it is as if it did not.
+        directory: need not exist; one that this process made counts as one that did not.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -23,7 +25,7 @@ class Found:
         self._content = {path: path.read_bytes() for path in records if path.name in self._names}
 
     def restore(self) -> None:
-        """Take out what has been added, and put back what was changed."""
+        """Remove the files that were added, and restore those that were changed."""
         for path, content in self._content.items():
             if path.read_bytes() != content:
                 with replacing(path) as part:
@@ -33,3 +35,21 @@ class Found:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not self._keep:
             self.directory.rmdir()
+
+
+def claim(directory: str | Path) -> FileLock:
+    """Make a directory where there is none, and return its lock, held by this process.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    path = Path(directory).resolve()
+    path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path / ".lock")
+    try:
+        lock.acquire(timeout=0.2)  # a report may be looking at it
+    except Timeout:
+        raise ValueError(
+            f"{directory} is in use: another process trains there; wait, or leave run_dir out"
+        ) from None
+    return lock

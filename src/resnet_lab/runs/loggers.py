@@ -13,6 +13,7 @@ import lightning.pytorch.loggers as lightning_loggers
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from resnet_lab.callbacks.tensorboard_tags import tag
 from resnet_lab.runs.records import CSVFile, rewind_events
 
 FLUSH_SECONDS = 5  # after which a running TensorBoard shows what a long epoch has logged
@@ -29,8 +30,8 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log all but Lightning's `epoch`, a straight line that would stand first of all curves."""
-        kept = {name: value for name, value in metrics.items() if name != "epoch"}
+        """Log under the tags of `tag`, without Lightning's `epoch`."""
+        kept = {tag(name): value for name, value in metrics.items() if name != "epoch"}
         if kept:
             super().log_metrics(kept, step)
 
@@ -77,8 +78,13 @@ class CSVLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add a row; it is written together with others."""
-        self._file.add({**metrics, "step": step or 0})
+        """Add a row; it is written together with others.
+
+        Without `progress/`: all else is the same where a run is repeated or was interrupted.
+        """
+        kept = {name: v for name, v in metrics.items() if not name.startswith("progress/")}
+        if kept:
+            self._file.add({**kept, "step": step or 0})
         if self._file.waiting >= FLUSH_ROWS:
             self.save()
 

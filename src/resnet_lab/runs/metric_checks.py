@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import closest
 from resnet_lab.core.directions import monitor_mode
+from resnet_lab.core.errors import closest
 from resnet_lab.runs.expected import check_expected
 
 if TYPE_CHECKING:

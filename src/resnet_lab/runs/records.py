@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from resnet_lab.runs.run import replacing
+from resnet_lab.core.files import replacing
 
 EVENTS = "events.out.tfevents.*"
 

@@ -1,4 +1,4 @@
-"""A run directory: the unit of truth, and how to load it back.
+"""Load a run directory, and rebuild its data, network and task.
 
 | file | what |
 | --- | --- |
@@ -10,20 +10,18 @@
 The directory may be moved and renamed: nothing in it says where it lies.
 """
 
-import contextlib
 import json
-import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK
+from resnet_lab.core.config import NOT_OF_THE_NETWORK, OF_THE_SOURCE
 from resnet_lab.core.directions import OF_THE_ENTRY, monitor_mode
-from resnet_lab.core.trust import locate, read_config
+from resnet_lab.core.files import shown
+from resnet_lab.core.recorded import read_config
+from resnet_lab.core.trust import locate
 from resnet_lab.runs.protocol import FOR_OTHERS, OF_DATA, OF_TASK, check_members, taken
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
@@ -33,6 +31,7 @@ if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from resnet_lab.data.facts import Facts
     from resnet_lab.training.image_task import ImageTask
 
+STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
 OVER = ("done", "pruned")  # states of a run that is not trained any further
 TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps.study`
 
@@ -40,14 +39,13 @@ ANEW = "delete it; to make it anew, resume the run: what it said is in the last 
 
 
 class Run:
-    """One run directory, to read.
+    """A run directory, to read.
 
     Attributes:
         directory: absolute path.
         config: the resolved configuration.
         status: the content of `status.json`.
-        trust: whether the configuration may name any class: it is the word of the person who runs
-            this, and not of whoever made the directory. See `resnet_lab.core.trust`.
+        trust: whether the configuration may name any class; see `resnet_lab.core.trust`.
     """
 
     def __init__(
@@ -94,7 +92,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the run came to its end: trained and tested, or given up by a search."""
+        """Whether the run is finished: trained and tested, or pruned by a search."""
         return self.status.get("state") in OVER
 
     def build(self, key: str, *, without: tuple[str, ...] = (), **arguments: Any) -> Any:
@@ -113,7 +111,7 @@ class Run:
         target = locate("data", self.config.data, trust=self.trust)
         left = set(FOR_OTHERS) - taken(target, FOR_OTHERS)
         given = {"seed": self.config.seed} if taken(target, ("seed",)) else {}
-        data: ImageDataModule = self.build("data", without=tuple(left), **given)
+        data: ImageDataModule = self.build("data", without=(*OF_THE_SOURCE, *left), **given)
         check_members("data", data, OF_DATA)
         return data
 
@@ -130,7 +128,8 @@ class Run:
         if not Path(data_dir).is_dir():
             raise ValueError(f"data_dir={data_dir}: no such directory")
         if not reroot(self.config, str(data_dir)):
-            own = self.config.data.get("root")
+            file = self.config.data.get("file")
+            own = Path(file).parent if file else self.config.data.get("root")
             if own is None:
                 raise ValueError(
                     f"data_dir={data_dir}: the data of {self.shown} is no files; leave it out"
@@ -227,7 +226,7 @@ class Run:
 
 
 def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
-    """Bring every path of the data that lies below one directory to below another.
+    """Replace a leading directory in every path of the data.
 
     Args:
         config: of a run, resolved; changed in place.
@@ -242,7 +241,7 @@ def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
 
     def moved(value: Any) -> Any:
         nonlocal found
-        if isinstance(value, dict):  # `name` is a word, even if a directory is called so
+        if isinstance(value, dict):  # `name` is no path, even if a directory is called so
             return {key: entry if key == "name" else moved(entry) for key, entry in value.items()}
         if isinstance(value, list):
             return [moved(entry) for entry in value]
@@ -255,42 +254,3 @@ def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
     if before is None:
         config.data_dir = now
     return found
-
-
-@contextlib.contextmanager
-def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
-    """Replace a file: the caller writes the path it is given, and readers never see half of it.
-
-    Args:
-        path: of the file.
-        sync: wait until the content is on the disk, so that a power cut cannot lose both the old
-            file and the new one. It takes some milliseconds.
-    """
-    name = path.name.replace("tfevents", "events")  # TensorBoard reads whatever is called so
-    part = path.with_name(f".{name}.{os.getpid()}.part")
-    try:
-        yield part
-        if sync:
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def leftovers(directory: Path) -> list[Path]:
-    """Return the files that processes of ours were killed over while they wrote them."""
-    found = [*directory.glob(".*.part"), *directory.glob("checkpoints/.*.part")]
-    return [path for path in found if re.fullmatch(r"\..+\.(ckpt|\d+)\.part", path.name)]
-
-
-def write(path: Path, text: str, *, sync: bool = False) -> None:
-    """Replace a text file; see `replacing`."""
-    with replacing(path, sync=sync) as part:
-        part.write_text(text)
-
-
-def shown(path: Path) -> Path:
-    """Return an absolute path as a person would type it: relative where it lies below this one."""
-    here = Path.cwd()
-    return path.relative_to(here) if here in path.parents else path

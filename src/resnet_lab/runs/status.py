@@ -81,7 +81,16 @@ class Status(EpochCallback):
         now = time.perf_counter()
         batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed - self._first
         images = batches * trainer.datamodule.batch_size  # type: ignore[attr-defined]
-        self._rates.append(images / (now - self._epoch_began - self._validating))
+        seconds = now - self._epoch_began
+        self._rates.append(images / (seconds - self._validating))
+        progress = {
+            "progress/epoch": trainer.current_epoch + 1,
+            "progress/images_per_second": self._rates[-1],
+            "progress/seconds_per_epoch": seconds,
+        }
+        if task.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated(task.device)
+            progress["progress/gpu_memory_gib"] = memory / 2**30
         fields: dict[str, Any] = {
             "epochs": trainer.current_epoch + 1,
             "steps": trainer.global_step,
@@ -94,6 +103,7 @@ class Status(EpochCallback):
             fields["best"] = {"monitor": record.monitor, "mode": record.mode, **record.best}
         self.run.update(**fields)
         for logger in trainer.loggers:
+            logger.log_metrics(progress, trainer.global_step - 1)
             logger.save()
 
     def on_save_checkpoint(

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def build_callbacks(run: Run) -> list[Callback]:
     """Build the callbacks of the configuration; `callbacks.NAME=null` leaves one out.
 
-    A callback that has the method `describe_run` is given the configuration and the overrides.
+    A callback that has the method `describe_run` is given the configuration and the status.
     Without `callbacks.checkpoint` there is one that writes nothing: it knows what is best.
 
     Raises:
@@ -40,7 +40,7 @@ def build_callbacks(run: Run) -> list[Callback]:
         if callback is not None:
             check_callback(name, callback)
             if hasattr(callback, "describe_run"):
-                callback.describe_run(run.config, run.status.get("overrides", []))
+                callback.describe_run(run.config, run.status)
             callbacks.append(callback)
     config = run.config.trainer
     averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)

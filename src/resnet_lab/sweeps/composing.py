@@ -1,7 +1,7 @@
-"""The configuration of a job of a sweep.
+"""Compose the configurations of the jobs of a sweep.
 
-Hydra composes one in 75 ms, most of which goes into the choice of groups. Jobs that choose the same
-groups share that: the values that they override are put into a copy.
+Hydra composes one in 75 ms, most of it for the choice of groups. So each choice of groups is
+composed once, and the values that a job overrides are set in a copy.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 
 
 class Composer:

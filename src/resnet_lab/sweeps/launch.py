@@ -1,10 +1,10 @@
-"""The jobs of a sweep: found, checked before the first one starts, and handed to a launcher."""
+"""Check the jobs of a sweep, run them by a launcher, and report on them."""
 
 import logging
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,9 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from resnet_lab.core.config import one_line
+from resnet_lab.core.errors import one_line
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.processes import launched_together
@@ -25,11 +25,11 @@ from resnet_lab.sweeps.record import read_status
 from resnet_lab.sweeps.sweep import Sweep, distinct
 
 if TYPE_CHECKING:
-    from resnet_lab.sweeps.preflight import Estimate
+    from resnet_lab.sweeps.estimate import Estimate
 
 log = logging.getLogger(__name__)
 
-PROGRESS = 5.0  # seconds between two lines that say how far a long check is
+PROGRESS = 5.0  # seconds between two lines about the progress of a long check
 
 
 def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
@@ -43,6 +43,11 @@ def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "li
     Raises:
         ValueError: of the first job that cannot run, naming it.
     """
+    with reduced_overhead(config):
+        return _check(config, context, jobs)
+
+
+def _check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
     from resnet_lab.sweeps.preflight import Preflight, check_disk
 
     compose = Composer(config, context)
@@ -66,7 +71,7 @@ def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "li
 
 
 def fix_directory(config: DictConfig) -> Path:
-    """Settle where the sweep goes, for every job and every process that composes it again."""
+    """Fix the directory of the sweep for every job and for processes that compose it again."""
     directory = Path(str(config.hydra.sweep.dir)).resolve()
     quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
     with read_write(config.hydra), open_dict(config.hydra):
@@ -76,7 +81,7 @@ def fix_directory(config: DictConfig) -> Path:
 
 
 def refuse_misuse(config: DictConfig) -> None:
-    """Raise a ValueError if this is no command of a sweep."""
+    """Raise a ValueError for options that are not for a sweep."""
     given = [item for item in config.hydra.overrides.hydra if "sweep.subdir" in item]
     if given:
         raise ValueError(
@@ -94,7 +99,7 @@ def refuse_misuse(config: DictConfig) -> None:
 
 
 def refuse_swept_sweeps(overrides: Iterable[Override]) -> None:
-    """Raise a ValueError where the sets of values themselves are swept: only one can be read."""
+    """Raise a ValueError if several options of the group `sweep` are to be tried."""
     for override in overrides:
         if override.key_or_group == "sweep" and override.is_sweep_override():
             raise ValueError(
@@ -124,8 +129,7 @@ def run_jobs(
     due = [job for job in jobs if not _is_over(config.sweep_dir, job)]
     if len(due) < len(jobs):
         log.info("%d of %d jobs are done already", len(jobs) - len(due), len(jobs))
-    with reduced_overhead(config.get("lean", True)):
-        estimates = check(config, context, due) if due else []
+    estimates = check(config, context, due) if due else []
     if config.preflight:
         from resnet_lab.sweeps.preflight import show_table
 
@@ -133,20 +137,22 @@ def run_jobs(
         return []
     with Sweep.open(fix_directory(config), config) as sweep:
         sweep.add(jobs)
-        returns = launch(sweep, launcher, due, 0)
+        limit = OmegaConf.select(config, "hydra.sweeper.max_failures")
+        returns = launch(sweep, launcher, due, 0, limit)
     return finish(sweep, returns)
 
 
 def launch(
-    sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int
+    sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int, limit: int | None = None
 ) -> Sequence[JobReturn]:
-    """Run jobs of a sweep, and record those that failed; one that is damaged is not run.
+    """Run jobs of a sweep, and record failures; a job with a damaged record is not run.
 
     Args:
         sweep: that they are entered in.
         launcher: that runs them.
         jobs: to run.
         first: number of the first one.
+        limit: failed jobs after which no further one is started; None: no limit.
     """
     errors: dict[str, str] = {}
     returns = []
@@ -157,14 +163,31 @@ def launch(
             print(f"error: job {job.directory}: {error}", file=sys.stderr, flush=True)
             returns.append(returned(job, ValueError(error)))
     sound = [job for job in jobs if job.directory not in errors]
-    if sound:
-        results = launcher.launch([job.overrides for job in sound], first)
-        for job, result in zip(sound, results, strict=True):
+    for part, number in _parts(sound, launcher, limit, first):
+        if limit is not None and sum(r.status is JobStatus.FAILED for r in returns) >= limit:
+            break
+        results = launcher.launch([job.overrides for job in part], number)
+        for job, result in zip(part, results, strict=False):  # a pool may end before the last
             if result.status is JobStatus.FAILED and isinstance(result._return_value, Exception):
                 errors[job.directory] = one_line(result._return_value)
         returns += results
     sweep.mark_failed(errors)
     return returns
+
+
+def _parts(
+    jobs: Sequence[Job], launcher: Launcher, limit: int | None, first: int
+) -> Iterator[tuple[Sequence[Job], int]]:
+    """Return what the launcher is given at once, with the number of its first job.
+
+    With a limit on failures, a launcher that does not know it is given one job after the other.
+    """
+    if limit is None or hasattr(launcher, "max_failures"):
+        if jobs:
+            yield jobs, first
+    else:
+        for number, job in enumerate(jobs):
+            yield [job], first + number
 
 
 def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
@@ -177,7 +200,10 @@ def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
     failed = sum(job.status is JobStatus.FAILED for job in returns)
     if failed:
         again = f"the same command with sweep_dir={shlex.quote(str(sweep.shown))} tries them again"
-        raise ValueError(f"{failed} of {len(sweep.states())} jobs failed; {again}")
+        states = list(sweep.states().values())
+        left = states.count("pending")
+        untried = f" and {left} were not started (hydra.sweeper.max_failures)" if left else ""
+        raise ValueError(f"{failed} of {len(states)} jobs failed{untried}; {again}")
     return list(returns)
 
 
@@ -188,7 +214,7 @@ def _is_over(sweep_dir: str | None, job: Job) -> bool:
 
 
 def _report(sweep: Sweep) -> None:
-    """Print and write the report; what goes wrong with it is no failure of the sweep."""
+    """Print and write the report; an error in it is a warning."""
     from resnet_lab.reporting.report import report, show_files, show_report, write_report
 
     again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"

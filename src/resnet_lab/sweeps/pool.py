@@ -1,8 +1,8 @@
-"""Several jobs at once on this machine, each in a fresh process.
+"""Run several jobs at once on this machine, each in a process of its own.
 
-A job is started as `python -m resnet_lab.train --resume DIRECTORY`: its run directory, with its
-configuration in it, is all that is handed over. Each slot of the pool has a GPU of its own, or its
-share of the cores. Should this process die, its jobs notice, save, and end too.
+A job is started as `python -m resnet_lab.train --resume DIRECTORY`, where DIRECTORY holds its
+configuration. Each slot of the pool has a GPU of its own, or its share of the cores. If this
+process dies, its jobs save a checkpoint and end too.
 """
 
 import contextlib
@@ -17,27 +17,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 from rich.live import Live
 from rich.text import Text
 
-from resnet_lab.core.config import is_finite_number, one_line
+from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.console import console
+from resnet_lab.core.errors import one_line
 from resnet_lab.core.processes import PARENT
 from resnet_lab.core.threads import VARIABLE, available_cores, most_threads
-from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.composing import Composer
-from resnet_lab.sweeps.job import Job, returned
+from resnet_lab.sweeps.job import Job, mark_failed, prepare, returned
 from resnet_lab.sweeps.record import best_value, read_status
-from resnet_lab.sweeps.sweep import distinct, note
+from resnet_lab.sweeps.sweep import distinct
 
 log = logging.getLogger(__name__)
 
-POLL = 0.1  # seconds between two looks at the processes
-REFRESH = 1.0  # seconds between two looks at the jobs' records
-FRAME = " \t" + "".join(map(chr, range(0x2500, 0x2580)))  # what a table is drawn with
+POLL = 0.1  # seconds between two checks of the processes
+REFRESH = 1.0  # seconds between two readings of the jobs' records
+FRAME = " \t" + "".join(map(chr, range(0x2500, 0x2580)))  # characters that a table is drawn with
 
 
 class Slotted(NamedTuple):
@@ -51,15 +51,22 @@ class Slotted(NamedTuple):
 
 
 class Pool:
-    """Slots in which jobs run.
+    """Run jobs in a fixed number of slots.
 
     Args:
         workers: number of slots; None: `jobs_per_gpu` on each GPU, or one for each two cores.
         jobs_per_gpu: slots that share a GPU.
+        max_failures: failed jobs after which no further one is started; None: no limit.
     """
 
-    def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        jobs_per_gpu: int = 1,
+        max_failures: int | None = None,
+    ) -> None:
         self.gpus = _visible_gpus()
+        self.max_failures = max_failures
         slots = len(self.gpus) * jobs_per_gpu
         self.workers = workers or slots or max(1, available_cores() // 2)
         self.threads = most_threads(self.workers)  # of a job, at most
@@ -77,7 +84,7 @@ class Pool:
     def run(self, directory: str, jobs: Sequence[Job], compose: Composer) -> list[JobReturn]:
         """Run jobs, in order, as slots come free.
 
-        Ctrl-C lets every job that runs save and end; a second one ends them at once.
+        On Ctrl-C every running job saves and ends; a second Ctrl-C ends them at once.
 
         Args:
             directory: of the sweep.
@@ -85,7 +92,7 @@ class Pool:
             compose: gives their configurations.
 
         Returns:
-            For each job its best value of `monitor`, or the error that ended it.
+            For each job that was started, its best value of `monitor`, or the error that ended it.
         """
         places = [Path(directory) / job.directory for job in jobs]
         self._names = distinct([job.overrides for job in jobs])
@@ -100,16 +107,22 @@ class Pool:
                         self._start(slot, number, places[number], jobs[number], compose)
                     time.sleep(POLL)
                     self._collect(places, jobs)
+                    if self._failed_too_often():
+                        waiting.clear()
                     refresh(waiting)
             except KeyboardInterrupt:
                 self._stop()
                 raise
-        return [self._results[number] for number in range(len(jobs))]
+        return [self._results[number] for number in sorted(self._results)]
+
+    def _failed_too_often(self) -> bool:
+        failed = sum(result.status is JobStatus.FAILED for result in self._results.values())
+        return self.max_failures is not None and failed >= self.max_failures
 
     def _start(self, slot: int, number: int, place: Path, job: Job, compose: Composer) -> None:
         try:
             config = compose(job.overrides)
-            ActiveRun.prepare(place, config, job.overrides, [note])
+            prepare(place, config, job.overrides)
         except Exception as error:  # of this job; the others run
             self._fail(number, job, one_line(error))
             return
@@ -137,11 +150,11 @@ class Pool:
             self._conclude(slotted, places[slotted.number], jobs[slotted.number], code, printed)
 
     def _conclude(self, slotted: Slotted, place: Path, job: Job, code: int, printed: str) -> None:
-        """Find out what became of a job whose process has ended."""
+        """Record the result of a job whose process has ended."""
         number, name = slotted.number, self._names[slotted.number]
         status = read_status(place) or {}
         state, value = status.get("state"), best_value(status)
-        if state in OVER:  # all is written, whatever the process did afterwards
+        if state in OVER:  # all is recorded; the exit code does not matter
             self._results[number] = returned(job, value)
             shown = "" if value is None else f"  {slotted.config.monitor} {value:.4f}"
             seconds = time.monotonic() - slotted.began
@@ -151,7 +164,7 @@ class Pool:
         if state not in ("failed", "interrupted"):
             error = _why(code, printed)
             try:
-                ActiveRun.mark_failed(place, error, printed, [note])
+                mark_failed(place, error, printed)
             except Exception as problem:  # of this job; the others run
                 error += f"; {one_line(problem)}"
         self._fail(number, job, str(error))
@@ -161,7 +174,7 @@ class Pool:
         self._results[number] = returned(job, ValueError(error))
 
     def _stop(self) -> None:
-        """Ask the jobs to save and end, and wait; insist when asked again."""
+        """Ask the jobs to save and end, and wait; on another Ctrl-C, kill them."""
         try:
             log.info("stopping: each job saves after its step; Ctrl-C again ends them at once")
             for job in self._running.values():
@@ -203,7 +216,7 @@ class Pool:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Let a termination of this process end its jobs as Ctrl-C does."""
+    """Let SIGTERM end the jobs of this process as Ctrl-C does."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

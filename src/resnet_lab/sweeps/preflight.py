@@ -11,25 +11,24 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor, nn
+from torch import nn
 
 from resnet_lab.core.console import quiet_lightning, show
 from resnet_lab.core.device import check_accelerator
 from resnet_lab.core.processes import check_share
 from resnet_lab.core.threads import check_threads
-from resnet_lab.data.pixels import sides
-from resnet_lab.runs.active import resolved
+from resnet_lab.runs.checks import resolved
 from resnet_lab.runs.metric_checks import check_measured
 from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
+from resnet_lab.sweeps.estimate import Estimate, build_optimizers, estimate
 from resnet_lab.sweeps.sweep import distinct
 from resnet_lab.training.pretrained import load_pretrained
 from resnet_lab.training.thread_choice import most_for, setting_of
@@ -37,7 +36,6 @@ from resnet_lab.training.thread_choice import most_for, setting_of
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
     from resnet_lab.sweeps.job import Job
-    from resnet_lab.training.image_task import ImageTask
 
 MIB = 2**20
 
@@ -47,16 +45,8 @@ ANY_MACHINE = {
 }  # fmt: skip
 
 
-class Estimate(NamedTuple):
-    """How large a job is."""
-
-    parameters: int
-    memory: int  # bytes: weights, gradients, optimizer state and what a batch leaves for backward
-    checkpoints: int  # bytes: best.ckpt and last.ckpt
-
-
 class Preflight:
-    """Check jobs, one after the other; what they have in common is done once.
+    """Check jobs; what they have in common is checked once.
 
     Args:
         elsewhere: the jobs are for other machines, which may have other devices.
@@ -70,7 +60,7 @@ class Preflight:
         self._data: dict[str, ImageDataModule] = {}
         self._trainers: dict[str, int] = {}  # how many processes each has
         self._net: tuple[str, nn.Module] | None = None  # the last one, and what describes it
-        self._seen: set[str] = set()  # parts that are as they must be
+        self._seen: set[str] = set()  # parts that were checked
         self._checked: dict[str, Estimate] = {}  # by the whole configuration
         self._estimates: dict[str, Estimate] = {}  # by what decides the size
 
@@ -83,7 +73,7 @@ class Preflight:
         Raises:
             ValueError: the job could not run.
         """
-        run = Run(Path(), resolved(config), {}, trust=True)
+        run = Run(Path(), resolved(config, trust=True), {}, trust=True)
         run.config.seed = 0  # was checked; jobs that differ in nothing else are checked once
         whole = _key(run.config)
         if whole not in self._checked:
@@ -115,14 +105,15 @@ class Preflight:
             judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
             if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
                 check_measured(config, task, data, trust=True)
-        optimizers = _optimizers(run, task, data)
+        optimizers = build_optimizers(run, task, data)
         weights = config.model.weights
         if weights and self._is_new("weights", _key(config.data, config.model)):
             # They need a network to be put into.
             load_pretrained(run.build_net(), weights, config.model.replace_classifier)
         key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
         if key not in self._estimates:
-            self._estimates[key] = _estimate(task, optimizers, data, narrow=_narrow(run))
+            half = str(config.trainer.precision).startswith(("16", "bf16"))
+            self._estimates[key] = estimate(task, optimizers, data, half=half)
         return self._estimates[key]
 
     def _processes(self, run: Run) -> int:
@@ -135,7 +126,7 @@ class Preflight:
         return self._trainers[key]
 
     def _is_new(self, *what: str) -> bool:
-        """Whether this was not asked before; what is wrong ends the check, so it is asked once."""
+        """Whether this was not checked before: an error ends the preflight."""
         key = _key(*what)
         new = key not in self._seen
         self._seen.add(key)
@@ -214,75 +205,10 @@ def _key(*parts: Any) -> str:
 
 
 def _without_amounts(part: DictConfig) -> Any:
-    """Return a part of the configuration, of its amounts only whether they are 0.
+    """Return a part of the configuration, with each float replaced by whether it is not 0.
 
-    What takes memory follows from whether there is a momentum, not from how much.
+    Memory depends on whether there is a momentum, not on its value.
     """
     plain = OmegaConf.to_container(part)
     assert isinstance(plain, dict)
     return {k: bool(v) if isinstance(v, float) else v for k, v in plain.items()}
-
-
-def _optimizers(
-    run: Run, task: "ImageTask", data: "ImageDataModule"
-) -> list[torch.optim.Optimizer]:
-    """Build optimizers and schedules for the length of the run."""
-    epochs = run.config.trainer.max_epochs
-    steps = max(1, data.size("train") // data.batch_size) * epochs
-    if epochs == -1:
-        steps = run.config.trainer.max_steps
-    # The task asks its trainer for two lengths; a trainer knows them only once it trains.
-    length: Any = SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs)
-    task.trainer = length
-    built: Any = task.configure_optimizers()
-    if isinstance(built, tuple) and built and isinstance(built[0], list):  # and schedulers
-        built = built[0]
-    several = built if isinstance(built, list | tuple) else [built]
-    return [each["optimizer"] if isinstance(each, dict) else each for each in several]
-
-
-def _narrow(run: Run) -> bool:
-    return str(run.config.trainer.precision).startswith(("16", "bf16"))
-
-
-def _estimate(
-    task: "ImageTask",
-    optimizers: Sequence[torch.optim.Optimizer],
-    data: "ImageDataModule",
-    *,
-    narrow: bool,
-) -> Estimate:
-    """Train one step on the meta device, and count what it would hold in memory."""
-    facts, batch = data.facts(), data.batch_size
-    shape = (batch, facts["channels"], *sides(facts["image_size"]))
-    saved: dict[int, int] = {}  # by storage: what autograd keeps for the backward pass
-
-    def keep(tensor: Tensor) -> Tensor:
-        saved[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    weights = {p.untyped_storage()._cdata for p in task.parameters()}
-    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        loss = task.net.train()(torch.zeros(shape)).float().square().mean()
-    loss.backward()
-    for optimizer in optimizers:
-        optimizer.step(lambda: 0.0)
-    state = sum(
-        _bytes(value)
-        for optimizer in optimizers
-        for entry in optimizer.state.values()
-        for value in entry.values()
-        if isinstance(value, Tensor)
-    )
-    activations = sum(size for key, size in saved.items() if key not in weights) // (1 + narrow)
-    own = sum(_bytes(tensor) for tensor in task.net.state_dict().values())
-    gradients = sum(_bytes(p) for p in task.parameters() if p.requires_grad)
-    return Estimate(
-        parameters=sum(p.numel() for p in task.net.parameters()),
-        memory=own + gradients + state + activations,
-        checkpoints=2 * (own + state),
-    )
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()

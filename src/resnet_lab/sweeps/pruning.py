@@ -1,4 +1,4 @@
-"""Report a trial of a search while it trains, and end it where it is hopeless."""
+"""Report a trial of a search while it trains, and stop it if the pruner says so."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from lightning.pytorch import LightningModule, Trainer
 
 from resnet_lab.callbacks.record import EpochCallback, Record
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.sweeps.study import handed_over
+from resnet_lab.sweeps.trial import read_trial
 
 
 class Pruning(EpochCallback):
-    """Report `monitor` to the study after every epoch; stop after an epoch that the pruner names.
+    """Report `monitor` to the study after every epoch; stop when the pruner says so.
 
-    That is before the epoch is saved: none goes unreported, whenever the run is killed. An epoch
-    without a value is not reported. The last epoch is saved like any other.
+    It reports before the epoch is saved, so that no epoch is missed if the run is killed. An epoch
+    without a value is not reported.
 
     Args:
         run: with a `trial.json`.
@@ -21,22 +21,22 @@ class Pruning(EpochCallback):
 
     def __init__(self, run: ActiveRun) -> None:
         self.monitor = str(run.config.monitor)
-        self.trial = handed_over(run.directory) if run.leads else None
-        self.told: set[int] = set()  # epochs, by their number from 1
+        self.trial = read_trial(run.directory) if run.leads else None
+        self.reported: set[int] = set()  # epochs, by their number from 1
         if self.trial is not None:
-            self.told.update(self.trial.study.trials[self.trial.number].intermediate_values)
+            self.reported.update(self.trial.study.trials[self.trial.number].intermediate_values)
 
     def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
-        """Report the epoch, and ask."""
+        """Report the epoch, and ask the pruner."""
         epoch = trainer.current_epoch + 1
         value = record.of_epoch(self.monitor, epoch)
-        hopeless = False
+        prune = False
         if self.trial is not None and value is not None:
-            if epoch not in self.told:
+            if epoch not in self.reported:
                 self.trial.report(value, epoch)
             # Its NumPy bool would make a checkpoint that does not load with weights_only.
-            hopeless = epoch != trainer.max_epochs and bool(self.trial.should_prune())
-        if trainer.strategy.broadcast(hopeless):  # all processes of the run stop together
+            prune = epoch != trainer.max_epochs and bool(self.trial.should_prune())
+        if trainer.strategy.broadcast(prune):  # all processes of the run stop together
             self.ended = "pruned"
             trainer.should_stop = True
 
@@ -45,5 +45,5 @@ class Pruning(EpochCallback):
         return {"ended": self.ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore whether the run was ended."""
         self.ended = state_dict["ended"]

@@ -1,7 +1,7 @@
-"""`sweep.json`: what a sweep was asked for, and how far each of its jobs is.
+"""Read and change `sweep.json`: the command of a sweep, and the state of each job.
 
-The truth about a job stays in its own run directory. So a record that is missing or damaged is made
-again from those, and an entry is believed only where its directory says nothing else.
+The run directory of a job counts: a record that is missing or damaged is rebuilt from the run
+directories, and an entry that differs from its directory is corrected.
 """
 
 import json
@@ -13,40 +13,40 @@ from filelock import FileLock
 
 from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.directions import headline
+from resnet_lab.core.files import write_json
 from resnet_lab.core.provenance import now
 from resnet_lab.reporting.reading import is_entry
-from resnet_lab.runs.run import OVER, write
+from resnet_lab.runs.run import STATES
 
 FILE = "sweep.json"
 LOCK = ".sweep.lock"  # held while the record changes
-STATES = ("pending", "running", "failed", "interrupted", *OVER)
 
 
 def is_sweep(directory: Path) -> bool:
-    """Whether a directory is a sweep's, also where its record was deleted."""
+    """Whether a directory is a sweep's, even if its record was deleted."""
     return any((directory / name).exists() for name in (FILE, LOCK))
 
 
 def load(directory: Path) -> dict[str, Any]:
-    """Read the record of a sweep, or make it again from the runs that are there."""
+    """Read the record of a sweep, or rebuild it from the runs that are there."""
     try:
         record = json.loads((directory / FILE).read_text())
         if isinstance(record, dict) and isinstance(record.get("jobs"), list):
             entries = [entry for entry in record["jobs"] if is_entry(directory, entry)]
-            record["jobs"] = entries or _made_again(directory)["jobs"]
+            record["jobs"] = entries or _rebuilt(directory)["jobs"]
             return record
     except (OSError, ValueError):
         pass  # it is missing or damaged
-    return _made_again(directory)
+    return _rebuilt(directory)
 
 
 def change(directory: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Change the record: one process at a time, and readers see the old file or the new one."""
+    """Change the record under a lock; readers see the old file or the new one."""
     with FileLock(directory / LOCK):
         record = load(directory)
         edit(record)
         record["updated"] = now()
-        write(directory / FILE, json.dumps(record, indent=2) + "\n")
+        write_json(directory / FILE, record)
 
 
 def new_entry(directory: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -63,16 +63,16 @@ def new_entry(directory: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def refresh(directory: Path, entry: dict[str, Any]) -> None:
-    """Bring the entry of a job up to what its run directory says."""
+    """Update the entry of a job from its run directory."""
     status = read_status(directory / entry["directory"])
     if status is not None:
         take_over(entry, status)
-    elif entry.get("state") != "failed":  # that of a job which died before it could write any
+    elif entry.get("state") != "failed":  # a job that died before it wrote a status
         entry.update(new_entry(entry["directory"], entry["overrides"]))
 
 
 def take_over(entry: dict[str, Any], status: dict[str, Any]) -> None:
-    """Bring the entry of a job up to its `status.json`."""
+    """Update the entry of a job from its status."""
     test = _part(status, "test")
     entry.update(
         state=status.get("state", "pending"),
@@ -86,7 +86,7 @@ def take_over(entry: dict[str, Any], status: dict[str, Any]) -> None:
 def read_status(run: Path) -> dict[str, Any] | None:
     """Return the content of a run's `status.json`; None where there is none.
 
-    One that is damaged gives that of a failed run, with an entry `damaged`.
+    A damaged one gives the status of a failed run, with an entry `damaged`.
     """
     try:
         status = json.loads((run / "status.json").read_text())
@@ -103,7 +103,7 @@ def read_status(run: Path) -> dict[str, Any] | None:
 
 
 def best_value(status: dict[str, Any]) -> float | None:
-    """Return the best value of `monitor` that a run came to."""
+    """Return the best value of `monitor` of a run."""
     value = _part(status, "best").get("value")
     return value if is_finite_number(value) else None
 
@@ -113,7 +113,7 @@ def _part(status: dict[str, Any], name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _made_again(directory: Path) -> dict[str, Any]:
+def _rebuilt(directory: Path) -> dict[str, Any]:
     jobs: list[tuple[str, dict[str, Any]]] = []
     for path in sorted(directory.iterdir()) if directory.is_dir() else ():
         status = None if path.is_symlink() else read_status(path)

@@ -1,4 +1,4 @@
-"""The functions that `conf/` calls in `${...}`."""
+"""Register the functions that `conf/` calls in `${...}`."""
 
 import operator
 
@@ -7,11 +7,11 @@ from omegaconf import DictConfig
 from resnet_lab.core.config import new_dir
 from resnet_lab.core.directions import entry_mode, mode_of
 from resnet_lab.core.hydra_versions import register_resolver
-from resnet_lab.sweeps.job_directory import job_dir
+from resnet_lab.sweeps.job import job_dir
 
 
 def register_resolvers() -> None:
-    """Teach them to OmegaConf; safe to call again."""
+    """Register the resolvers with OmegaConf; may be called again."""
     for name, resolver, cached in (
         ("best_precision", _best_precision, False),
         ("is_null", _is_null, False),

@@ -1,8 +1,9 @@
-"""A search: a sweep whose values Optuna chooses, by what the trials before them came to.
+"""Search: a sweep whose values Optuna chooses by the results of earlier trials.
 
-Trials are asked for in batches of as many as run at once, run by the launcher, and told. So a slot
-of a pool waits for the slowest trial of its batch. Each trial is a job of the sweep: a trial whose
-values were tried before is not trained again, and one that a killed process left is gone on with.
+Trials are chosen in batches of as many as run at once; the launcher runs a batch, and its results
+are told to the study. So a slot of a pool waits for the slowest trial of its batch. Each trial is a
+job of the sweep: values that were tried before are not trained again, and a trial of a killed
+process is resumed.
 """
 
 import logging
@@ -19,7 +20,6 @@ from optuna.trial import TrialState
 
 from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.directions import monitor_mode
-from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.job import Job, find_job
 from resnet_lab.sweeps.launch import check, finish, fix_directory, launch, refuse_misuse
@@ -29,11 +29,11 @@ from resnet_lab.sweeps.study import (
     STORAGE,
     Options,
     Study,
-    hand_over,
     open_study,
     refuse_lost_study,
 )
 from resnet_lab.sweeps.sweep import Sweep
+from resnet_lab.sweeps.trial import write_trial
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,8 @@ class Search:
         """Search until there are so many trials.
 
         Raises:
-            ValueError: the trials cannot run, the directory holds another search, or no trial came
-                to its end.
+            ValueError: the trials cannot run, the directory holds another search, or no trial was
+                finished.
         """
         refuse_misuse(self.config)
         if self.config.sweep_dir and Path(self.config.sweep_dir).is_dir():
@@ -99,7 +99,7 @@ class Search:
             note = {"search": True, "trials": self.trials}
             change(sweep.directory, lambda record: record.update(note))
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            left = [trial.number for trial in running]  # by a process that was killed
+            left = [trial.number for trial in running]  # running when a process was killed
             over = study.count() - len(left)
             if over:
                 log.info("%d of %d trials are done already", over, self.trials)
@@ -118,7 +118,7 @@ class Search:
         return open_study(directory, monitor, mode, self.space, self.options)
 
     def _check(self) -> None:
-        """Check the first trials and the ends of every range; show the trials of a preflight."""
+        """Check the first trials and the ends of every range; with a preflight, show the trials."""
         from resnet_lab.sweeps.preflight import check_disk, show_table
 
         study = self._study(None)
@@ -126,11 +126,10 @@ class Search:
         while len(samples) < min(SAMPLES, self.trials) and not study.exhausted:
             trial = study.choose()
             samples.append(trial.params)
-            study.tell(trial, 0.0)  # some samplers do their work only then
+            study.tell(trial, 0.0)  # some samplers act only then
         tried = [*samples, *self.space.extremes()]
         jobs = [find_job(self.config, self.space.overrides(values)) for values in tried]
-        with reduced_overhead(self.config.get("lean", True)):
-            estimates = check(self.config, self.context, jobs)
+        estimates = check(self.config, self.context, jobs)
         largest = max(estimate.checkpoints for estimate in estimates)
         check_disk(self.config.sweep_dir or self.config.log_dir, largest * self.trials)
         if self.config.preflight:
@@ -138,7 +137,7 @@ class Search:
             show_table(jobs[: len(samples)], estimates[: len(samples)])
 
     def _batch(self, study: Study, left: list[int]) -> list[optuna.Trial]:
-        """Choose the trials that run next: those that were left, then new ones."""
+        """Choose the trials to run next: unfinished ones of an earlier process, then new ones."""
         batch = [study.choose(number) for number in left[: self.at_once]]
         del left[: self.at_once]
         while len(batch) < self.at_once and study.count() < self.trials and not study.exhausted:
@@ -157,7 +156,7 @@ class Search:
             if states[job.directory] not in OVER and job.directory not in due:
                 due[job.directory] = job
                 if self.options.pruner is not None:
-                    hand_over(sweep.directory / job.directory, trial, self.options.pruner)
+                    write_trial(sweep.directory / job.directory, trial, self.options.pruner)
         returns = launch(sweep, self.launcher, list(due.values()), batch[0].number)
         for trial, job in zip(batch, jobs, strict=True):
             _tell(study, trial, sweep.directory / job.directory)
@@ -174,7 +173,7 @@ class Search:
 
 
 def _tell(study: Study, trial: optuna.Trial, directory: Path) -> None:
-    """Tell what became of a trial; one that did not come to an end goes on when the search does."""
+    """Tell the study the result of a trial; an interrupted one is resumed with the search."""
     status = read_status(directory) or {}
     state, value = status.get("state"), best_value(status)
     if state == "pruned":

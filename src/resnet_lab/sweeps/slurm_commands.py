@@ -1,10 +1,10 @@
-"""What the commands of a SLURM cluster say."""
+"""Ask a SLURM cluster for its queue and its partitions."""
 
 import subprocess
 
 
 def told(*command: str) -> list[str] | None:
-    """Return what a command of SLURM's prints, by words; None if it fails."""
+    """Return the words that a command of SLURM prints; None if it fails."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -13,7 +13,7 @@ def told(*command: str) -> list[str] | None:
 
 
 def queue() -> set[str] | None:
-    """Return the ids of this person's jobs that wait or run; None if SLURM does not say."""
+    """Return the ids of this user's jobs that wait or run; None if SLURM does not answer."""
     ids = told("squeue", "-h", "--me", "-r", "-o", "%i")
     return None if ids is None else set(ids)
 

@@ -1,11 +1,11 @@
-"""Hydra's sweep syntax, as a space that Optuna searches.
+"""Read Hydra's sweep syntax as a search space of Optuna.
 
 | override | what is tried |
 | --- | --- |
-| `interval(a,b)` | any number from a to b; `tag(log,interval(a,b))` by its logarithm |
-| `int(interval(a,b))` | whole numbers from a to b; with `tag(log,...)` by their logarithm |
+| `interval(a,b)` | any number from a to b; `tag(log,interval(a,b))` on a logarithmic scale |
+| `int(interval(a,b))` | integers from a to b; with `tag(log,...)` on a logarithmic scale |
 | `range(a,b,step)` | a, a + step, ... below b, as in a grid |
-| `a,b,c`, `choice(a,b,c)`, `glob(*)` | one of them; their order means nothing |
+| `a,b,c`, `choice(a,b,c)`, `glob(*)` | one of them, without an order |
 | `a` | a, in every trial |
 """
 
@@ -62,7 +62,7 @@ class Space(NamedTuple):
         )
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
-        """Let the sampler choose a value of each range; what a trial has already stays."""
+        """Let the sampler choose a value of each range, unless the trial has one."""
         return {key: _suggest(trial, key, each) for key, each in self.ranges.items()}
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
@@ -70,7 +70,7 @@ class Space(NamedTuple):
         return [f"{key}={value}" for key, value in self.fixed.items()] + self.tried(values)
 
     def tried(self, values: Mapping[str, Any]) -> list[str]:
-        """Return those overrides of a trial that were chosen for it."""
+        """Return the overrides of a trial that the sampler chose."""
         return [f"{key}={_text(values[key])}" for key in self.ranges]
 
     def extremes(self) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ class Space(NamedTuple):
         return math.prod(map(len, self.grid().values()))
 
     def described(self) -> dict[str, str]:
-        """Say what the search tries, by key, where it bears on the result."""
+        """Describe what is tried by key, of the keys that results depend on."""
         found = {key: _described(each) for key, each in self.ranges.items()} | self.fixed
         return {key: text for key, text in found.items() if bears_on_result(override_key(key))}
 

@@ -1,8 +1,8 @@
-"""What a search remembers: an Optuna study in `search.db` of the sweep directory.
+"""Open the Optuna study of a search, `search.db` in the sweep directory.
 
 The process that searches asks for trials and tells their results. A trial that may be pruned finds
-a `trial.json` in its run directory, and reports to the study by itself: its machine must share the
-directory, on a file system whose locks SQLite can trust.
+a `trial.json` in its run directory, and reports to the study itself: its machine must share the
+directory, on a file system with locks that work for SQLite.
 """
 
 import json
@@ -25,20 +25,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import closest
-from resnet_lab.runs.run import TRIAL, shown, write
+from resnet_lab.core.errors import closest
+from resnet_lab.core.files import shown
 from resnet_lab.sweeps.record import load
 from resnet_lab.sweeps.space import Space
 
 STORAGE = "search.db"
 SAMPLER = "hydra.sweeper.sampler"
-NAME = "search"  # of the one study in there
-FRESH = ("tpe", "random")  # samplers that are made anew for each trial, see `make_sampler`
-BUSY = 60  # seconds that a process waits for another one's write
+NAME = "search"  # of the one study in the database
+FRESH = ("tpe", "random")  # samplers that are built anew for each trial, see `make_sampler`
+BUSY = 60  # seconds to wait for the write of another process
 
 Choice = str | DictConfig | None  # a word, or an object by its `_target_`
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # the sweep's own messages tell all
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # the sweep prints messages of its own
 
 
 class Options(NamedTuple):
@@ -50,10 +50,10 @@ class Options(NamedTuple):
 
 
 class Study(optuna.Study):
-    """A study that is asked and told.
+    """An Optuna study of one search space.
 
     Args:
-        storage: where it lies.
+        storage: of the study.
         space: that is searched.
         options: how.
 
@@ -71,11 +71,11 @@ class Study(optuna.Study):
         self._begun = False  # its sampler was made
 
     def stop(self) -> None:
-        """Take note that the sampler has nothing left to try."""
+        """Note that the sampler has nothing left to try."""
         self.exhausted = True
 
     def choose(self, number: int | None = None) -> optuna.Trial:
-        """Choose the values of a new trial; what an earlier one has already stays.
+        """Choose the values of a new trial, or those that an earlier one lacks.
 
         Args:
             number: of an earlier one.
@@ -89,7 +89,7 @@ class Study(optuna.Study):
             self.sampler = make_sampler(choice, self.space, seed, count)
             self._begun = True
         try:
-            trial = self.ask() if number is None else _trial(self, self.storage, number)
+            trial = self.ask() if number is None else earlier_trial(self, self.storage, number)
             self.space.suggest(trial)
         except ImportError as error:  # a sampler's own package; Optuna brings none of them
             raise ValueError(f"hydra.sweeper.sampler: {error}: install it with pip") from error
@@ -103,11 +103,11 @@ class Study(optuna.Study):
 def open_study(
     directory: Path | None, monitor: str, mode: str, space: Space, options: Options
 ) -> Study:
-    """Begin a study in a sweep directory, or go on with the one that is there.
+    """Open the study of a sweep directory, or create it.
 
     Args:
         directory: of the sweep; None keeps the study in memory.
-        monitor: metric that is told.
+        monitor: metric to optimise.
         mode: its direction, "min" or "max".
         space: that is searched.
         options: how.
@@ -116,13 +116,13 @@ def open_study(
         ValueError: the one that is there is another search or cannot be read, or there is no such
             sampler or pruner.
     """
-    storage = InMemoryStorage() if directory is None else _storage(directory / STORAGE)
+    storage = InMemoryStorage() if directory is None else open_storage(directory / STORAGE)
     direction = StudyDirection.MINIMIZE if mode == "min" else StudyDirection.MAXIMIZE
     optuna.create_study(storage=storage, study_name=NAME, direction=direction, load_if_exists=True)
     study = Study(storage, space, options)
     now = {"monitor": monitor, SAMPLER: _described(options.sampler), **space.described()}
     then: dict[str, str] = study.user_attrs.get("search", now)
-    then.setdefault(SAMPLER, now[SAMPLER])  # older studies do not tell
+    then.setdefault(SAMPLER, now[SAMPLER])  # not recorded by older studies
     differ = [
         f"{key} is {now.get(key, 'not given')} (was {then.get(key, 'not given')})"
         for key in dict.fromkeys([*now, *then])
@@ -153,7 +153,9 @@ def _described(choice: Choice) -> str:
     return plain if isinstance(plain, str) else json.dumps(plain, sort_keys=True)
 
 
-def _storage(path: Path) -> RDBStorage:
+def open_storage(path: Path) -> RDBStorage:
+    """Open the database of a study, or make it."""
+
     def connect() -> sqlite3.Connection:  # no URL holds every path
         return sqlite3.connect(path, timeout=BUSY)
 
@@ -164,11 +166,11 @@ def _storage(path: Path) -> RDBStorage:
 
 
 def make_sampler(choice: Choice, space: Space, seed: int | None, number: int = 0) -> BaseSampler:
-    """Make what chooses the values.
+    """Build the sampler, which chooses the values.
 
     Args:
         choice: "tpe" or "random", which draw each trial from seed and number alone, so that a
-            search that goes on chooses as an undisturbed one would; "grid"; or any sampler of
+            resumed search chooses as an undisturbed one would; "grid"; or any sampler of
             Optuna's by its `_target_`.
         space: that is searched.
         seed: None: another search every time.
@@ -184,17 +186,17 @@ def make_sampler(choice: Choice, space: Space, seed: int | None, number: int = 0
         return TPESampler(seed=own) if choice == "tpe" else RandomSampler(seed=own)
     sampler = _made("sampler", choice, ["tpe", "random", "grid"], BaseSampler)
     assert isinstance(sampler, BaseSampler)
-    if number:  # or it would begin again with what it drew first
+    if number:  # or it would repeat its first draws
         sampler.reseed_rng()
     return sampler
 
 
 def make_pruner(choice: Choice) -> BasePruner:
-    """Make what gives trials up.
+    """Build the pruner, which stops bad trials.
 
     Args:
-        choice: None for nothing; "median", once five trials are done, gives up what is worse than
-            their median after as many epochs; "halving" lets the best quarter go on after 1, 4,
+        choice: None for nothing; "median", once five trials are done, stops a trial that is worse
+            than their median after as many epochs; "halving" keeps the best quarter after 1, 4,
             16, ... epochs (asynchronous successive halving, Li et al. 2020); or any pruner of
             Optuna's by its `_target_`, whose steps are epochs.
 
@@ -208,7 +210,7 @@ def make_pruner(choice: Choice) -> BasePruner:
     if choice == "halving":
         return SuccessiveHalvingPruner()
     plain = OmegaConf.to_container(choice) if isinstance(choice, DictConfig) else choice
-    if not _is_optunas(plain):
+    if not is_of_optuna(plain):
         raise ValueError(f"hydra.sweeper.pruner={plain}: must be one of optuna.pruners")
     pruner = _made("pruner", choice, ["median", "halving", "null"], BasePruner)
     assert isinstance(pruner, BasePruner)
@@ -220,7 +222,7 @@ def _made(kind: str, choice: Choice, words: list[str], base: type[object]) -> ob
     if not isinstance(choice, Mapping | DictConfig) or "_target_" not in choice:
         near = closest(str(choice), words)
         raise ValueError(f"{key}={choice}: no such {kind}; {near} (or an object by its _target_)")
-    with warnings.catch_warnings():  # it was asked for by name
+    with warnings.catch_warnings():  # the user asked for it by name
         warnings.simplefilter("ignore", ExperimentalWarning)
         made: object = build(OmegaConf.create({"hydra": {"sweeper": {kind: choice}}}), key)
     if not isinstance(made, base):
@@ -228,47 +230,17 @@ def _made(kind: str, choice: Choice, words: list[str], base: type[object]) -> ob
     return made
 
 
-def hand_over(directory: Path, trial: optuna.Trial, pruner: Choice) -> None:
-    """Tell a run, before it starts, which trial it is and what may prune it."""
-    directory.mkdir(exist_ok=True)
-    plain: Any = OmegaConf.to_container(pruner) if isinstance(pruner, DictConfig) else pruner
-    told = {"trial": trial.number, "pruner": plain}
-    write(directory / TRIAL, json.dumps(told, indent=2) + "\n")
-
-
-def handed_over(directory: Path) -> optuna.Trial | None:
-    """Return the trial that a run is; None where its study is not there, or has done with it.
-
-    Raises:
-        ValueError: what was handed over is no trial and pruner of Optuna's.
-    """
-    told = json.loads((directory / TRIAL).read_text())
-    path = directory.parent / STORAGE
-    if not path.is_file():  # the run directory was moved away from its sweep
-        return None
-    if not isinstance(told, dict) or not _is_optunas(told.get("pruner")):
-        raise ValueError(f"{shown(directory / TRIAL)} names a pruner that is none of Optuna's")
-    storage = _storage(path)
-    study = optuna.load_study(
-        study_name=NAME, storage=storage, pruner=make_pruner(told.get("pruner"))
-    )
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    if told.get("trial") not in [trial.number for trial in running]:
-        return None
-    return _trial(study, storage, told["trial"])
-
-
-def _is_optunas(pruner: Any) -> bool:
+def is_of_optuna(pruner: Any) -> bool:
     """Whether all that a pruner is made of are pruners of Optuna's: a file may name anything."""
     if isinstance(pruner, list):
-        return all(map(_is_optunas, pruner))
+        return all(map(is_of_optuna, pruner))
     if not isinstance(pruner, dict):
         return True
     known = [f"optuna.pruners.{name}" for name in optuna.pruners.__all__]
-    return pruner.get("_target_", known[0]) in known and all(map(_is_optunas, pruner.values()))
+    return pruner.get("_target_", known[0]) in known and all(map(is_of_optuna, pruner.values()))
 
 
-def _trial(study: optuna.Study, storage: BaseStorage, number: int) -> optuna.Trial:
+def earlier_trial(study: optuna.Study, storage: BaseStorage, number: int) -> optuna.Trial:
     """Return a trial that was asked for earlier, maybe by another process."""
     of = storage.get_study_id_from_name(study.study_name)
     return optuna.Trial(study, storage.get_trial_id_from_study_id_trial_number(of, number))

@@ -1,7 +1,7 @@
 """A sweep directory: many runs, and one record of them.
 
-`sweep.json` is replaced atomically, under a lock, whenever a job starts or ends, by the process
-that runs that job: whichever launcher started it, on whichever machine.
+`sweep.json` is replaced atomically, under a lock, by the process of a job whenever the job starts
+or ends, with any launcher and on any machine.
 """
 
 import logging
@@ -17,8 +17,9 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from resnet_lab.core.directions import monitor_mode
+from resnet_lab.core.files import shown
 from resnet_lab.core.provenance import now
-from resnet_lab.runs.run import OVER, shown
+from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.record import (
     FILE,
     change,
@@ -49,7 +50,7 @@ class Sweep:
 
     @classmethod
     def open(cls, directory: str | Path, config: DictConfig) -> "Sweep":
-        """Begin a sweep in a directory, or go on with the one that is there.
+        """Begin a sweep in a directory, or resume the one that is there.
 
         Args:
             directory: new, empty, or an earlier sweep's.
@@ -93,7 +94,7 @@ class Sweep:
         return shown(self.directory)
 
     def add(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> None:
-        """Enter jobs, each a directory below this one and its overrides; earlier ones stay.
+        """Add jobs to the record, each a directory below this one and its overrides.
 
         Raises:
             ValueError: a directory leads out of this one.
@@ -121,7 +122,7 @@ class Sweep:
         return {entry["directory"]: entry["state"] for entry in record["jobs"]}
 
     def mark_failed(self, errors: dict[str, str]) -> None:
-        """Record jobs, by directory, whose own records do not tell that they failed."""
+        """Record as failed the jobs, by directory, that have not recorded that themselves."""
         if not errors:
             return
 
@@ -134,7 +135,7 @@ class Sweep:
         change(self.directory, enter)
 
     def _refresh(self, record: dict[str, Any]) -> None:
-        """Bring a record up to the run directories, also one that has lost jobs of this sweep."""
+        """Update a record from the run directories, and add jobs that it has lost."""
         known = {entry["directory"] for entry in record["jobs"]}
         missing = self._jobs.keys() - known
         record["jobs"] += [new_entry(job, self._jobs[job]) for job in self._jobs if job in missing]
@@ -157,7 +158,7 @@ class Sweep:
             states = {entry["state"] for entry in record["jobs"]}
             if stopped or not states <= {*OVER, "failed"}:
                 record["state"] = "interrupted"
-            else:  # a search counts with trials that fail
+            else:  # a search may have failed trials
                 failed = "failed" in states and not record.get("search")
                 record["state"] = "failed" if failed else "done"
             seconds = record.get("seconds", 0.0) + time.monotonic() - self._began
@@ -167,11 +168,11 @@ class Sweep:
         self._lock.release()
         if stopped:
             again = f"the same command with sweep_dir={shlex.quote(str(self.shown))}"
-            print(f"interrupted; to go on: {again}", file=sys.stderr)
+            print(f"interrupted; to resume: {again}", file=sys.stderr)
 
 
 def note(run: Path, status: dict[str, Any]) -> None:
-    """Enter the status of a job into the record of its sweep; a run outside a sweep has none."""
+    """Enter the status of a job into the record of its sweep, if the run is in a sweep."""
     if not is_sweep(run.parent):
         return
 
@@ -187,7 +188,7 @@ def note(run: Path, status: dict[str, Any]) -> None:
 
 
 def announce(directory: Path) -> None:
-    """Say which job of its sweep begins."""
+    """Print which job of its sweep begins."""
     record = load(directory.parent)
     jobs = record["jobs"]
     total = record.get("trials", len(jobs))  # a search enters its jobs as it goes

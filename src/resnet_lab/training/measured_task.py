@@ -99,9 +99,11 @@ class MeasuredTask(LightningModule):
         """Begin the validation metrics anew."""
         self._begin("val")
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the validation metrics."""
-        self._add("val", self(batch[0]), batch[1])
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Add a batch to the validation metrics; return its logits, for callbacks."""
+        logits: Tensor = self(batch[0])
+        self._add("val", logits, batch[1])
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""

@@ -79,32 +79,27 @@ def for_training(
 
 
 def for_evaluation(
-    config: DictConfig, net: nn.Module, data: "ImageDataModule", split: str, batch_size: int
+    config: DictConfig, net: Callable[[Tensor], object], images: Tensor, batches: int
 ) -> int:
     """Return the number of threads for an evaluation of a run.
 
     Args:
         config: of the run.
-        net: in evaluation mode.
-        data: set up for the split.
-        split: "test" or "val".
-        batch_size: of the evaluation.
+        net: in evaluation mode, or what calls it.
+        images: the first batch, normalised.
+        batches: in the evaluation.
     """
     most, setting = most_threads(), setting_of(config)
     if isinstance(setting, int):
         return min(setting, most)
-    if most == 1 or not is_cpu("auto"):
+    if most == 1 or batches == 0 or not is_cpu("auto"):
         return most
-    if not hasattr(data, "images"):
-        return most
-    images, indices = data.images(split)
-    batch = data.normalise(images.pixels[indices[:batch_size]])
 
     def step(size: int) -> None:
         with torch.inference_mode():
-            net(batch[:size])
+            net(images[:size])
 
-    return fastest(step, len(batch), most, -(-len(indices) // batch_size))
+    return fastest(step, len(images), most, batches)
 
 
 def setting_of(config: DictConfig) -> Any:

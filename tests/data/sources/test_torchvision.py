@@ -1,5 +1,6 @@
 """Torchvision's data sets: what is there is read as it is, and damage is named."""
 
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,9 @@ from PIL import Image
 
 from resnet_lab.data.sources import TorchvisionSource
 from resnet_lab.data.sources.base import read
+from resnet_lab.runs.run import Run
+from resnet_lab.train import train
+from tests.conftest import Command, Compose
 from tests.data.fakes import (
     check,
     error,
@@ -20,6 +24,8 @@ from tests.data.fakes import (
     place_cifar10,
     place_mnist,
     snapshot,
+    write_emnist_letters,
+    write_eurosat,
     write_sst2,
     write_svhn,
 )
@@ -239,3 +245,83 @@ def test_arrays_of_other_numbers_need_a_range(root: Path, monkeypatch: pytest.Mo
         TorchvisionSource("STL10", str(root)).read("train")
     found = TorchvisionSource("STL10", str(root), range=[0, 4000]).read("train").pixels
     assert found.flatten().tolist() == [0, 64, 128, 255]
+
+
+# ---- any set, by its name alone
+
+
+def test_emnist_is_upright_and_its_letters_count_from_0(root: Path) -> None:
+    written = write_emnist_letters(root)
+    source = TorchvisionSource("EMNIST", str(root), options={"split": "letters"}, train=None)
+    for split, images in written.items():
+        check(source.read(split), images[..., None])
+    assert source.classes == tuple("abcdefghijklmnopqrstuvwxyz")
+
+
+def test_a_set_without_a_yaml_has_its_facts_found_and_recorded(root: Path, tiny: Compose) -> None:
+    write_emnist_letters(root)
+    cfg = tiny(
+        "data=torchvision", "data.dataset=EMNIST", "data.options.split=letters",
+        f"data_dir={root}", "data.batch_size=8", "data.val_size=10",
+    )  # fmt: skip
+    train(cfg, "run")
+    run = Run.load("run")
+    assert run.status["state"] == "done"
+    facts = {key: run.config.data[key] for key in ("num_classes", "channels", "image_size")}
+    assert facts == {"num_classes": 26, "channels": 1, "image_size": 28}
+    assert run.config.model.num_classes == 26
+    assert run.load_task()[1]["classes"][0] == "a"
+    train(cfg, "run")  # a finished run of the same configuration
+
+
+def test_pictures_that_vary_in_size_are_fitted(root: Path, tiny: Compose) -> None:
+    write_eurosat(root)
+    found = tiny("data=torchvision", "data.dataset=EuroSAT", f"data_dir={root}")
+    for size, side in (("null", 64), ("16", 16)):
+        cfg = found.copy()
+        cfg.data.image_size = None if size == "null" else int(size)
+        cfg.data.batch_size = 8
+        train(cfg, f"run{side}")
+        data = Run.load(f"run{side}").config.data
+        assert (data.num_classes, data.channels, data.image_size) == (2, 3, side)
+        assert data.source.image_size == side
+
+
+@pytest.mark.parametrize(
+    ("name", "splits"),
+    [
+        ("MNIST", {"train": {"train": True}, "test": {"train": False}}),
+        ("SVHN", {"train": {"split": "train"}, "test": {"split": "test"}}),
+        ("DTD", {name: {"split": name} for name in ("train", "val", "test")}),
+        ("OxfordIIITPet", {"train": {"split": "trainval"}, "test": {"split": "test"}}),
+        ("Country211", {"train": {"split": "train"}, "val": {"split": "valid"},
+                        "test": {"split": "test"}}),
+        ("Imagenette", {"train": {"split": "train"}, "test": {"split": "val"}}),
+        ("Caltech101", {"train": {}, "test": {}}),
+    ],
+)  # fmt: skip
+def test_splits_follow_from_what_torchvision_takes(name: str, splits: Any, root: Path) -> None:
+    source = TorchvisionSource(name, str(root), train=None)
+    assert {split: dict(getattr(source, split)) for split in source.splits} == splits
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (["data.dataset=EMNISST"], "torchvision has no data set 'EMNISST': is it EMNIST"),
+        (["data.dataset=EMNIST"], "EMNIST.*argument: 'split'.*data.options"),
+        (
+            ["data.dataset=FGVCAircraft", "+data.options.annotation_level=wheel"],
+            "splits of torchvision's FGVCAircraft .*annotation_level",
+        ),
+        ([], "data.dataset has no value yet: set it with data.dataset="),
+    ],
+)
+def test_what_is_wrong_with_the_name_is_one_line(
+    overrides: list[str], text: str, root: Path, command: Command
+) -> None:
+    code, _, said = command("data=torchvision", f"data_dir={root}", *overrides)
+    assert code == 1
+    assert len(said.splitlines()) == 1
+    assert re.search(text, said), said

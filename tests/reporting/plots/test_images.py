@@ -13,9 +13,16 @@ def test_confusion_matrix_shows_shares_of_the_true_class() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog"]
 
 
+def test_confusion_matrix_shows_counts() -> None:
+    axes = confusion_matrix(np.array([[300, 1], [0, 0]]), ["cat", "dog"], shares=False).axes[0]
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "300"]
+
+
 def test_confusion_matrix_of_many_classes_has_no_numbers() -> None:
     axes = confusion_matrix(np.eye(100, dtype=int), [f"class {i}" for i in range(100)]).axes[0]
     assert not axes.texts
+    assert len(axes.get_xticklabels()) == 100
+    axes = confusion_matrix(np.eye(150, dtype=int), [f"class {i}" for i in range(150)]).axes[0]
     assert len(axes.get_xticklabels()) < 20
 
 

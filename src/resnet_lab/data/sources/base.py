@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from resnet_lab.data.splits import stratified_split
+
 
 class Images(NamedTuple):
     """A labelled set of images in memory.
@@ -112,3 +114,13 @@ def check_split(split: str, splits: tuple[str, ...]) -> None:
     """Raise a ValueError unless `split` is one of `splits`."""
     if split not in splits:
         raise ValueError(f"no split {split!r}: this source has {', '.join(splits)}")
+
+
+def part_of(images: Images, split: str, test_fraction: float) -> Images:
+    """Return the part of a set without a test split that is to be `split`, "train" or "test".
+
+    A stratified share is the test split, drawn once by a fixed seed: part of what the set is,
+    whatever seeds a run uses.
+    """
+    chosen = stratified_split(images.labels, test_fraction, seed=0)[split == "test"]
+    return Images(images.pixels[chosen], images.labels[chosen])

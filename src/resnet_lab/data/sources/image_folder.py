@@ -96,6 +96,10 @@ class ImageFolder:
         labels = torch.tensor([label for _, label in files])
         return Images(self._pixels(split, [path for path, _ in files]), labels)
 
+    def files(self, split: str) -> list[Path]:
+        """Return the paths of a split's pictures below `root`, in the order of `read`."""
+        return [path.relative_to(self.root) for path, _ in self._list(split)]
+
     def _list(self, split: str) -> list[tuple[Path, int]]:
         """Return path and label of a split's pictures, sorted by class and path."""
         root, classes = Path(self.root), self.classes

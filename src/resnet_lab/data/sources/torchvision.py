@@ -1,10 +1,12 @@
 """A classification data set of torchvision, by the name of its class."""
 
 import difflib
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +16,9 @@ from torch import Tensor
 
 from resnet_lab.data.pixels import ByUser, Fit, Pixels, limits, sides, to_bytes
 from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.base import Images, check_split, read
+from resnet_lab.data.sources.base import Images, check_split, part_of, read
 from resnet_lab.data.sources.decode import Form
 from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of
-from resnet_lab.data.splits import stratified_split
 
 Arguments = Mapping[str, Any] | tuple[tuple[str, Any], ...]
 
@@ -37,16 +38,19 @@ class TorchvisionSource:
     It serves every set whose items are a picture and the number of a class: those that torchvision
     holds as arrays (CIFAR, the MNIST family, SVHN, STL10, USPS, SEMEION) and those that it opens
     file by file. Sets of other targets (attributes, boxes, captions) and of videos are refused.
+    EMNIST, whose files hold transposed images, is turned upright.
 
     Args:
         dataset: name of the class in `torchvision.datasets`.
         root: the data directory.
-        train: what that class is called with for the training split; a mapping.
+        options: what that class is called with for every split; a null is left out.
+        train: what it is called with besides for the training split; a mapping. None: this and the
+            other splits follow from what the class takes, `train=` or `split=`.
         test: likewise for the test split. Where it is the same as `train`, because the set has no
             split of its own (EuroSAT, Caltech101: both are {}), a part is set aside.
         test_fraction: how much of it, as a share of each class.
         val: likewise; None where the set has no validation split of its own.
-        channels: 1 or 3; for sets that are stored as picture files.
+        channels: 1 or 3, for sets that are stored as picture files; None: not known yet.
         image_size: of both sides in pixels, or [height, width]; likewise.
         fit: `crop`, `pad` or `stretch`, likewise; see `resnet_lab.data.sources.decode.Form`.
         range: the values that are black and white, where they are no bytes; see
@@ -57,20 +61,27 @@ class TorchvisionSource:
 
     dataset: str
     root: str
-    train: Arguments = (("train", True),)
+    train: Arguments | None = (("train", True),)
     test: Arguments = (("train", False),)
     val: Arguments | None = None
-    channels: int = 3
+    channels: int | None = 3
     image_size: int | list[int] | None = None
     fit: Fit = "crop"
     range: Literal["auto"] | list[float] = "auto"
     mirrors: tuple[str, ...] = ()
     download: bool = True
     test_fraction: float = 0.2
+    options: Arguments = ()
 
     def __post_init__(self) -> None:
+        options = {k: v for k, v in dict(self.options).items() if v is not None}
+        if self.train is None:
+            for split, arguments in _splits_of(self._class(), options).items():
+                object.__setattr__(self, split, arguments)
         for split in self.splits:  # a mapping has no hash
-            object.__setattr__(self, split, tuple(sorted(dict(getattr(self, split)).items())))
+            arguments = {**options, **dict(getattr(self, split))}
+            object.__setattr__(self, split, tuple(sorted(arguments.items())))
+        object.__setattr__(self, "options", ())
         if self.image_size is not None:
             object.__setattr__(self, "image_size", sides(self.image_size))
         object.__setattr__(self, "range", limits(self.range) or "auto")
@@ -110,13 +121,20 @@ class TorchvisionSource:
                 f"{len(images.labels)} labels: delete its files and fetch them again"
             )
         names = getattr(dataset, "classes", None) or range(int(images.labels.max()) + 1)
+        if names[0] == "N/A":  # EMNIST counts letters from 1
+            names, images = names[1:], images._replace(labels=images.labels - 1)
         # MNIST names its classes "0 - zero".
         _NAMES[self] = tuple(re.sub(r"^(\d+) - \w+$", r"\1", str(name)) for name in names)
         if split != "val" and self.train == self.test:
-            parts = stratified_split(images.labels, self.test_fraction, seed=0)
-            chosen = parts[split == "test"]
-            return Images(images.pixels[chosen], images.labels[chosen])
+            return part_of(images, split, self.test_fraction)
         return images
+
+    def looks(self, count: int) -> list[tuple[tuple[int, int], str]]:
+        """Return (width, height) and mode of about so many training pictures."""
+        dataset = self._open("train")
+        chosen = range(0, len(dataset), -(-len(dataset) // count))
+        pictures = (dataset[index][0] for index in chosen)
+        return [(picture.size, picture.mode) for picture in pictures]
 
     def _class(self) -> Any:
         from torchvision import datasets
@@ -147,9 +165,10 @@ class TorchvisionSource:
                 raise ValueError(
                     f"{bad[0]}{more} cannot be read or is damaged: delete it and start again"
                 ) from error
+            more = "; set it as data.options" if "required" in str(error) else ""
             raise ValueError(
                 f"torchvision's {self.dataset} cannot be read from {root} with {arguments}: "
-                f"{decode.error_text(error)}"
+                f"{decode.error_text(error)}{more}"
             ) from error
 
     def _from_arrays(self, dataset: Any) -> Images | None:
@@ -162,6 +181,8 @@ class TorchvisionSource:
         if targets.ndim != 1:
             return None
         pixels = torch.from_numpy(to_bytes(np.asarray(data), self.range))
+        if self.dataset == "EMNIST":
+            pixels = pixels.transpose(1, 2)
         if pixels.ndim == 3:
             pixels = pixels.unsqueeze(-1)
         elif pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3):
@@ -170,7 +191,7 @@ class TorchvisionSource:
 
     def _from_pictures(self, dataset: Any) -> Images:
         """Return the pictures that a data set opens one by one."""
-        if self.image_size is None:
+        if self.image_size is None or self.channels is None:
             raise ValueError(
                 f"{self.dataset} is stored as picture files: set data.source.image_size to the "
                 "height and width that they are to have"
@@ -191,3 +212,42 @@ class TorchvisionSource:
 
         decode.decode_all(pixels, load, name=lambda index: f"number {index} of {self.dataset}")
         return Images(torch.from_numpy(pixels), labels)
+
+
+def _splits_of(cls: Any, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what a class of torchvision is called with for each split, besides `options`.
+
+    Raises:
+        ValueError: it takes `split=`, but no split that we know.
+    """
+    takes = {name for base in cls.__mro__[:-1] for name in inspect.signature(base).parameters}
+    if "train" in takes:
+        return {"train": {"train": True}, "test": {"train": False}}
+    if "split" not in takes or "split" in options:
+        return {"train": {}, "test": {}}
+
+    def first(*names: str) -> dict[str, Any] | None:
+        return next(({"split": name} for name in names if _accepts(cls, options, name)), None)
+
+    train, val = first("train", "trainval", "train-standard"), first("val", "valid")
+    test = first("test")
+    if train is None or (test or val) is None:
+        raise ValueError(
+            f"the splits of torchvision's {cls.__name__} are not known: state data.source.train "
+            f"and data.source.test, as in {{split: train}}, or check data.options={dict(options)}"
+        )
+    # Where the labels of a test were never published (ImageNet, Places365), `val` serves as test.
+    found = {"train": train, "val": val if test else None, "test": test or val}
+    return {split: arguments for split, arguments in found.items() if arguments is not None}
+
+
+def _accepts(cls: Any, options: Mapping[str, Any], split: str) -> bool:
+    """Whether a class of torchvision knows a split: it looks for files, and finds none here."""
+    with TemporaryDirectory() as empty:
+        try:
+            cls(empty, split=split, **options)
+        except ValueError:
+            return False
+        except Exception:
+            return True
+    return True

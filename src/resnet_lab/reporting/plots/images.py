@@ -13,15 +13,19 @@ from resnet_lab.core.text import printable
 from resnet_lab.reporting.plots.figure import new_figure
 
 NUMBERED_CLASSES = 20  # with more, the numbers in a confusion matrix are too small to read
-NAMED_CLASSES = 50  # with more, the class names are too small to read
+NAMED_CLASSES = 100  # with more, the class names are too small to read
 
 
-def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> Figure:
-    """Draw a confusion matrix in percent of the images of the true class.
+def confusion_matrix(
+    counts: NDArray[np.integer[Any]], classes: Sequence[str], *, shares: bool = True
+) -> Figure:
+    """Draw a confusion matrix.
 
     Args:
         counts: numbers of images, [true class, predicted class].
         classes: names of the classes, index = label.
+        shares: whether the numbers are percent of the images of the true class, or images; the
+            colours are percent.
     """
     number = len(classes)
     assert counts.shape == (number, number), f"{counts.shape} counts for {number} classes"
@@ -31,7 +35,7 @@ def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -
     names = [textwrap.shorten(printable(name), 24, placeholder="…") for name in classes]
     longest = max(map(len, names))
     upright = longest > 3
-    cells, text = min(1.5 + 0.36 * number, 9.0), 0.09 * longest  # inches
+    cells, text = min(1.5 + 0.36 * number, 9.0 if number <= 50 else 11.0), 0.09 * longest  # inches
     figure = new_figure(cells + text + 1.8, cells + 0.5 + text * upright)
     axes = figure.subplots()
     # A square-root scale makes the few mistakes visible beside the diagonal.
@@ -40,12 +44,16 @@ def confusion_matrix(counts: NDArray[np.integer[Any]], classes: Sequence[str]) -
         for (row, column), value in np.ndenumerate(percent):
             if value > 0:
                 shown = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+                if not shares:
+                    shown = str(counts[row, column])
                 colour = "white" if value > 35 else "black"
                 axes.text(column, row, shown, ha="center", va="center", color=colour, fontsize=8)
     if number <= NAMED_CLASSES:
         axes.set_xticks(range(number), names, rotation=90 if upright else 0)
         axes.set_yticks(range(number), names)
-        axes.tick_params(labelsize=9 if number <= NUMBERED_CLASSES else 6, length=0)
+        axes.tick_params(
+            labelsize=9 if number <= NUMBERED_CLASSES else 6 if number <= 50 else 4.5, length=0
+        )
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_frame_on(False)

@@ -3,7 +3,7 @@
 import pytest
 
 from resnet_lab import evaluate
-from resnet_lab.core.moved import GONE, MOVED, with_new_names
+from resnet_lab.core.recorded import GONE, MOVED, with_new_names
 from resnet_lab.core.trust import locate
 from resnet_lab.train import train
 

@@ -1,18 +1,17 @@
-"""What the benchmark measures beside ashleve/lightning-hydra-template: its default job and ours.
+"""Compare with ashleve/lightning-hydra-template: its default job, and the same job here.
 
 The other template is neither part of this one nor needed by it: `--rival DIR` names a clone of it
 whose requirements are installed in this environment.
 """
 
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from resnet_lab.measuring.processes import IMPORTS, seconds_of
+from benchmarks.speed.commands import IMPORTS, seconds_of
 
-# Its default configuration, said in our words: network, images, batches, optimizer, precision.
+# Its default configuration as our overrides: network, images, batches, optimizer, precision.
 SAME = (
     "data=mnist", "data.batch_size=128", "data.augment.crop=null", "optimizer=adam",
     "optimizer.lr=0.001", "optimizer.weight_decay=0", "scheduler=none",
@@ -51,7 +50,6 @@ def against_rival(
     if not (data / "MNIST").is_dir():
         raise ValueError(f"--rival: MNIST is not in {data}; train on data=mnist once to fetch it")
     ours_here = ("-m", "resnet_lab.train", f"data_dir={data}", *SAME)
-    path = os.pathsep.join(filter(None, [str(script.parent.parent), os.environ.get("PYTHONPATH")]))
 
     def theirs() -> float:
         with TemporaryDirectory() as logs:
@@ -61,7 +59,7 @@ def against_rival(
             )  # fmt: skip
 
     def ours(*overrides: str) -> float:
-        return seconds_of(*_swept(ours_here, overrides), PYTHONPATH=path)
+        return seconds_of(*_swept(ours_here, overrides), PYTHONPATH=str(script.parent.parent))
 
     pairs = [(theirs(), ours()) for _ in range(repeats)]
     single = statistics.median(seconds for _, seconds in pairs)

@@ -1,4 +1,4 @@
-"""The default job with fixed and chosen numbers of threads, alone and beside busy processes."""
+"""Time a job with fixed and chosen numbers of threads, alone and beside busy processes."""
 
 import contextlib
 import io

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.measuring import contention, table
-from resnet_lab.measuring.contention import busy_processes, job_seconds
+from benchmarks.speed import contention, table
+from benchmarks.speed.contention import busy_processes, job_seconds
 from resnet_lab.runs.run import Run
 
 

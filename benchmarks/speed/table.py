@@ -1,39 +1,18 @@
-"""Show what the benchmark measured, to people."""
+"""Put what was measured into the rows of a table."""
 
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from resnet_lab.core.console import console
-from resnet_lab.core.text import printable
-
-Row = tuple[str, str, str, str, str]
+from resnet_lab.benchmark import Row, trained
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print the figures, the variants of this network from the fastest on, and what they say."""
-    title = Text(printable(" ".join(result["configuration"])))  # no markup: [...] is a list
-    table = Table("question", "n", "the other", "ours", "ratio", title=title)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in [*_loops(result), *_rival(result.get("rival")), *_jobs(result.get("jobs"))]:
-        table.add_row(*row)
-    console().print(table)
-    for name, rate in sorted(result["variants"].items(), key=lambda item: -item[1]):
-        console().print(Text(printable(f"{rate:>10,.0f} images/s  {name}")))
-    console().print(f"(medians of {result['n_variants']})", highlight=False)
-    machine = result["machine"]
-    console().print(Text(printable(f"images: {result['images']}; {machine['device']}")))
-    console().print(Text(printable(f"recommended: {result['recommended']}"), "bold"))
+def rows(result: dict[str, Any]) -> list[Row]:
+    """Return a row for each question but those of `resnet_lab.benchmark`."""
+    return [*_details(result), *_rival(result.get("rival")), *_jobs(result.get("jobs"))]
 
 
-def _loops(result: dict[str, Any]) -> list[Row]:
-    trainer, loop, loader, start = (
-        result[name] for name in ("trainer", "step_overhead", "loader", "start")
-    )
+def _details(result: dict[str, Any]) -> list[Row]:
+    loop, loader, start = (result[name] for name in ("step_overhead", "loader", "start"))
     return [
-        _trained("training, images/s, against a bare loop on one resident batch", trainer),
         (
             "a step of a network that costs nothing, ms, against Lightning's bare loop; "
             f"{loop['input']:.2f} of it choose and augment the batch",
@@ -55,13 +34,6 @@ def _loops(result: dict[str, Any]) -> list[Row]:
             f"{start['imports']:.1f}",
             f"{start['first_step']:.1f}",
             f"{start['ratio']:.2f}",
-        ),
-        (
-            "seconds between epochs: records and checkpoints",
-            str(trainer["n_between"]),
-            "",
-            f"{trainer['between_epochs']:.2f}",
-            "",
         ),
     ]
 
@@ -93,9 +65,9 @@ def _jobs(jobs: dict[str, Any] | None) -> list[Row]:
     if jobs is None:
         return []
     sweep, memory = jobs["sweep"], jobs["memory"]
-    rows = [_trained("training, images/s, a small net on MNIST, batch 128", jobs["small"])]
+    rows = [trained("training, images/s, a small net on MNIST, batch 128", jobs["small"])]
     if "compiled" in jobs:
-        rows.append(_trained("training, images/s, compiled ResNet-18, batch 512", jobs["compiled"]))
+        rows.append(trained("training, images/s, compiled ResNet-18, batch 512", jobs["compiled"]))
     return [
         *rows,
         (
@@ -150,13 +122,3 @@ def _contention(found: dict[str, Any]) -> list[Row]:
         )
         for name, words in where.items()
     ]
-
-
-def _trained(question: str, found: dict[str, float]) -> Row:
-    return (
-        question,
-        str(found["n"]),
-        f"{found['bare']:,.0f}",
-        f"{found['ours']:,.0f}",
-        f"{found['ratio']:.3f}",
-    )

@@ -1,4 +1,4 @@
-"""Time and peak memory of whole commands, each a process of its own."""
+"""Measure time and peak memory of whole commands, each in a process of its own."""
 
 import os
 import statistics
@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+ROOT = Path(__file__).resolve().parents[2]  # of the repository: measured commands import callbacks
 IMPORTS = "import torch, torchvision, lightning"
 MB = 1e6
 JOB = ("data=digits", "trainer.max_epochs=1", "callbacks.progress=null", "callbacks.summary=null")
@@ -20,16 +21,18 @@ def seconds_of(*arguments: str, **environment: str) -> float:
 
     Args:
         arguments: of Python.
-        environment: variables besides the present ones.
+        environment: further variables.
 
     Raises:
         ValueError: it failed; with what it said.
     """
+    places = [environment.get("PYTHONPATH"), os.environ.get("PYTHONPATH"), str(ROOT)]
+    path = os.pathsep.join(filter(None, places))
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
         result = subprocess.run(
             [sys.executable, *arguments],
-            env={**os.environ, "RESNET_LAB_LOGS": folder, **environment},
+            env={**os.environ, "RESNET_LAB_LOGS": folder, **environment, "PYTHONPATH": path},
             capture_output=True,
             text=True,
             check=False,
@@ -58,10 +61,10 @@ def start_up(repeats: int) -> dict[str, float]:
 
 
 class LastStep(Callback):
-    """End the process right after its first optimizer step; for `seconds_to_first_step`."""
+    """End the process right after its first optimizer step; for `start_up`."""
 
     def on_train_batch_end(self, trainer: Trainer, *arguments: object) -> None:
-        """Leave without ceremony: only the way to here is of interest."""
+        """End at once: only the time until here is measured."""
         os._exit(0)
 
 

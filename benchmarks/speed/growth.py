@@ -1,4 +1,4 @@
-"""How the time of an image grows with the size of the data set and the depth of the network."""
+"""Measure how the time per image grows with the data set and with the depth of the network."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from omegaconf import DictConfig
 
-from resnet_lab.measuring.loops import trainer_rate
+from benchmarks.speed.loops import trainer_rate
+from resnet_lab.measuring.random_images import use_random_images
 
 
 def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dict[str, float]:
-    """Measure microseconds an image, training with everything on, by the size of the data set.
+    """Measure microseconds an image, training in a whole run, by the size of the data set.
 
     Args:
         cfg: a composed configuration; random images stand in for its data.
@@ -24,14 +25,7 @@ def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dic
 
     def microseconds(count: int) -> float:
         sized = cfg.copy()
-        sized.data.source = {
-            "_target_": "resnet_lab.measuring.random_images.RandomImages",
-            "num_classes": cfg.data.num_classes,
-            "size": cfg.data.image_size,
-            "channels": cfg.data.channels,
-            "count": count,
-        }
-        sized.data.val_size = 0.1
+        use_random_images(sized, count)
         return 1e6 / trainer_rate(sized, steps, epochs=4)
 
     costs = _medians(microseconds, counts, repeats)
@@ -39,7 +33,7 @@ def with_images(cfg: DictConfig, counts: Sequence[int], repeats: int = 3) -> dic
 
 
 def with_depth(cfg: DictConfig, depths: Sequence[int], repeats: int = 3) -> dict[str, float]:
-    """Measure microseconds an image, training with everything on, by the depth of the network.
+    """Measure microseconds an image, training in a whole run, by the depth of the network.
 
     Args:
         cfg: a composed configuration of a CIFAR ResNet.

@@ -1,4 +1,4 @@
-"""How many images a second are ready for the network: our loader, and torchvision's."""
+"""Count the images a second that are ready for the network: by our loader, by torchvision."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from benchmarks.speed import pair
 from resnet_lab.data import ImageDataModule
-from resnet_lab.measuring import pair
 
 
 def against_torchvision(data: ImageDataModule, repeats: int) -> dict[str, float]:

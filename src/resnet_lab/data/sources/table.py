@@ -1,0 +1,134 @@
+"""Pictures that a CSV file lists, with their labels."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from resnet_lab.data.pixels import Fit, limits, sides
+from resnet_lab.data.sources import decode
+from resnet_lab.data.sources.base import Images, check_split, part_of
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """Read a table with a header: a column of paths, one of labels or several of 0 and 1.
+
+    Paths are relative to the table. A column `split` with train, val or test, if there is one, says
+    which picture is of which split; otherwise a part is set aside for the test.
+
+    Args:
+        file: CSV; the separator may be a comma, a semicolon or a tab.
+        path: column of the paths; None: the first.
+        label: column of the labels, or a list of columns that are 0 or 1; None: all the others.
+        numbers: whether labels are numbers, for task=regression, rather than names of classes.
+        image_size: of both sides in pixels, or [height, width]; None: not known yet.
+        channels: 1 or 3; None: not known yet.
+        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.sources.decode.Form`.
+        range: the values that are black and white, where they are no bytes.
+        test_fraction: share that is set aside, where no picture is of the split `test`.
+    """
+
+    file: str
+    path: str | None = None
+    label: str | list[str] | None = None
+    numbers: bool = False
+    image_size: int | list[int] | None = None
+    channels: int | None = None
+    fit: Fit = "crop"
+    range: Literal["auto"] | list[float] = "auto"
+    test_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "file", str(Path(self.file).expanduser().absolute()))
+        object.__setattr__(self, "range", limits(self.range) or "auto")
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", sides(self.image_size))
+        if self.label is not None:
+            given = (self.label,) if isinstance(self.label, str) else tuple(self.label)
+            object.__setattr__(self, "label", given)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, sorted; of several labels, their columns."""
+        rows, _, labels = self._table()
+        if len(labels) > 1 or self.numbers:
+            return tuple(labels)
+        names = {row[labels[0]] for row in rows}
+        return tuple(sorted(names, key=int if all(n.isdecimal() for n in names) else None))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Train and test, and val where the table has it."""
+        own = any(row.get("split") == "val" for row in self._table()[0])
+        return ("train", "val", "test") if own else ("train", "test")
+
+    def prepare(self) -> None:
+        """Check that the table can be read."""
+        self._table()
+
+    def looks(self, count: int) -> list[tuple[tuple[int, int], str]]:
+        """Return (width, height) and mode of about so many pictures."""
+        rows, path, _ = self._table()
+        found = []
+        for row in rows[:: -(-len(rows) // count)]:
+            with Image.open(self._place(row[path]), formats=tuple(decode.FORMATS)) as picture:
+                found.append((picture.size, picture.mode))
+        return found
+
+    def read(self, split: str) -> Images:
+        """Decode one split; see `Source.read`."""
+        check_split(split, self.splits)
+        rows, path, labels = self._table()
+        alone = split != "val" and not any(row.get("split") == "test" for row in rows)
+        wanted = "train" if alone else split
+        rows = [row for row in rows if row.get("split", "train") == wanted]
+        form = decode.Form.of(self.image_size, self.channels or 3, self.fit, self.range)
+        pixels = decode.allocate((len(rows), *form.shape))
+        places = [self._place(row[path]) for row in rows]
+        decode.decode_all(pixels, lambda i: decode.load(places[i], form), name=places.__getitem__)
+        if len(labels) > 1 or self.numbers:
+            values = torch.tensor([[self._number(row, name) for name in labels] for row in rows])
+            found = values if self.numbers or len(labels) == 1 else values.to(torch.uint8)
+        else:
+            index = {name: number for number, name in enumerate(self.classes)}
+            found = torch.tensor([index[row[labels[0]]] for row in rows])
+        images = Images(torch.from_numpy(pixels), found)
+        return part_of(images, split, self.test_fraction) if alone else images
+
+    def _place(self, name: str) -> Path:
+        return Path(self.file).parent / name
+
+    def _number(self, row: dict[str, Any], name: str) -> float:
+        try:
+            value = float(row[name])
+        except ValueError:
+            value = float("nan")
+        if not np.isfinite(value) or not (self.numbers or value in (0, 1)):
+            wanted = "a number" if self.numbers else "0 or 1, as each of several labels is"
+            raise ValueError(f"{self.file}: {name}={row[name]}: must be {wanted}")
+        return value
+
+    def _table(self) -> tuple[list[dict[str, Any]], str, list[str]]:
+        """Return the rows, the column of paths and those of labels."""
+        try:
+            text = Path(self.file).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"data.file={self.file} cannot be read: {error}") from error
+        first = text.partition("\n")[0]
+        rows = list(csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=first.count)))
+        columns = list(rows[0]) if rows else []
+        path = self.path or next(iter(columns), "path")
+        labels = list(self.label or [name for name in columns if name not in (path, "split")])
+        lacking = [name for name in (path, *labels) if name not in columns]
+        if lacking or not labels:
+            what = lacking[0] if lacking else "one of labels"
+            there = ", ".join(columns) or "none"
+            raise ValueError(f"{self.file} has the columns {there}: {what} is missing")
+        if any(value is None for row in rows for value in row.values()):
+            raise ValueError(f"{self.file}: a row has fewer columns than the first line")
+        return rows, path, labels

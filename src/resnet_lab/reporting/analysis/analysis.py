@@ -1,0 +1,156 @@
+"""Analyse a run: measure everything once, and keep it for the page and the files."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnet_lab.core.text import printable
+from resnet_lab.reporting.analysis.calibration import calibration, fitted_temperature
+from resnet_lab.reporting.analysis.classes import (
+    class_rows,
+    confident_mistakes,
+    confusion,
+    doubtful_labels,
+    hesitant_hits,
+    top_confusions,
+)
+from resnet_lab.reporting.analysis.cost import cost
+from resnet_lab.reporting.analysis.inside import grad_cam, in_two_dimensions
+from resnet_lab.reporting.analysis.outputs import Outputs, outputs_of
+from resnet_lab.runs.inference import TrainedNetwork, check_classifies, leave_uncompiled, load_split
+from resnet_lab.runs.run import Run
+from resnet_lab.training.metrics import TOP5_FROM, proportion
+
+SHOWN = 24  # images of a kind
+SHOWN_MAPS = 12  # images of each kind that Grad-CAM is drawn for
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What an analysis found.
+
+    Attributes:
+        network: of the run.
+        found: its outputs for the split.
+        classes: names, as they may be shown.
+        counts: images by [true class, predicted class].
+        numbers: everything that goes to `analysis.json`.
+        plane: result of `in_two_dimensions`.
+        maps: Grad-CAM of some mistakes and of some hits: indices, and maps [n, H, W] of the
+            predicted class; and the height and width at which they were computed.
+    """
+
+    network: TrainedNetwork
+    found: Outputs
+    classes: list[str]
+    counts: NDArray[np.int64]
+    numbers: dict[str, Any]
+    plane: dict[str, Any]
+    maps: tuple[list[int], torch.Tensor, list[int]] | None
+
+
+def analyse(
+    run: Run,
+    split: str = "test",
+    checkpoint: str | None = None,
+    data_dir: str | None = None,
+    say: Callable[[str], None] = lambda step: None,
+) -> Analysis:
+    """Analyse a checkpoint of a run on a split of its data.
+
+    Args:
+        run: a run directory.
+        split: "test" or "val".
+        checkpoint: "best", "last" or a path; None: the one that the run itself tested.
+        data_dir: where the data lies now; None: where it lay when the run was trained.
+        say: called with each step, for a progress bar.
+
+    Raises:
+        ValueError: no such checkpoint, data or split.
+    """
+    say("reading images")
+    leave_uncompiled(run)
+    checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
+    check_classifies(run, task)
+    network = TrainedNetwork(run, checkpoint, task, facts, data)
+    count, done = data.size(split), 0
+
+    def advance(number: int) -> None:
+        nonlocal done
+        done += number
+        say(f"classifying {done:,} of {count:,} images")
+
+    found = outputs_of(network, split, advance)
+    say("calibration")
+    measured: dict[str, Any] = {
+        "calibration": calibration(found),
+        "calibrated": None,
+        "temperature": None,
+    }
+    if split == "test":
+        data.setup("validate")
+        if data.size("val"):
+            validation = outputs_of(network, "val")
+            temperature = fitted_temperature(validation)
+            measured |= {
+                "temperature": temperature,
+                "temperature_images": len(validation.labels),
+                "calibrated": calibration(found, temperature),
+            }
+    say("Grad-CAM")
+    chosen = [*confident_mistakes(found)[:SHOWN_MAPS], *_confident_hits(found)[:SHOWN_MAPS]]
+    try:
+        maps, sides = grad_cam(network, found.pixels[chosen], found.predicted[chosen])
+        looked = (chosen, maps, sides)
+    except ValueError:  # a network without spatial layers
+        looked = None
+    say("features")
+    plane = in_two_dimensions(found)
+    say("cost")
+    counts = confusion(found)
+    numbers = {
+        "run": str(run.shown),
+        "checkpoint": checkpoint,
+        "checkpoint_sha256": hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest(),
+        "split": split,
+        **proportion(int(found.right.sum()), len(found.labels)),
+        **_top5(found),
+        "classes": dict(zip(facts["classes"], class_rows(counts), strict=True)),
+        "confusion": counts.tolist(),
+        "confusions": [
+            {"true": facts["classes"][true], "predicted": facts["classes"][said], "images": number}
+            for true, said, number in top_confusions(counts)
+        ],
+        "confident_mistakes": confident_mistakes(found)[:SHOWN],
+        "hesitant_hits": hesitant_hits(found)[:SHOWN],
+        "doubtful_labels": doubtful_labels(found)[:SHOWN],
+        **measured,
+        "cost": cost(network, found.pixels),
+        "explained_by_pca": plane.get("explained"),
+    }
+    classes = [printable(name) for name in facts["classes"]]
+    return Analysis(network, found, classes, counts, numbers, plane, looked)
+
+
+def _confident_hits(found: Outputs) -> list[int]:
+    """Return one right image of each class, the most confident one, then the next ones."""
+    hits = hesitant_hits(found)[::-1]
+    turns: dict[int, int] = {}
+    order = []
+    for index in hits:
+        label = int(found.labels[index])
+        turns[label] = turns.get(label, 0) + 1
+        order.append((turns[label], label, index))
+    return [index for _, _, index in sorted(order)]
+
+
+def _top5(found: Outputs) -> dict[str, float]:
+    if found.logits.shape[1] < TOP5_FROM:
+        return {}
+    among = (found.logits.topk(5, 1).indices == found.labels[:, None]).any(1)
+    return {"acc_top5": float(among.float().mean())}

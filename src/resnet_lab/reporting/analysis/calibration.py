@@ -1,0 +1,101 @@
+"""Whether probabilities can be believed: calibration, and a temperature that mends it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnet_lab.reporting.analysis.outputs import Outputs
+
+Floats = NDArray[np.float64]
+
+BINS = 15  # of equal mass
+FEWEST = 40  # images in a bin; with fewer images in all, there are fewer bins
+RESAMPLES = 1000
+TEMPERATURES = (0.05, 20.0)  # smallest and largest that are tried
+
+
+def calibration(found: Outputs, temperature: float = 1.0) -> dict[str, Any]:
+    """Measure the calibration of the probabilities.
+
+    The expected calibration error (ECE) is the mean difference between confidence and accuracy over
+    bins of equally many images. It is above 0 for a perfect network too, as accuracies of bins
+    vary: `ece_by_chance` is what such a network stays below in 95 % of test sets, drawn from these
+    very confidences (Vaicenavicius et al. 2019).
+
+    Args:
+        found: logits and labels.
+        temperature: that the logits are divided by.
+
+    Returns:
+        `nll` in nats, `brier` (0 to 2), `confidence` (mean), `ece` with the 95 % interval of its
+        bootstrap `ece_low`, `ece_high`, `ece_by_chance`, and `bins`: images, confidence, accuracy.
+    """
+    probabilities = (found.logits.double() / temperature).softmax(1)
+    confidence, right = probabilities.amax(1).numpy(), found.right.double().numpy()
+    truth = probabilities.gather(1, found.labels[:, None])[:, 0]
+    brier = (probabilities**2).sum(1) - 2 * truth + 1
+    bins = equal_mass_bins(confidence)
+    random = np.random.default_rng(0)
+    count = len(right)
+    resampled = []
+    for _ in range(RESAMPLES):
+        chosen = random.integers(0, count, count)
+        resampled.append(_ece((confidence - right)[chosen], bins[chosen]))
+    perfect = [
+        _ece(confidence - (random.random(count) < confidence), bins) for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
+    return {
+        "temperature": temperature,
+        "nll": _nll(found.logits, found.labels, temperature),
+        "brier": float(brier.mean()),
+        "confidence": float(confidence.mean()),
+        "ece": _ece(confidence - right, bins),
+        "ece_low": low,
+        "ece_high": high,
+        "ece_by_chance": float(np.quantile(perfect, 0.95)),
+        "bins": [
+            {
+                "images": int((bins == number).sum()),
+                "confidence": float(confidence[bins == number].mean()),
+                "accuracy": float(right[bins == number].mean()),
+            }
+            for number in range(bins.max() + 1)
+        ],
+    }
+
+
+def equal_mass_bins(confidence: Floats) -> NDArray[np.int64]:
+    """Return the number of each image's bin; bins hold equally many images, to one."""
+    count = len(confidence)
+    order = np.argsort(confidence, kind="stable")
+    bins = np.empty(count, np.int64)
+    bins[order] = np.arange(count) * max(1, min(BINS, count // FEWEST)) // count
+    return bins
+
+
+def _ece(gaps: Floats, bins: NDArray[np.int64]) -> float:
+    """Return the ECE, of confidence minus correctness of each image."""
+    return float(np.abs(np.bincount(bins, gaps)).sum() / len(gaps))
+
+
+def _nll(logits: Tensor, labels: Tensor, temperature: float) -> float:
+    log_probabilities = (logits.double() / temperature).log_softmax(1)
+    return float(-log_probabilities.gather(1, labels[:, None]).mean())
+
+
+def fitted_temperature(found: Outputs) -> float:
+    """Return the temperature with the lowest cross-entropy (Guo et al. 2017).
+
+    Args:
+        found: of a split that is not the test split.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        return _nll(found.logits, found.labels, float(np.exp(log_temperature)))
+
+    bounds = tuple(np.log(TEMPERATURES))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
