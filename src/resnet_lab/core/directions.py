@@ -15,6 +15,9 @@ DIRECTIONS = {
     "r2": "max",
 }  # fmt: skip
 
+# Those that lie between 0 and 1; so do all whose name begins with acc.
+SHARES = ("f1", "precision", "recall", "auroc", "ece", "map")
+
 OF_THE_ENTRY = ("mode", "splits")  # keys of an entry of `metrics` that are not of its metric
 
 

@@ -35,10 +35,11 @@ def show_summary(run: ActiveRun) -> None:
         epochs = f"{status['epochs']} of {run.config.trainer.max_epochs} epochs"
         rows.append(("pruned", f"by the search, after {epochs}"))
     if "test" in status:
-        metric = headline(status["test"], run.config.monitor)
-        what = "accuracy" if metric == "acc" else metric
-        said = tested(status["test"], metric)
-        rows.append((f"test {what}", f"{said}, {run.config.test} epoch"))
+        first = headline(status["test"], run.config.monitor)
+        for metric in dict.fromkeys((first, *["acc"] * ("acc" in status["test"]))):
+            what = "accuracy" if metric == "acc" else metric
+            said = tested(status["test"], metric)
+            rows.append((f"test {what}", f"{said}, {run.config.test} epoch"))
     if "expected" in status:
         expected = status["expected"]
         verdict = "PASS" if expected["passed"] else "FAIL"

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from resnet_lab.core.directions import SHARES
 from resnet_lab.reporting.ranking.comparable import Basis
 from resnet_lab.reporting.run_record import RunRecord, as_number
 from resnet_lab.reporting.statistics import Difference, Spread
@@ -22,6 +23,12 @@ class Metric:
     def is_accuracy(self) -> bool:
         """Whether it is an accuracy, which is shown in percent."""
         return self.name.split("/")[-1].startswith("acc")
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The smallest and the largest possible value; None where they are not known."""
+        share = self.is_accuracy or self.name.partition("/")[2].partition("/")[0] in SHARES
+        return (0.0, 1.0) if share else None
 
     @property
     def sign(self) -> int:

@@ -114,15 +114,13 @@ def _group(
     names = dict.fromkeys(name for job in ranked for name in job.tests)
     tests = {name: [job.tests[name] for job in ranked if name in job.tests] for name in names}
     times = [job.seconds for job in ranked if job.seconds is not None]
-    bounds = (0.0, 1.0) if metric.is_accuracy else None
     return Group(
         settings,
         jobs,
         tuple(ranked),
-        metric=spread(list(values.values()), bounds) if values else None,
+        metric=spread(list(values.values()), metric.bounds) if values else None,
         tests={
-            name: spread(each, (0.0, 1.0) if name.startswith("acc") else None)
-            for name, each in tests.items()
+            name: spread(each, Metric(f"test/{name}", "max").bounds) for name, each in tests.items()
         },
         seconds=sum(times) / len(times) if times else None,
         best=max(values, key=lambda job: metric.sign * values[job]) if values else None,
