@@ -13,7 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from resnet_lab import train
-from resnet_lab.core.config import CONF, DIRECTIONS
+from resnet_lab.core.config import CONF
+from resnet_lab.core.directions import DIRECTIONS
 from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.resolvers import register_resolvers
 

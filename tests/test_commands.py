@@ -68,7 +68,10 @@ WRONG = {
     ),
     "missing value": (["data=image_folder"], "data.root has no value yet: set it with data.root="),
     "missing folder": (["data=image_folder", "data.root=photos"], "photos"),
-    "monitor": (["monitor=val/f1"], "monitor=val/f1: not one of our metrics (loss, acc, acc_top5)"),
+    "monitor": (
+        ["monitor=val/kappa"],
+        "monitor=val/kappa: not one of our metrics (loss, acc, acc_top5, f1, mae, rmse",
+    ),
     "accelerator": (["trainer=gpu"], "trainer.accelerator=gpu: .*use trainer=auto or trainer=cpu"),
     "depth": (["model.depth=21"], "depth 21"),
     "classes": (["data.num_classes=7"], "data.num_classes=7, but digits has 10 classes"),
@@ -204,7 +207,7 @@ def test_the_traceback_of_a_failure_is_in_the_log(command) -> None:
 
 def test_a_refused_command_leaves_a_directory_as_it_was(command) -> None:
     Path("empty").mkdir()
-    for wrong in ("data.batch_size=9999", "monitor=val/f1", "scheduler.warmup=2.5", "seed=abc"):
+    for wrong in ("data.batch_size=9999", "monitor=val/kappa", "scheduler.warmup=2.5", "seed=abc"):
         for directory in ("empty", "new"):
             code, _, err = command(*TINY, wrong, f"run_dir={directory}")
             assert (code, err.count("\n")) == (1, 1)

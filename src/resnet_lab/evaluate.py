@@ -1,4 +1,4 @@
-"""Evaluate a run: accuracy with its interval, loss, and the accuracy of each class.
+"""Evaluate a run: its metrics with their intervals, also of each class.
 
     python -m resnet_lab.evaluate logs/runs/<run> [--split val] [--checkpoint last] [--json]
 
@@ -19,6 +19,17 @@ from resnet_lab.core.text import printable
 from resnet_lab.core.trust import TRUST
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
+
+SAID = (
+    "acc",
+    "acc_low",
+    "acc_high",
+    "acc_top5",
+    "images",
+    "loss",
+    "mae_low",
+    "mae_high",
+)  # in words of their own
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,18 +56,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _show(result: dict[str, Any]) -> None:
     table = Table("class", "images", "accuracy %", "95 % interval", title_justify="left")
+    classes = result["classes"]
+    further = list(dict.fromkeys(key for entry in classes.values() for key in entry))
+    further = [key for key in further if key not in SAID]
+    for name in further:
+        table.add_column(name)
     for column in table.columns[1:]:
         column.justify = "right"
-    classes = result["classes"]
-    rows = [*classes.items(), ("all", result)]
+    rows = [*classes.items(), *([("all", result)] if "acc" in result else [])]
     for number, (name, entry) in enumerate(rows):
         if number == len(classes):  # a class may be called "all" too
             table.add_section()
         interval = f"{100 * entry['acc_low']:.1f} to {100 * entry['acc_high']:.1f}"
         shown = Text(printable(name))  # no markup: a class may be called [red]
-        table.add_row(shown, f"{entry['images']:,}", f"{100 * entry['acc']:.2f}", interval)
-    console().print(table)
+        values = [f"{entry[key]:.4f}" if key in entry else "" for key in further]
+        table.add_row(shown, f"{entry['images']:,}", f"{100 * entry['acc']:.2f}", interval, *values)
+    if classes:
+        console().print(table)
     more = f", top-5 accuracy {100 * result['acc_top5']:.2f} %" if "acc_top5" in result else ""
+    for name, value in result.items():
+        if isinstance(value, float) and name not in SAID:
+            more += f", {name} {value:.4f}"
+    if "mae" in result:
+        ends = f"{result['mae_low']:.4f} to {result['mae_high']:.4f}"
+        more += f" (95 % interval of mae {ends}, {result['images']:,} images)"
     console().print(f"{result['split']} loss {result['loss']:.4f}{more}", highlight=False)
 
 

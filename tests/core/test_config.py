@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.core.config import flat, mode_of, monitor_mode, new_dir, one_line
+from resnet_lab.core.config import flat, new_dir, one_line
+from resnet_lab.core.directions import mode_of, monitor_mode
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ def test_the_direction_follows_from_the_metric(monitor: str, mode: str) -> None:
         mode_of(monitor, other)
 
 
-@pytest.mark.parametrize("monitor", ["val/ece", "val/error", "val/nll", "val/mae", "val/loss_x"])
+@pytest.mark.parametrize("monitor", ["val/ece", "val/error", "val/nll", "val/wer", "val/loss_x"])
 def test_an_unknown_direction_is_asked_for(monitor: str, composed) -> None:
     with pytest.raises(ValueError, match=rf"^monitor={monitor}: .* monitor_mode=min or"):
         mode_of(monitor)

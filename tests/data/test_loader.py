@@ -80,3 +80,19 @@ def test_every_process_gets_every_batch_also_one_without_images() -> None:
         for r in range(2)
     ]
     assert shares == [[2, 1], [2, 0]]
+
+
+def test_a_balanced_order_is_a_function_of_seed_and_epoch_and_has_all_classes_alike() -> None:
+    labels = torch.tensor([0] * 900 + [1] * 90 + [2] * 10)
+    images = Images(torch.zeros(1000, 1, 1, 1, dtype=torch.uint8), labels)
+    orders = []
+    for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0)):
+        loader = BatchLoader(
+            images, torch.arange(1000), 100, shuffle=True, balanced=True, seed=seed
+        )
+        loader.set_epoch(epoch)
+        orders.append(torch.cat([batch.labels for batch in loader]))
+    assert all(abs(count - 333) < 60 for count in torch.bincount(orders[0]).tolist())
+    assert orders[0].equal(orders[3])
+    assert not orders[0].equal(orders[1])
+    assert not orders[0].equal(orders[2])

@@ -124,13 +124,13 @@ def test_a_run_passes_up_to_the_tolerance(metric: str, measured: float, passed: 
 
 
 def test_the_direction_of_an_unknown_expectation_is_asked_for() -> None:
-    told: dict[str, Any] = {"metric": "test/f1", "value": 0.9, "tolerance": 0.0}
+    told: dict[str, Any] = {"metric": "test/kappa", "value": 0.9, "tolerance": 0.0}
     config = OmegaConf.create({"monitor": "val/acc", "test": "last", "expected": told})
-    with pytest.raises(ValueError, match=r"^expected.metric=test/f1: .* expected.mode=max$"):
-        expected.check_expected(config, ["test/f1"])
+    with pytest.raises(ValueError, match=r"^expected.metric=test/kappa: .* expected.mode=max$"):
+        expected.check_expected(config, ["test/kappa"])
     config.expected.mode = "max"
-    expected.check_expected(config, ["test/f1"])
-    assert expected.verdict(config, {"test": {"f1": 0.95}})["passed"]
+    expected.check_expected(config, ["test/kappa"])
+    assert expected.verdict(config, {"test": {"kappa": 0.95}})["passed"]
 
 
 def test_validation_may_be_expected_without_a_test(tiny, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_every_step_of_every_epoch_draws_anew(tiny, tmp_path: Path, monkeypatch)
         seen.append(seed)
         return mix(mixers, images, seed)
 
-    monkeypatch.setattr("resnet_lab.training.task.mix", watched)
+    monkeypatch.setattr("resnet_lab.training.image_task.mix", watched)
     for seed in (0, 1):
         train(tiny("augment=mixup", f"seed={seed}", "test=null"), tmp_path / str(seed))
     assert len(set(seen)) == len(seen) == 2 * 2 * 3
@@ -202,7 +202,7 @@ def test_a_run_that_mixes_nothing_draws_nothing(tiny, tmp_path: Path, monkeypatc
     def never(*arguments: object) -> None:
         raise AssertionError("mixed")
 
-    monkeypatch.setattr("resnet_lab.training.task.mix", never)
+    monkeypatch.setattr("resnet_lab.training.image_task.mix", never)
     cfg = tiny("trainer.max_epochs=1", "trainer.limit_train_batches=2")
     assert "mix" not in cfg.task
     train(cfg, tmp_path / "run")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from resnet_lab.core.console import show
 from resnet_lab.core.harmless import harmless_callback
 from resnet_lab.data.pixels import sides
+from resnet_lab.training.image_task import ImageTask
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ class ModelSummary(Callback):
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
         size = sides(facts["image_size"])
         example = torch.zeros(1, facts["channels"], *size, device=pl_module.device)
-        example = pl_module.arrange(example)  # type: ignore[operator]
+        if isinstance(pl_module, ImageTask):
+            example = pl_module.arrange(example)
         layers = trace(net, example)  # by every process: the weights may be sharded
         if not trainer.is_global_zero:
             return

@@ -50,7 +50,10 @@ class TensorBoardRecord(Callback):
             return
         text = OmegaConf.to_yaml(self._config)
         writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()))
-        metrics = dict.fromkeys((self._config.monitor, "test/acc", "test/loss"), 0.0)
+        names = getattr(pl_module, "metric_names", None)
+        known = names("test") if callable(names) else []
+        single = [name for name in known if name.count("/") == 1]  # not those of each class
+        metrics = dict.fromkeys((self._config.monitor, *single), 0.0)
         for summary in hparams(self._hyperparameters(), metrics):  # type: ignore[no-untyped-call]
             # Straight to the file: SummaryWriter.add_hparams starts a run of its own and logs a
             # made-up value for each metric. The metrics' values come from the curves.

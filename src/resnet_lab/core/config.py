@@ -29,7 +29,6 @@ NOT_OF_THE_RESULT = (
 )  # fmt: skip
 
 NOT_OF_THE_NETWORK = ("name", "weights", "replace_classifier")  # under `model`, for other readers
-OF_THE_SOURCE = ("root", "dataset", "options", "file")  # under `data`, for `data.source`
 RENAMED = {"task.trunk_lr": "task.backbone_lr"}  # keys of earlier releases
 
 WAYS_OUT = {
@@ -44,42 +43,6 @@ _made: set[Path] = set()  # directories that this process has made for a run or 
 # checkout it stands at the top.
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1] / "conf"
-
-
-# Whether a metric, whatever its split, is better when lower or higher.
-DIRECTIONS = {"loss": "min", "acc": "max", "acc_top5": "max"}
-
-
-def mode_of(monitor: str, given: str | None = None) -> str:
-    """Return whether a metric is better when lower ("min") or higher ("max").
-
-    Args:
-        monitor: its name, such as val/loss.
-        given: what `monitor_mode` says; needed for a metric that is not in `DIRECTIONS`.
-
-    Raises:
-        ValueError: the direction is not known, or the one that was given is wrong.
-    """
-    if given not in (None, "min", "max"):
-        raise ValueError(f"monitor_mode={given}: use min, max or null")
-    known = DIRECTIONS.get(str(monitor).split("/")[-1])
-    if known is None and given is None:
-        raise ValueError(
-            f"monitor={monitor}: not one of our metrics ({', '.join(DIRECTIONS)}); if the task has "
-            "it, say whether it is better when lower or higher: monitor_mode=min or "
-            "monitor_mode=max"
-        )
-    if None not in (known, given) and known != given:
-        better = "lower" if known == "min" else "higher"
-        raise ValueError(
-            f"monitor_mode={given}: {monitor} is better when {better}; leave monitor_mode out"
-        )
-    return known or str(given)
-
-
-def monitor_mode(config: DictConfig) -> str:
-    """Return the direction of the metric that a configuration monitors; see `mode_of`."""
-    return mode_of(str(config.monitor), config.get("monitor_mode"))
 
 
 def new_dir(given: str | None, parent: str, name: str) -> str:

@@ -74,6 +74,8 @@ PLACES = {
     "optimizer": "torch.optim.Optimizer",
     "scheduler": "torch.optim.lr_scheduler.LRScheduler",
     "data": "lightning.pytorch.LightningDataModule",
+    "loss": "torch.nn.Module",
+    "metrics.*": "torchmetrics.Metric",
     "callbacks.*": "lightning.pytorch.Callback",
     "logger.*": "lightning.pytorch.loggers.Logger",
     "trainer": "lightning.pytorch.Trainer",
@@ -273,7 +275,7 @@ def _bases(found: type) -> set[str]:
 
 
 def _check_place(key: str, said: str, found: Any) -> None:
-    place = re.sub(r"^(callbacks|logger)\.[^.]+$", r"\1.*", key)
+    place = re.sub(r"^(callbacks|logger|metrics)\.[^.]+$", r"\1.*", key)
     kind = PLACES.get(place)
     if kind is not None and inspect.isclass(found) and kind not in _bases(found):
         raise ValueError(f"{said}: must be a subclass of {kind}")

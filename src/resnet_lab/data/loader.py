@@ -1,6 +1,6 @@
 """Load batches of a data set that lies in memory, each by one index operation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,6 +9,8 @@ from torch.utils.data import SequentialSampler
 
 from resnet_lab.core.seeds import derive_seed
 from resnet_lab.data.sources.base import Images
+from resnet_lab.data.splits import groups
+from resnet_lab.data.transforms.each import Each, transform_each
 
 
 class Batch(NamedTuple):
@@ -35,7 +37,10 @@ class BatchLoader:
         seed: of order and augmentation.
         rank: of this process; it gets every `world_size`-th image of each batch.
         world_size: number of processes that share the batches.
+        balanced: draw the images of an epoch anew, with repetition, so that all classes come up
+            equally often.
         pin: copy each batch to page-locked memory, from which a GPU fetches it without waiting.
+        changes: transforms of each image, seeded by (seed, epoch, index of the image).
     """
 
     def __init__(
@@ -49,7 +54,9 @@ class BatchLoader:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        balanced: bool = False,
         pin: bool = False,
+        changes: Sequence[Each] = (),
     ) -> None:
         self.images = images
         self.indices = indices.to(images.labels.device)
@@ -59,7 +66,9 @@ class BatchLoader:
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.balanced = balanced
         self.pin = pin
+        self.changes = changes
         self.epoch = 0
         self._next = 0  # batch of the current iteration
         self._resume = {"epoch": 0, "next": 0}
@@ -87,7 +96,11 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         order = self.indices
         if self.shuffle:
-            order = shuffled(order, derive_seed(self.seed, self.epoch))
+            seed = derive_seed(self.seed, self.epoch)
+            if self.balanced:
+                order = drawn_evenly(order, self.images.labels, seed)
+            else:
+                order = shuffled(order, seed)
         first = self._resume["next"] if self._resume["epoch"] == self.epoch else 0
         self._resume = {"epoch": 0, "next": 0}
         for number, chosen in enumerate(torch.split(order, self.batch_size)[: len(self)]):
@@ -96,10 +109,15 @@ class BatchLoader:
             if self.world_size > 1:
                 chosen = chosen[self.rank :: self.world_size]
             pixels, labels = (part.index_select(0, chosen) for part in self.images)
+            if self.changes:
+                pixels = transform_each(self.changes, pixels, self._seeds(chosen))
             if self.pin:
                 pixels, labels = pixels.pin_memory(), labels.pin_memory()
             self._next = number + 1
             yield Batch(pixels, labels, derive_seed(self.seed, self.epoch, number, self.rank))
+
+    def _seeds(self, chosen: Tensor) -> list[int]:
+        return [derive_seed(self.seed, self.epoch, index) for index in chosen.tolist()]
 
 
 class _InOrder(SequentialSampler):
@@ -114,3 +132,19 @@ def shuffled(indices: Tensor, seed: int) -> Tensor:
     """Return indices in an order that the seed alone decides."""
     order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
     return indices[order.to(indices.device)]
+
+
+def drawn_evenly(indices: Tensor, labels: Tensor, seed: int) -> Tensor:
+    """Return as many indices, drawn with repetition: first a class, then one of its images.
+
+    Args:
+        indices: of the images to draw from, int64 [n].
+        labels: of the whole set, see `resnet_lab.data.splits.groups`.
+        seed: of the draw, which alone decides the order.
+    """
+    group = groups(labels[indices].cpu())
+    ends = (1 / torch.bincount(group).double())[group].cumsum(0)
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.rand(len(indices), generator=generator, dtype=torch.float64) * ends[-1]
+    chosen = torch.searchsorted(ends, places, right=True).clamp_max(len(indices) - 1)
+    return indices[chosen.to(indices.device)]

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+RARE = 10  # images; combinations of labels that fewer have are one group
+TENTHS = 10
+
 
 def stratified_split(labels: Tensor, size: int | float, seed: int) -> tuple[Tensor, Tensor]:
     """Set aside `size` items, drawn class by class in proportion.
@@ -11,7 +14,7 @@ def stratified_split(labels: Tensor, size: int | float, seed: int) -> tuple[Tens
     run that names the same `seed`.
 
     Args:
-        labels: int64 [N].
+        labels: int64 [N]; or float32 [N, L], whose images are grouped by `groups`.
         size: items to set aside, as a count or as a fraction of N below 1; 0 sets none aside.
         seed: of the draw.
 
@@ -30,9 +33,10 @@ def stratified_split(labels: Tensor, size: int | float, seed: int) -> tuple[Tens
             f"cannot set {size} of {total} images aside: "
             f"give an integer from 0 to {total - 1}, or a fraction between 0 and 1"
         )
+    classes, labels = labels.ndim == 1, groups(labels)
     counts = torch.bincount(labels)
     quotas = _quotas(counts, wanted)
-    starved = (counts > 0) & ((quotas == 0) | (quotas == counts))
+    starved = (counts > 0) & ((quotas == 0) | (quotas == counts)) & classes
     if starved.any():
         label = int(starved.nonzero()[0])
         raise ValueError(
@@ -46,6 +50,55 @@ def stratified_split(labels: Tensor, size: int | float, seed: int) -> tuple[Tens
         members = (labels == label).nonzero().flatten()
         aside[members[torch.randperm(len(members), generator=generator)[:quota]]] = True
     return (~aside).nonzero().flatten(), aside.nonzero().flatten()
+
+
+def fold_split(labels: Tensor, folds: int, fold: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Set aside one of several folds: parts of equal size and with the same mix of labels.
+
+    Args:
+        labels: see `stratified_split`.
+        folds: number of parts, which have no image in common and hold all of them.
+        fold: the one that is set aside, counted from 0.
+        seed: of the draw, which is the same for every fold.
+
+    Returns:
+        Sorted indices of the items that stay and of those set aside.
+
+    Raises:
+        ValueError: there is no such fold.
+    """
+    if not 2 <= folds <= len(labels):
+        raise ValueError(f"data.folds={folds}: must be an integer from 2 to {len(labels)} (images)")
+    if not 0 <= fold < folds:
+        raise ValueError(f"data.fold={fold}: must be an integer from 0 to {folds - 1}")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = order[groups(labels)[order].argsort(stable=True)]
+    dealt = torch.empty_like(order)
+    dealt[order] = torch.arange(len(order)) % folds  # group by group, as cards are
+    return (dealt != fold).nonzero().flatten(), (dealt == fold).nonzero().flatten()
+
+
+def groups(labels: Tensor) -> Tensor:
+    """Return the group of each image, int64 [N], that a split keeps in proportion.
+
+    Classes are groups. Several labels (0 or 1) are grouped by their combination, the rare ones
+    together; numbers by the tenths of the first one's range of ranks.
+
+    Args:
+        labels: int64 [N] or float32 [N, L].
+    """
+    if labels.ndim == 1:
+        return labels
+    if ((labels == 0) | (labels == 1)).all():
+        combination: Tensor
+        _, combination, counts = torch.unique(
+            labels, dim=0, return_inverse=True, return_counts=True
+        )
+        rare: Tensor = counts[combination] < RARE
+        combination[rare] = len(counts)
+        return combination
+    ranks = labels[:, 0].argsort(stable=True).argsort()
+    return ranks * TENTHS // len(ranks)
 
 
 def _quotas(counts: Tensor, wanted: int) -> Tensor:

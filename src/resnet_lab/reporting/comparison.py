@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # torch and matplotlib are imported where they are needed
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from resnet_lab.reporting.predictions import Paired
 
@@ -51,6 +52,15 @@ class Comparison:
 
     def result(self) -> dict[str, Any]:
         """Return the result as plain types."""
+        numbers = self.paired.first.numbers
+        changed = (
+            {}
+            if numbers
+            else {
+                "newly_right_images": self.paired.newly_right.tolist(),
+                "newly_wrong_images": self.paired.newly_wrong.tolist(),
+            }
+        )
         return {
             "first": str(self.first.shown),
             "second": str(self.second.shown),
@@ -58,8 +68,7 @@ class Comparison:
             "checkpoints": [self.paired.first.checkpoint, self.paired.second.checkpoint],
             **self.paired.result(),
             "config": {key: values for key, *values in self.config},
-            "newly_right_images": self.paired.newly_right.tolist(),
-            "newly_wrong_images": self.paired.newly_wrong.tolist(),
+            **changed,
         }
 
 
@@ -101,7 +110,9 @@ def page(comparison: Comparison) -> str:
     there = {name: path for name, path in files.items() if _has_curves(path)}
     lacking = "".join(f" The {name} run has no curves." for name in files if name not in there)
     paired = comparison.paired
-    changed = (("Newly right", paired.newly_right), ("Newly wrong", paired.newly_wrong))
+    changed = [("Newly right", paired.newly_right), ("Newly wrong", paired.newly_wrong)]
+    if paired.first.numbers:
+        changed = []
     return html.render(
         "compare.html",
         title="comparison",
@@ -125,6 +136,8 @@ def page(comparison: Comparison) -> str:
 def verdict(comparison: Comparison) -> str:
     """Summarize which run is better on these images, and whether that is significant."""
     found = comparison.paired.result()
+    if "mae" in found:
+        return _verdict_on_numbers(found, comparison.split)
     low, difference, high = (
         f"{100 * found[key]:+.2f}" for key in ("difference_low", "difference", "difference_high")
     )
@@ -136,6 +149,20 @@ def verdict(comparison: Comparison) -> str:
         f"difference is {difference} points (95 % interval {low} to {high}): "
         f"{found['newly_right']:,} newly right, {found['newly_wrong']:,} newly wrong. This is "
         "about these two networks; other seeds may give others."
+    )
+
+
+def _verdict_on_numbers(found: dict[str, Any], split: str) -> str:
+    better = "better" if found["difference"] < 0 else "worse"
+    sure = f"the second is {better} beyond noise" if found["p"] < LEVEL else "not distinguishable"
+    low, difference, high = (
+        f"{found[key]:+.4g}" for key in ("difference_low", "difference", "difference_high")
+    )
+    return (
+        f"mean absolute error {found['mae'][0]:.4g} and {found['mae'][1]:.4g} on "
+        f"{found['images']:,} {split} images: {sure} ({p_value(found['p'])}, paired t-test "
+        f"over the images). The difference is {difference} (95 % interval {low} to {high}). "
+        "This is about these two networks; other seeds may give others."
     )
 
 
@@ -175,9 +202,16 @@ def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
     titles = []
     for index in indices.tolist():
         labels = first.labels[index], first.predicted[index], second.predicted[index]
-        true, before, after = (printable(first.classes[int(label)]) for label in labels)
+        true, before, after = (printable(_named(first.classes, label)) for label in labels)
         titles.append(f"{true}: {before} → {after}")
     return image_grid(first.pixels[indices].numpy(), titles, columns=8)
+
+
+def _named(classes: list[str], label: "Tensor") -> str:
+    """Return the class of an image, or its labels."""
+    if label.ndim == 0:
+        return classes[int(label)]
+    return "+".join(name for name, there in zip(classes, label, strict=True) if there) or "none"
 
 
 def _config(first: Run, second: Run) -> list[list[str]]:
@@ -206,15 +240,15 @@ def _recorded(run: Run) -> dict[str, str]:
     if job.value is not None:
         epoch = f" (epoch {job.epoch})" if job.epoch is not None else ""
         recorded[f"best {job.monitor}"] = f"{job.value:.4f}{epoch}"
-    if job.test is not None:
+    if "acc" in job.tests:
         low, high = (as_finite(status["test"].get(name)) for name in ("acc_low", "acc_high"))
         interval = ""
         if low is not None and high is not None:
             interval = f" (95 % interval {100 * low:.2f} to {100 * high:.2f})"
-        recorded["test accuracy (%)"] = f"{100 * job.test:.2f}{interval}"
-        loss = as_finite(status["test"].get("loss"))
-        if loss is not None:
-            recorded["test loss (nats)"] = f"{loss:.4f}"
+        recorded["test accuracy (%)"] = f"{100 * job.tests['acc']:.2f}{interval}"
+    for name, value in job.tests.items():
+        if name != "acc":
+            recorded[f"test {name}{' (nats)' * (name == 'loss')}"] = f"{value:.4f}"
     for name in ("epochs", "device", "precision"):
         if status.get(name) is not None:
             recorded[name] = str(status[name])

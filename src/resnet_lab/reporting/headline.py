@@ -46,7 +46,11 @@ def _best(board: Leaderboard) -> str:
     lacking = f"; {best.unfinished}" if best.unfinished else ""
     said = f"Best{of}: {best.label}, with {metric.name} {_with_unit(best, metric)} "
     said += f"({sure}{count_of(best.metric.n, 'seed')}{lacking})"
-    return said + (f" and test accuracy {mean_and_std(best.test)} %." if best.test else ".")
+    test = board.test
+    if best.tested(test) is None:
+        return f"{said}."
+    what = "accuracy" if test.name == "test/acc" else test.name.removeprefix("test/")
+    return f"{said} and test {what} {mean_and_std(best, test)}{' %' if test.is_accuracy else ''}."
 
 
 def _compared(board: Leaderboard) -> str:

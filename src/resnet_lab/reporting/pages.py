@@ -134,7 +134,11 @@ def _group_rows(table: int, board: Leaderboard) -> Iterator[dict[str, Any]]:
             "p": test.p if test else None,
             "test": test.test if test else None,
             "best_seed": group.best.seed if group.best else None,
-            **_spread("test/acc", group.test),
+            **{
+                column: value
+                for metric in board.tests
+                for column, value in _spread(metric.name, group.tested(metric)).items()
+            },
             "seconds": group.seconds,
         }
 
@@ -160,7 +164,7 @@ def _job(job: RunRecord, results: Results, table: int, board: Leaderboard) -> di
         "monitor": job.monitor,
         "best": job.value,
         "best_epoch": job.epoch,
-        "test/acc": job.test,
+        **{metric.name: job.tests.get(metric.name[5:]) for metric in board.tests},
         "epochs": job.status.get("epochs"),
         "seconds": job.seconds,
         "images_per_second": job.status.get("images_per_second"),

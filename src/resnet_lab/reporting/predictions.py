@@ -11,25 +11,32 @@ from torch import Tensor
 from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.text import printable
 from resnet_lab.core.threads import use
-from resnet_lab.reporting.statistics import mcnemar
+from resnet_lab.reporting.statistics import mcnemar, paired_difference
 from resnet_lab.runs.run import Run
 
 BATCH = 500  # images; without gradients, memory is no concern
 
 
 class Predictions(NamedTuple):
-    """The class that a run predicts for each image of a split."""
+    """What a run predicts for each image of a split."""
 
     checkpoint: str
     classes: list[str]
     pixels: Tensor  # uint8 [N, H, W, C], as they are stored
-    labels: Tensor  # int64 [N]
-    predicted: Tensor  # int64 [N]
+    labels: Tensor  # int64 [N], or float32 [N, L], see `Images`
+    predicted: Tensor  # likewise
+    numbers: bool = False  # whether they are numbers, which are more or less right
 
     @property
     def right(self) -> Tensor:
-        """Whether each prediction is correct, bool [N]."""
-        return self.predicted == self.labels
+        """Whether each prediction is correct, of several labels all, bool [N]."""
+        alike = self.predicted == self.labels
+        return alike if alike.ndim == 1 else alike.all(1)
+
+    @property
+    def errors(self) -> Tensor:
+        """The absolute error of each image, float32 [N]; of numbers."""
+        return (self.predicted - self.labels).abs().mean(1)
 
     @property
     def accuracy(self) -> float:
@@ -75,8 +82,25 @@ class Paired(NamedTuple):
         }
 
 
+class PairedNumbers(Paired):
+    """The numbers that two runs predict of the same images."""
+
+    def result(self) -> dict[str, Any]:
+        """Compute both mean absolute errors, and their difference with its interval and test."""
+        errors = [side.errors.tolist() for side in (self.first, self.second)]
+        difference, low, high, p = paired_difference(*errors)
+        return {
+            "images": len(self.first.labels),
+            "mae": [sum(side) / len(side) for side in errors],
+            "difference": difference,
+            "difference_low": low,
+            "difference_high": high,
+            "p": p,
+        }
+
+
 def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) -> Predictions:
-    """Classify a split of a run's data with one of its checkpoints.
+    """Predict a split of a run's data with one of its checkpoints.
 
     Args:
         run: a run directory.
@@ -89,6 +113,7 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
     """
     from lightning.fabric import Fabric
 
+    from resnet_lab.training.regression import ImageRegressor
     from resnet_lab.training.thread_choice import for_evaluation
 
     quiet_lightning()
@@ -98,6 +123,12 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
     data = run.build_data(facts)
     data.prepare_data()
     data.setup("test" if split == "test" else "validate")
+    if not hasattr(task, "decide") or not hasattr(data, "images"):
+        lacking = type(data if hasattr(task, "decide") else task).__name__
+        raise ValueError(
+            f"{run.shown}: {lacking} has not what compare needs: "
+            "ImageTask's decide and ImageDataModule's images"
+        )
     images, indices = data.images(split)
     if len(indices) == 0:
         raise ValueError(f"{run.shown} has no {split} images: name another --split")
@@ -106,13 +137,14 @@ def predict(run: Run, split: str, checkpoint: str, data_dir: str | None = None) 
     network = fabric.setup_module(task.net)
     with torch.inference_mode():
         predicted = [
-            network(data.normalise(images.pixels[part].to(fabric.device))).argmax(1).cpu()
+            task.decide(network(data.normalise(images.pixels[part].to(fabric.device)))).cpu()
             for part in torch.split(indices, BATCH)
         ]
     own = slice(None) if len(indices) == len(images.labels) else indices
     return Predictions(
-        checkpoint, facts["classes"], images.pixels[own], images.labels[own], torch.cat(predicted)
-    )
+        checkpoint, facts["classes"], images.pixels[own], images.labels[own],
+        torch.cat(predicted), numbers=isinstance(task, ImageRegressor),
+    )  # fmt: skip
 
 
 def pair(first: Predictions, second: Predictions) -> Paired:
@@ -132,7 +164,7 @@ def pair(first: Predictions, second: Predictions) -> Paired:
             f"the runs have different images ({len(first.labels):,} and "
             f"{len(second.labels):,} of them): compare runs on the same data and split"
         )
-    return Paired(first, second)
+    return (PairedNumbers if first.numbers else Paired)(first, second)
 
 
 def _some(classes: list[str]) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 import yaml
 
 from resnet_lab.core.config import bears_on_result, override_key
+from resnet_lab.core.directions import headline
 from resnet_lab.core.moved import with_new_names
 from resnet_lab.core.text import printable, printable_values
 
 STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
+FOLD = "data.fold"
 SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # start of a top-level key in YAML
 DIVERGED = re.compile(r"\bdiverged\b|\breturned nan\b|\bis (nan|-?inf)\b", re.IGNORECASE)
 
@@ -26,7 +28,7 @@ class RunRecord:
     Attributes:
         directory: of the run; of a pending job, where it will be.
         state: one of `STATES`; a running run without a process is interrupted.
-        settings: overrides by key, without the seed and those that do not affect the result.
+        settings: overrides by key, without the seed and the fold, and those that bear on no result.
         status: content of `status.json`, or what `sweep.json` knows in the same form.
     """
 
@@ -65,8 +67,23 @@ class RunRecord:
 
     @property
     def test(self) -> float | None:
-        """Accuracy on the test split, in [0, 1]."""
-        return as_finite(_part(self.status, "test").get("acc"))
+        """The value of `test_metric` on the test split; an accuracy is in [0, 1]."""
+        return self.tests.get(self.test_metric)
+
+    @property
+    def test_metric(self) -> str:
+        """The metric that its test is told by, such as acc; see `headline`."""
+        return headline(self.tests or {"acc": None}, self.monitor or self.config.get("monitor"))
+
+    @cached_property
+    def tests(self) -> Mapping[str, float]:
+        """Every metric of the test split, without intervals and values of single classes."""
+        values = {name: as_finite(value) for name, value in _part(self.status, "test").items()}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and not re.search(r"/|_low$|_high$|^images$", str(name))
+        }
 
     @property
     def seconds(self) -> float | None:
@@ -95,8 +112,17 @@ class RunRecord:
         return int(str(seed)) if re.fullmatch(r"-?[0-9]{1,20}", str(seed)) else None
 
     @property
+    def fold(self) -> int | None:
+        """The fold that it is validated on, in a cross-validation."""
+        fold = self.config.get("data.fold", _settings(self.status.get("overrides")).get(FOLD))
+        return int(str(fold)) if re.fullmatch(r"[0-9]{1,9}", str(fold)) else None
+
+    @property
     def sample(self) -> object:
-        """The identity of this sample within its group: the seed, or the directory if unknown."""
+        """The identity of this sample within its group: the seed, or the directory if unknown.
+
+        The folds of one seed are parts of one sample.
+        """
         return self.directory if self.seed is None else self.seed
 
     def setting(self, key: str) -> str:
@@ -173,11 +199,11 @@ def _settings(overrides: Any) -> dict[str, str]:
 
 
 def result_settings(overrides: Any) -> dict[str, str]:
-    """Return overrides by key, without the seed and those that do not affect the result."""
+    """Return overrides by key, without seed, fold and those that do not affect the result."""
     return {
         key: value
         for key, value in _settings(overrides).items()
-        if key != "seed" and bears_on_result(key)
+        if key not in ("seed", FOLD) and bears_on_result(key)
     }
 
 

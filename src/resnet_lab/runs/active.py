@@ -28,7 +28,7 @@ from resnet_lab.runs.resuming import agree
 from resnet_lab.runs.run import TRIAL, Run, leftovers, write
 
 if TYPE_CHECKING:
-    from resnet_lab.training.metrics import ClassificationSums
+    from resnet_lab.training.metrics import Sums
 
 # Called with a run's directory and its status; a sweep keeps its record by one.
 Listener = Callable[[Path, dict[str, Any]], None]
@@ -269,24 +269,22 @@ class ActiveRun(Run):
             self.status.pop(name, None)
         self.status.update(recorded)
 
-    def finish(
-        self, sums: "ClassificationSums | None", logged: Mapping[str, Any] | None = None
-    ) -> None:
+    def finish(self, sums: "Sums | None", logged: Mapping[str, Any] | None = None) -> None:
         """Record that the run is done.
 
         Args:
-            sums: of its test, where it was tested.
-            logged: metrics that the task logged; those of the test are recorded too.
+            sums: of its test, where the task has any.
+            logged: metrics that the task logged, those of the test too; None: it was not tested.
         """
-        if sums is not None:
+        if logged is not None:
             own = {
                 name.removeprefix("test/"): float(value)
-                for name, value in (logged or {}).items()
+                for name, value in logged.items()
                 if name.startswith("test/")
             }
-            self.status["test"] = {**own, **sums.result()}
+            self.status["test"] = {**own, **(sums.result() if sums else {})}
         if self.config.get("expected"):
-            self.status["expected"] = verdict(self.config, self.status)
+            self.status["expected"] = verdict(self.config, self.status, trust=self.trust)
         self.update(state="done")
 
 
@@ -315,7 +313,9 @@ def resolved(config: DictConfig, *, trust: bool = False) -> DictConfig:
     """
     check_values(config)
     check_threads(OmegaConf.select(config, "trainer.threads", default="auto"))
-    if any(OmegaConf.select(config, f"data.{fact}", default=0) is None for fact in FACTS):
+    if config.data.get("source") and any(
+        OmegaConf.select(config, f"data.{fact}", default=0) is None for fact in FACTS
+    ):
         from resnet_lab.data.facts import state_found  # imports torch: only where it is needed
 
         config = state_found(config, trust=trust)

@@ -8,7 +8,7 @@ from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.threads import use
 from resnet_lab.runs.run import Run
-from resnet_lab.training.metrics import proportion
+from resnet_lab.training.metrics import Sums
 from resnet_lab.training.thread_choice import for_evaluation
 
 
@@ -25,7 +25,9 @@ def evaluate(
 
     Returns:
         `acc` with its 95 % interval `acc_low`, `acc_high`, `loss` (nats), `images`, and `classes`:
-        the same for each class by its name. `acc_top5` where there are many classes.
+        the same for each class by its name. `acc_top5` where there are many classes. Other tasks
+        have other metrics in their place, see `resnet_lab.training`; those of the group `metrics`
+        join them.
 
     Raises:
         ValueError: no such checkpoint or data, or the data has another number of classes.
@@ -53,20 +55,23 @@ def evaluate(
     )
     if split == "test":
         trainer.test(task, datamodule=data, verbose=False)
-        sums = task.test_sums
+        sums: Sums | None = getattr(task, "test_sums", None)
     else:
         trainer.validate(task, datamodule=data, verbose=False)
-        sums = task.val_sums
-    counts = sums.compute()
+        sums = getattr(task, "val_sums", None)
+    about = {"run": str(run.shown), "checkpoint": checkpoint, "split": split}
+    if sums is None:  # a module of the user's own, which logs what it measures
+        logged = trainer.callback_metrics.items()
+        values = {name.removeprefix(f"{split}/"): float(value) for name, value in logged}
+        return {**about, **values, "images": data.size(split), "classes": {}}
+    of_classes = sums.of_classes(facts["classes"])
+    further: dict[str, float] = {}
+    for name, value in task.further.compute(split, facts["classes"]).items():
+        metric, _, of = name.partition("/")  # for each class, or for all of them
+        (of_classes.setdefault(of, {}) if of else further)[metric] = float(value)
     return {
-        "run": str(run.shown),
-        "checkpoint": checkpoint,
-        "split": split,
+        **about,
+        **further,
         **sums.result(),
-        "classes": {
-            name: proportion(int(correct), int(seen))
-            for name, correct, seen in zip(
-                facts["classes"], counts["correct"], counts["seen"], strict=True
-            )
-        },
+        "classes": of_classes,
     }

@@ -35,12 +35,12 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
     callbacks = build_callbacks(run)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    compile_mode(cfg.task.compile, cfg.trainer.accumulate_grad_batches)
+    compile_mode(cfg.task.get("compile", False), cfg.trainer.accumulate_grad_batches)
     data = run.build_data()
     data.prepare_data()
     data.setup("fit")
     task = run.build_task()
-    check_measured(cfg, task, data)
+    check_measured(cfg, task, data, trust=run.trust)
     start = find_start(run)
     if start.checkpoint is None:
         run.rewind({})
@@ -80,7 +80,8 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
             best = best_weights(run) if cfg.test == "best" else None  # None: as trained
             allow_short_test(trainer, data)
             trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
-    run.finish(task.test_sums if cfg.test else None, trainer.callback_metrics)
+    logged = trainer.callback_metrics if cfg.test else None
+    run.finish(getattr(task, "test_sums", None), logged)
     for callback in callbacks:
         if run.leads and isinstance(callback, Checkpoint):
             callback.settle(cfg.test)

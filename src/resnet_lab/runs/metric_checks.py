@@ -5,31 +5,48 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import closest, monitor_mode
+from resnet_lab.core.config import closest
+from resnet_lab.core.directions import monitor_mode
 from resnet_lab.runs.expected import check_expected
 
 if TYPE_CHECKING:
     from lightning import Callback
 
     from resnet_lab.data import ImageDataModule
-    from resnet_lab.training.task import ImageClassifier
+    from resnet_lab.training.image_task import ImageTask
 
 
-def check_measured(config: DictConfig, task: "ImageClassifier", data: "ImageDataModule") -> None:
+def check_measured(
+    config: DictConfig, task: "ImageTask", data: "ImageDataModule", *, trust: bool = False
+) -> None:
     """Hold the network, `monitor` and `expected` to the data and the length of the run.
 
     Args:
         config: of the run.
         task: with its network.
         data: set up to fit.
+        trust: see `resnet_lab.core.trust`.
 
     Raises:
         ValueError: the run would not have what it is to be judged by, or the network does not go
             with the data.
     """
     validates = data.size("val") > 0 and config.trainer.get("limit_val_batches", 1.0) != 0
-    task.check(data.facts(), validates=validates)
-    mode = monitor_mode(config)
+    _check_steps(config, task)
+    if hasattr(task, "check"):
+        labels = None
+        if hasattr(data, "images"):
+            images, indices = data.images("train")
+            labels = images.labels[indices]
+        task.check(data.facts(), validates=validates, labels=labels)
+    names = [
+        name for split in ("val",) * validates + ("train",) for name in task.metric_names(split)
+    ]
+    if config.monitor not in names:
+        raise ValueError(
+            f"monitor={config.monitor}: no metric has that name; use {', '.join(names)}"
+        )
+    mode = monitor_mode(config, trust=trust)
     for key, value in (("monitor", config.monitor), ("mode", mode)):
         own = OmegaConf.select(config, f"callbacks.checkpoint.{key}")
         if own not in (None, value):
@@ -51,16 +68,32 @@ def check_measured(config: DictConfig, task: "ImageClassifier", data: "ImageData
         _check_validated(config, batches)
     split = str(config.monitor).partition("/")[0]  # the best weights have no other's metrics
     tested = task.metric_names("test") if config.test else []
-    check_expected(config, [*tested, *task.metric_names(split)])
+    check_expected(config, [*tested, *task.metric_names(split)], trust=trust)
 
 
-def _check_watched(config: DictConfig, task: "ImageClassifier", validates: bool) -> None:
+def _check_steps(config: DictConfig, task: "ImageTask") -> None:
+    """Refuse a module that lacks a step which the run takes."""
+    from lightning.pytorch.utilities.model_helpers import is_overridden
+
+    validates = str(config.monitor).startswith("val/")
+    for method, needed, way_out in (
+        ("training_step", True, "it is what a run does"),
+        ("configure_optimizers", True, "it is what a run learns with"),
+        ("validation_step", validates, f"monitor={config.monitor} needs it"),
+        ("test_step", config.test, "write one, or set test=null"),
+    ):
+        if needed and not is_overridden(method, task):
+            raise ValueError(f"task: {type(task).__name__} has no {method}; {way_out}")
+
+
+def _check_watched(config: DictConfig, task: "ImageTask", validates: bool) -> None:
     """Refuse a callback that watches a metric that is never measured, before an epoch is spent."""
     splits = ("val", "train") if validates else ("train",)
     names = [name for split in splits for name in task.metric_names(split)]
     for name, node in (config.get("callbacks") or {}).items():
         watched = node.get("monitor") if OmegaConf.is_dict(node) and node else None
-        if watched is not None and watched not in names and node.get("strict", True):
+        step = str(watched).startswith("train/") and str(watched).endswith("_step")
+        if watched is not None and watched not in names and not step and node.get("strict", True):
             raise ValueError(
                 f"callbacks.{name}.monitor={watched}: no metric has that name; "
                 f"{closest(str(watched), names)}"

@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK, OF_THE_SOURCE, monitor_mode
-from resnet_lab.core.trust import read_config
+from resnet_lab.core.config import NOT_OF_THE_NETWORK
+from resnet_lab.core.directions import OF_THE_ENTRY, monitor_mode
+from resnet_lab.core.trust import locate, read_config
+from resnet_lab.runs.protocol import FOR_OTHERS, OF_DATA, OF_TASK, check_members, taken
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from torch import nn
 
     from resnet_lab.data import ImageDataModule
     from resnet_lab.data.facts import Facts
-    from resnet_lab.training.task import ImageClassifier
+    from resnet_lab.training.image_task import ImageTask
 
 OVER = ("done", "pruned")  # states of a run that is not trained any further
 TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps.study`
@@ -108,7 +110,11 @@ class Run:
         """
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
-        data: ImageDataModule = self.build("data", without=OF_THE_SOURCE, seed=self.config.seed)
+        target = locate("data", self.config.data, trust=self.trust)
+        left = set(FOR_OTHERS) - taken(target, FOR_OTHERS)
+        given = {"seed": self.config.seed} if taken(target, ("seed",)) else {}
+        data: ImageDataModule = self.build("data", without=tuple(left), **given)
+        check_members("data", data, OF_DATA)
         return data
 
     def move_data(self, data_dir: str | Path) -> None:
@@ -137,25 +143,49 @@ class Run:
         net: nn.Module = self.build("model", without=NOT_OF_THE_NETWORK)
         return net
 
-    def build_task(self, net: "nn.Module | None" = None) -> "ImageClassifier":
+    def build_task(self, net: "nn.Module | None" = None) -> "ImageTask":
         """Build the task of the configuration, around its network or one that is built already."""
-        from resnet_lab.training.task import ImageClassifier
-
         config = self.config
-        task: ImageClassifier = self.build(
-            "task",
-            net=self.build_net() if net is None else net,
-            optimizer=self.build("optimizer", _partial_=True),
-            scheduler=self.build("scheduler", without=("interval",), _partial_=True),
-            interval=OmegaConf.select(config, "scheduler.interval") or "step",
-            num_classes=config.data.num_classes,
-            monitor=config.monitor,
-            monitor_mode=monitor_mode(config),
-            seed=config.seed,
-        )
+        given = {
+            "net": self.build_net() if net is None else net,
+            "optimizer": self.build("optimizer", _partial_=True),
+            "scheduler": self.build("scheduler", without=("interval",), _partial_=True),
+            "interval": OmegaConf.select(config, "scheduler.interval") or "step",
+            "num_classes": config.data.num_classes,
+            "monitor": config.monitor,
+            "monitor_mode": monitor_mode(config, trust=self.trust),
+            "seed": config.seed,
+        }
+        target = locate("task", config.task, trust=self.trust)
+        known = taken(target, [*given, "loss"])
+        if config.get("loss"):
+            if "loss" not in known:
+                raise ValueError(f"loss: {target.__name__} takes none: it has its own")
+            given["loss"] = self.build("loss")
+        chosen = {name: value for name, value in given.items() if name in known}
+        task: ImageTask = self.build("task", **chosen)
+        check_members("task", task, OF_TASK)
+        self._add_metrics(task)
         return task
 
-    def load_task(self, which: str = "best") -> "tuple[ImageClassifier, Facts]":
+    def _add_metrics(self, task: "ImageTask") -> None:
+        """Have a task measure what the group `metrics` lists."""
+        import torch
+
+        entries = {name: node for name, node in (self.config.get("metrics") or {}).items() if node}
+        if not entries:
+            return
+        if not hasattr(task, "add_metrics"):
+            name = type(task).__name__
+            raise ValueError(f"metrics.{min(entries)}: {name} logs its own metrics; leave it out")
+        with torch.device("cpu"):  # the network may be on another, which holds no values
+            metrics = {
+                name: self.build(f"metrics.{name}", without=OF_THE_ENTRY) for name in entries
+            }
+            splits = {name: node.get("splits") or ["val", "test"] for name, node in entries.items()}
+            task.add_metrics(metrics, splits)
+
+    def load_task(self, which: str = "best") -> "tuple[ImageTask, Facts]":
         """Build the network with the weights of a checkpoint.
 
         Args:

@@ -99,7 +99,8 @@ class Status(EpochCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Flush the loggers: what was logged until a checkpoint is on the disk before it is."""
+        """Store the data's facts, and flush the loggers: they are on the disk before it is."""
+        checkpoint.setdefault("data", dict(trainer.datamodule.facts()))  # type: ignore[attr-defined]
         for logger in trainer.loggers:
             logger.save()
 

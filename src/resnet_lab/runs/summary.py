@@ -6,11 +6,18 @@ from typing import Any
 from rich.text import Text
 
 from resnet_lab.core.console import show
+from resnet_lab.core.directions import headline
 from resnet_lab.runs.active import ActiveRun
 
 
-def percent(test: dict[str, Any]) -> str:
-    """Format an accuracy with its 95 % interval, in percent."""
+def tested(test: dict[str, Any], metric: str) -> str:
+    """Format a metric of a test with its 95 % interval; an accuracy in percent."""
+    if f"{metric}_low" not in test:
+        return f"{test[metric]:.4f}"
+    if metric != "acc":
+        low, high = (test[f"{metric}_{end}"] for end in ("low", "high"))
+        interval = f"95 % interval {low:.4f} to {high:.4f}, {test['images']:,} images"
+        return f"{test[metric]:.4f}  ({interval})"
     return (
         f"{100 * test['acc']:.2f} %  (95 % interval {100 * test['acc_low']:.2f} to "
         f"{100 * test['acc_high']:.2f}, {test['images']:,} images)"
@@ -28,7 +35,10 @@ def show_summary(run: ActiveRun) -> None:
         epochs = f"{status['epochs']} of {run.config.trainer.max_epochs} epochs"
         rows.append(("pruned", f"by the search, after {epochs}"))
     if "test" in status:
-        rows.append(("test accuracy", f"{percent(status['test'])}, {run.config.test} epoch"))
+        metric = headline(status["test"], run.config.monitor)
+        what = "accuracy" if metric == "acc" else metric
+        said = tested(status["test"], metric)
+        rows.append((f"test {what}", f"{said}, {run.config.test} epoch"))
     if "expected" in status:
         expected = status["expected"]
         verdict = "PASS" if expected["passed"] else "FAIL"

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
 from resnet_lab.core.building import build
-from resnet_lab.core.config import monitor_mode
 from resnet_lab.core.device import check_precision
+from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.processes import check_nodes
 from resnet_lab.data import ImageDataModule
 from resnet_lab.runs.metric_checks import check_callback
@@ -46,7 +46,8 @@ def build_callbacks(run: Run) -> list[Callback]:
     averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
     check_precision(config.accelerator, config.precision, averages)
     if not any(isinstance(callback, Checkpoint) for callback in callbacks):
-        callbacks.append(Checkpoint(run.config.monitor, monitor_mode(run.config), write=False))
+        mode = monitor_mode(run.config, trust=run.trust)
+        callbacks.append(Checkpoint(run.config.monitor, mode, write=False))
     return callbacks
 
 

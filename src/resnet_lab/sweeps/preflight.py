@@ -37,7 +37,7 @@ from resnet_lab.training.thread_choice import most_for, setting_of
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
     from resnet_lab.sweeps.job import Job
-    from resnet_lab.training.task import ImageClassifier
+    from resnet_lab.training.image_task import ImageTask
 
 MIB = 2**20
 
@@ -93,8 +93,11 @@ class Preflight:
     def _check(self, run: Run) -> Estimate:
         from resnet_lab.training.network_check import compile_mode
 
-        compile_mode(run.config.task.compile, run.config.trainer.accumulate_grad_batches)
-        run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
+        compile_mode(
+            run.config.task.get("compile", False), run.config.trainer.accumulate_grad_batches
+        )
+        if run.config.task.get("compile"):
+            run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
         if run.config.optimizer.get("fused"):
             run.config.optimizer.fused = False  # changes no shape, and is not for the meta device
         if self._elsewhere:
@@ -111,15 +114,15 @@ class Preflight:
             task = run.build_task(self._network(run))
             judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
             if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
-                check_measured(config, task, data)
-        optimizer = _optimizer(run, task, data)
+                check_measured(config, task, data, trust=True)
+        optimizers = _optimizers(run, task, data)
         weights = config.model.weights
         if weights and self._is_new("weights", _key(config.data, config.model)):
             # They need a network to be put into.
             load_pretrained(run.build_net(), weights, config.model.replace_classifier)
         key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
         if key not in self._estimates:
-            self._estimates[key] = _estimate(task, optimizer, data, narrow=_narrow(run))
+            self._estimates[key] = _estimate(task, optimizers, data, narrow=_narrow(run))
         return self._estimates[key]
 
     def _processes(self, run: Run) -> int:
@@ -220,8 +223,10 @@ def _without_amounts(part: DictConfig) -> Any:
     return {k: bool(v) if isinstance(v, float) else v for k, v in plain.items()}
 
 
-def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> torch.optim.Optimizer:
-    """Build optimizer and schedule for the length of the run."""
+def _optimizers(
+    run: Run, task: "ImageTask", data: "ImageDataModule"
+) -> list[torch.optim.Optimizer]:
+    """Build optimizers and schedules for the length of the run."""
     epochs = run.config.trainer.max_epochs
     steps = max(1, data.size("train") // data.batch_size) * epochs
     if epochs == -1:
@@ -230,8 +235,10 @@ def _optimizer(run: Run, task: "ImageClassifier", data: "ImageDataModule") -> to
     length: Any = SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs)
     task.trainer = length
     built: Any = task.configure_optimizers()
-    optimizer: torch.optim.Optimizer = built["optimizer"] if isinstance(built, dict) else built
-    return optimizer
+    if isinstance(built, tuple) and built and isinstance(built[0], list):  # and schedulers
+        built = built[0]
+    several = built if isinstance(built, list | tuple) else [built]
+    return [each["optimizer"] if isinstance(each, dict) else each for each in several]
 
 
 def _narrow(run: Run) -> bool:
@@ -239,8 +246,8 @@ def _narrow(run: Run) -> bool:
 
 
 def _estimate(
-    task: "ImageClassifier",
-    optimizer: torch.optim.Optimizer,
+    task: "ImageTask",
+    optimizers: Sequence[torch.optim.Optimizer],
     data: "ImageDataModule",
     *,
     narrow: bool,
@@ -258,9 +265,11 @@ def _estimate(
     with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         loss = task.net.train()(torch.zeros(shape)).float().square().mean()
     loss.backward()
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step(lambda: 0.0)
     state = sum(
         _bytes(value)
+        for optimizer in optimizers
         for entry in optimizer.state.values()
         for value in entry.values()
         if isinstance(value, Tensor)

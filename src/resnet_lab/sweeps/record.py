@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from resnet_lab.core.config import is_finite_number
+from resnet_lab.core.directions import headline
 from resnet_lab.core.provenance import now
 from resnet_lab.reporting.reading import is_entry
 from resnet_lab.runs.run import OVER, write
@@ -72,10 +73,11 @@ def refresh(directory: Path, entry: dict[str, Any]) -> None:
 
 def take_over(entry: dict[str, Any], status: dict[str, Any]) -> None:
     """Bring the entry of a job up to its `status.json`."""
+    test = _part(status, "test")
     entry.update(
         state=status.get("state", "pending"),
         metric=_part(status, "best").get("value"),
-        test=_part(status, "test").get("acc"),
+        test=test.get(headline(test or {"acc": None}, _part(status, "best").get("monitor"))),
         seconds=status.get("seconds"),
         error=status.get("error"),
     )

@@ -2,7 +2,10 @@
 
 import operator
 
-from resnet_lab.core.config import mode_of, new_dir
+from omegaconf import DictConfig
+
+from resnet_lab.core.config import new_dir
+from resnet_lab.core.directions import entry_mode, mode_of
 from resnet_lab.core.hydra_versions import register_resolver
 from resnet_lab.sweeps.job_directory import job_dir
 
@@ -13,7 +16,7 @@ def register_resolvers() -> None:
         ("best_precision", _best_precision, False),
         ("is_null", _is_null, False),
         ("job_dir", job_dir, False),
-        ("mode_of", mode_of, False),
+        ("mode_of", _mode_of, False),
         ("not", operator.not_, False),
         ("new_dir", new_dir, True),  # cached per configuration: a sweep's jobs share their folder
         ("num_classes_in", _num_classes_in, False),
@@ -29,6 +32,10 @@ def _best_precision(accelerator: str) -> str:
 
 def _is_null(value: object) -> bool:
     return value is None
+
+
+def _mode_of(monitor: str, given: str | None, *, _root_: DictConfig) -> str:
+    return mode_of(monitor, given, entry_mode(_root_, str(monitor), trust=True))
 
 
 def _num_classes_in(root: str) -> int:

@@ -17,7 +17,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.trial import TrialState
 
-from resnet_lab.core.config import is_finite_number, monitor_mode
+from resnet_lab.core.config import is_finite_number
+from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.job import Job, find_job
@@ -113,7 +114,7 @@ class Search:
         return returns
 
     def _study(self, directory: Path | None) -> Study:
-        monitor, mode = str(self.config.monitor), monitor_mode(self.config)
+        monitor, mode = str(self.config.monitor), monitor_mode(self.config, trust=True)
         return open_study(directory, monitor, mode, self.space, self.options)
 
     def _check(self) -> None:

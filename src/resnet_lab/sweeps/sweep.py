@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
-from resnet_lab.core.config import monitor_mode
+from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.provenance import now
 from resnet_lab.runs.run import OVER, shown
 from resnet_lab.sweeps.record import (
@@ -81,7 +81,7 @@ class Sweep:
             record.setdefault("started", now())
             record.setdefault("seconds", 0.0)
             record.setdefault("jobs", [])
-            monitor, mode = str(config.monitor), monitor_mode(config)
+            monitor, mode = str(config.monitor), monitor_mode(config, trust=True)
             record.update(command=command, state="running", monitor=monitor, mode=mode)
 
         change(path, begin)

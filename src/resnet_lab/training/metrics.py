@@ -18,7 +18,31 @@ from torchmetrics import Metric
 TOP5_FROM = 20  # classes; with fewer, top-5 accuracy says little
 
 
-class ClassificationSums(Metric):
+class Sums(Metric):
+    """Base of the metrics that a task keeps itself: sums over images, added up over devices.
+
+    Attributes:
+        names: of the numbers that `compute` returns.
+    """
+
+    full_state_update = False
+    names: tuple[str, ...] = ("loss",)
+
+    def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
+        """Move the sums, in float32: half precision cannot add up the losses of an epoch."""
+        moved: nn.Module = super()._apply(lambda t: fn(t).to(t.dtype), exclude_state)
+        return moved
+
+    def result(self) -> dict[str, float | int]:
+        """Return the numbers, with 95 % intervals where there are any, and `images`."""
+        raise NotImplementedError
+
+    def of_classes(self, classes: Sequence[str]) -> dict[str, dict[str, float | int]]:
+        """Return the result of each class or label by name; of numbers there is none."""
+        return {}
+
+
+class ClassificationSums(Sums):
     """Sum loss and hits over images, on the device until they are read.
 
     One metric with a handful of sums, rather than a collection of metrics with their own checks,
@@ -29,11 +53,10 @@ class ClassificationSums(Metric):
         num_classes: number of classes; top-5 accuracy is kept from 20 classes on.
     """
 
-    full_state_update = False
-
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.top5 = num_classes >= TOP5_FROM
+        self.names = ("loss", "acc", *["acc_top5"] * self.top5)
         self.loss: Tensor
         self.seen: Tensor
         self.correct: Tensor
@@ -63,11 +86,6 @@ class ClassificationSums(Metric):
         if self.top5:
             self.correct_top5 += (logits.topk(5, 1).indices == labels[:, None]).sum()
 
-    def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
-        """Move the sums, in float32: half precision cannot add up the losses of an epoch."""
-        moved: nn.Module = super()._apply(lambda t: fn(t).to(t.dtype), exclude_state)
-        return moved
-
     def compute(self) -> dict[str, Tensor]:
         """Return the metrics over all devices.
 
@@ -86,6 +104,11 @@ class ClassificationSums(Metric):
         values = self.compute()
         scalars = {name: float(value) for name, value in values.items() if value.ndim == 0}
         return {**scalars, **proportion(int(values["correct"].sum()), int(values["seen"].sum()))}
+
+    def of_classes(self, classes: Sequence[str]) -> dict[str, dict[str, float | int]]:
+        """Return the accuracy of each class, with its 95 % interval, by name."""
+        counts = zip(classes, self.compute()["correct"], self.compute()["seen"], strict=True)
+        return {name: proportion(int(correct), int(seen)) for name, correct, seen in counts}
 
 
 def proportion(correct: int, images: int) -> dict[str, float | int]:
@@ -131,18 +154,18 @@ def write_now(task: LightningModule, values: Mapping[str, Tensor], step: int) ->
             logger.log_metrics({**numbers, "epoch": task.current_epoch}, step)
 
 
-def log_sums(task: LightningModule, split: str, sums: Metric) -> None:
+def log_epoch(task: LightningModule, split: str, measured: Mapping[str, Tensor]) -> None:
     """Log the metrics of an epoch.
 
     Args:
         task: being trained or tested.
         split: "train", "val" or "test".
-        sums: of the split; its scalars are logged.
+        measured: by name, over all devices.
 
     Raises:
         ValueError: the loss is not finite.
     """
-    values = {f"{split}/{name}": value for name, value in sums.compute().items() if not value.ndim}
+    values = {f"{split}/{name}": value for name, value in measured.items()}
     loss = float(values[f"{split}/loss"])
     if not math.isfinite(loss):
         raise ValueError(
@@ -150,7 +173,7 @@ def log_sums(task: LightningModule, split: str, sums: Metric) -> None:
             "lower optimizer.lr, lengthen scheduler.warmup, or set trainer.gradient_clip_val"
         )
     for name, value in values.items():
-        # compute() has added up the devices; sync_dist tells Lightning that they agree.
+        # They are added up over the devices; sync_dist tells Lightning that they agree.
         task.log(name, value, prog_bar=name == "val/acc", sync_dist=True, logger=False)
     # Steps count from 0: the row of the last step has the weights that it left.
     write_now(task, values, task.global_step - (split != "test"))

@@ -5,12 +5,13 @@ state. Images stay on their device; only the draws are moved.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
+
+from resnet_lab.training.metrics import Sums
 
 
 class Mixed(NamedTuple):
@@ -86,10 +87,8 @@ def mix(mixers: Sequence[Mixer], images: Tensor, seed: int) -> Mixed:
     return mixer(images, generator)
 
 
-class LossSum(Metric):
+class LossSum(Sums):
     """Mean loss of mixed batches, kept on the device until it is read."""
-
-    full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,11 +96,6 @@ class LossSum(Metric):
         self.batches: Tensor
         self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("batches", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
-        """Move the sums but keep float32: half precision cannot add up the losses of an epoch."""
-        moved: nn.Module = super()._apply(lambda t: fn(t).to(t.dtype), exclude_state)
-        return moved
 
     def update(self, loss: Tensor) -> None:
         """Add the mean loss of a batch; all training batches have one size."""

@@ -1,248 +1,46 @@
-"""The LightningModule of an image classifier."""
-
-from collections.abc import Callable, Mapping
-from typing import Any
+"""The task of the template: one class for each image. Others are `multilabel` and `regression`."""
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchmetrics import Metric
 
-from resnet_lab.core.seeds import derive_seed
-from resnet_lab.data.facts import Facts
-from resnet_lab.training.epoch_progress import restore_progress, save_progress
-from resnet_lab.training.metrics import ClassificationSums, is_logged, log_sums, write_now
-from resnet_lab.training.mixing import LossSum, Mixer, mix
-from resnet_lab.training.network_check import check_network, compile_mode
-from resnet_lab.training.optimisation import build_optimizer, scheduler_config
-from resnet_lab.training.parameter_groups import (
-    freeze_parameters,
-    freeze_statistics,
-    parameter_groups,
-)
+from resnet_lab.training.image_task import ImageTask
+from resnet_lab.training.metrics import ClassificationSums
 
 
-class ImageClassifier(LightningModule):
-    """Train a network on labelled images with cross-entropy.
+class ImageClassifier(ImageTask):
+    """Train a network on images of one class each, with cross-entropy."""
 
-    Metrics stay on the device as sums. They are logged once an epoch as `train/loss`, `train/acc`,
-    `val/...` and `test/...`, and every `log_every_n_steps` as `train/loss_step`, `train/acc_step`:
-    logging and a metric update at every step would double the step time of a small network.
+    def new_sums(self) -> ClassificationSums:
+        """Return the loss, the accuracy and, of many classes, the top-5 accuracy."""
+        return ClassificationSums(self.num_classes)
 
-    With `mix` there is no training accuracy, since a mixed image belongs to two classes, and
-    `train/loss` is the optimised loss of the mixed batches, label smoothing included.
+    def default_loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Return the cross-entropy."""
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
-    Args:
-        net: any network from float32 [B, C, H, W] to logits [B, num_classes].
-        num_classes: number of classes.
-        optimizer: called with parameter groups, returns an optimizer.
-        scheduler: called with the optimizer, returns a learning-rate scheduler; None: a constant
-            learning rate. The length of the run is filled in, see `scheduler_config`.
-        interval: what one step of the scheduler is, "step" or "epoch".
-        monitor: metric that decides what is best, and that a plateau scheduler watches.
-        monitor_mode: its direction, "min" or "max".
-        label_smoothing: of the training loss (Szegedy et al. 2016), 0 to 1.
-        mix: mixers of training batches by name, see `resnet_lab.training.mixing`; each batch draws
-            one of them. None leaves one out.
-        decay_norm_and_bias: apply weight decay to biases and norm layers too, as He et al. did.
-        freeze: "backbone" trains the head alone: the backbone keeps its weights, and its batch
-            norms their statistics.
-        backbone_lr: learning rate of the backbone, as a factor on the optimizer's.
-        channels_last: memory format of weights, images and activations: channels_last, the fastest
-            on CPUs and on GPUs' tensor cores, or contiguous.
-        compile: compile the network with TorchInductor, or name one of `COMPILE_MODES`; names in
-            checkpoints stay the same.
-        seed: of dropout and the like, set anew each epoch so that a resumed run draws the same.
-    """
+    def decide(self, logits: Tensor) -> Tensor:
+        """Return the class of the largest logit, int64 [B]."""
+        return logits.argmax(1)
 
-    def __init__(
-        self,
-        net: nn.Module,
-        *,
-        num_classes: int,
-        optimizer: Callable[..., torch.optim.Optimizer] | None = None,
-        scheduler: Callable[..., Any] | None = None,
-        interval: str = "step",
-        monitor: str | None = None,
-        monitor_mode: str | None = None,
-        label_smoothing: float = 0.0,
-        mix: Mapping[str, Mixer | None] | None = None,
-        decay_norm_and_bias: bool = True,
-        freeze: str | None = None,
-        backbone_lr: float = 1.0,
-        channels_last: bool = True,
-        compile: bool | str = False,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        if interval not in ("step", "epoch"):
-            raise ValueError(f"scheduler.interval={interval}: must be step or epoch")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"task.label_smoothing={label_smoothing}: must be >= 0 and < 1")
-        freeze_parameters(net, freeze, backbone_lr)
-        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
-        self.channels_last = channels_last
-        self.compiled = compile
-        if compile:
-            self.net.compile(mode=compile_mode(compile))
-        self.optimizer = optimizer
-        self.scheduler = scheduler
-        self.interval = interval
-        self.monitor = monitor
-        self.monitor_mode = monitor_mode
-        self.label_smoothing = label_smoothing
-        self.mixers = tuple(mixer for mixer in (mix or {}).values() if mixer is not None)
-        self.decay_norm_and_bias = decay_norm_and_bias
-        self.frozen = freeze == "backbone"
-        self.backbone_lr = backbone_lr
-        self.seed = seed
-        self.latest: dict[str, Tensor] = {}  # of the last step, for the progress bar
-        self._progress: dict[str, Any] = {}
-        self.train_sums: Metric = LossSum() if self.mixers else ClassificationSums(num_classes)
-        self.val_sums = ClassificationSums(num_classes)
-        self.test_sums = ClassificationSums(num_classes)
+    def for_metrics(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities [B, num_classes] and classes, int64 [B]."""
+        return logits.softmax(1), labels
 
-    def check(self, facts: Facts, *, validates: bool) -> None:
-        """Check `monitor` and the network against the data, before training starts.
+    def example(self) -> tuple[Tensor, Tensor]:
+        """Return two images of each class."""
+        labels = torch.arange(2 * self.num_classes, device="cpu") % self.num_classes
+        chances = torch.full((len(labels), self.num_classes), 1 / self.num_classes, device="cpu")
+        return chances, labels
 
-        Args:
-            facts: of the data.
-            validates: whether there is a validation split.
+    def check_labels(self, labels: Tensor) -> None:
+        """Raise a ValueError unless each image has one class."""
+        if labels.ndim > 1:
+            raise ValueError(
+                "task=classification needs one class for each image, and the data has "
+                f"{labels.shape[1]} labels or numbers: use task=multilabel or task=regression"
+            )
 
-        Raises:
-            ValueError: no metric is called `monitor`, or the network does not fit the data.
-        """
-        names = self.metric_names("val") * validates + self.metric_names("train")
-        if self.monitor not in names:
-            known = ", ".join(names)
-            raise ValueError(f"monitor={self.monitor}: no metric has that name; use {known}")
-        check_network(self.net, facts)
-
-    def metric_names(self, split: str) -> list[str]:
-        """Return the names of the metrics of a split: "train", "val" or "test"."""
-        kinds = ["loss"]
-        if split != "train" or not self.mixers:
-            kinds += ["acc"] + ["acc_top5"] * self.val_sums.top5
-        return [f"{split}/{kind}" for kind in kinds]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits [B, num_classes] of normalised images, float32 [B, C, H, W]."""
-        logits: Tensor = self.net(self.arrange(images))
-        return logits
-
-    def arrange(self, images: Tensor) -> Tensor:
-        """Return images in the type and the memory format that the network computes in.
-
-        Activations follow the format of the images, whatever the format of the weights is.
-        """
-        images = images.to(self.dtype)
-        if self.channels_last:
-            return images.to(memory_format=torch.channels_last)
-        # Not `contiguous`: it keeps the strides of images of one channel, and torch goes by those.
-        return images.reshape(-1).view(images.shape)
-
-    def on_train_epoch_start(self) -> None:
-        """Seed dropout and the like, by epoch and rank."""
-        compile_mode(self.compiled, self.trainer.accumulate_grad_batches)  # it may change
-        self.train_sums.reset()
-        torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
-        images, labels = batch
-        mixed = None
-        if self.mixers and not self.trainer.overfit_batches:  # type: ignore[attr-defined]
-            seed = derive_seed(self.seed, self.current_epoch, batch_idx, self.global_rank)
-            mixed = mix(self.mixers, images, seed)
-            images = mixed.images
-        logits = self(images)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = self._loss(logits, labels)
-        if mixed is not None:
-            other = self._loss(logits, labels[mixed.partner])
-            loss = mixed.share * loss + (1 - mixed.share) * other
-        with torch.no_grad():
-            if self.mixers:
-                self.train_sums.update(loss)
-            else:  # smoothed, the loss is not the cross-entropy
-                self.train_sums.update(logits, labels, None if self.label_smoothing else loss)
-            self.latest["train/loss_step"] = loss.detach()
-            if is_logged(self, batch_idx):
-                values = {"train/loss_step": loss}
-                if mixed is None:
-                    values["train/acc_step"] = (logits.argmax(1) == labels).float().mean()
-                write_now(self, values, self.global_step)
-        return loss
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's training metrics, taken while the network learned."""
-        log_sums(self, "train", self.train_sums)
-
-    def on_validation_epoch_start(self) -> None:
-        """Reset the sums here: they stay readable after the epoch."""
-        self.val_sums.reset()
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the validation metrics."""
-        self.val_sums.update(self(batch[0]), batch[1])
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics."""
-        log_sums(self, "val", self.val_sums)
-
-    def on_test_epoch_start(self) -> None:
-        """Reset the sums here: they stay readable after the epoch."""
-        self.test_sums.reset()
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the test metrics."""
-        self.test_sums.update(self(batch[0]), batch[1])
-
-    def on_test_epoch_end(self) -> None:
-        """Log the test metrics."""
-        log_sums(self, "test", self.test_sums)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build optimizer and scheduler, with the length of the run filled in."""
-        assert self.optimizer is not None, "an optimizer is needed to train"
-        groups = parameter_groups(
-            self.net, backbone_lr=self.backbone_lr, decay_norm_and_bias=self.decay_norm_and_bias
-        )
-        optimizer = build_optimizer(self.optimizer, groups)
-        if self.scheduler is None:
-            return optimizer
-        per_step, trainer = self.interval == "step", self.trainer
-        total = int(trainer.estimated_stepping_batches if per_step else trainer.max_epochs or 0)
-        config = scheduler_config(
-            self.scheduler, optimizer, total, self.interval, self.monitor, self.monitor_mode
-        )
-        return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
-        """Step a scheduler; a ReduceLROnPlateau is stepped by `callbacks.record.step_plateaus`."""
-        if not isinstance(scheduler, ReduceLROnPlateau):
-            super().lr_scheduler_step(scheduler, metric)
-
-    def on_train_start(self) -> None:
-        """Keep the statistics of a frozen backbone; resume an epoch where a checkpoint left it."""
-        if self.frozen:
-            freeze_statistics(self.net)
-        if self._progress:
-            restore_progress(self, self.train_sums, self._progress)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `on_train_start` restores."""
-        self._progress = checkpoint.get("progress", {})
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the progress of the epoch and the facts of the data, as plain types."""
-        checkpoint["progress"] = save_progress(self, self.train_sums)
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if datamodule is not None:
-            checkpoint["data"] = dict(datamodule.facts())
+    def step_values(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the accuracy of a training step."""
+        return {"train/acc_step": (logits.argmax(1) == labels).float().mean()}

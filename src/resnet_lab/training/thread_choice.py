@@ -66,6 +66,8 @@ def for_training(
         return setting
     if most == 1 or not is_cpu(config.trainer.accelerator):
         return most
+    if not hasattr(data, "images"):  # of the user's own, which is not in memory to be timed with
+        return most
     images, indices = data.images("train")
     chosen = indices[: max(1, data.batch_size // processes)]
     with isolate_rng(include_cuda=False):
@@ -93,7 +95,8 @@ def for_evaluation(
         return min(setting, most)
     if most == 1 or not is_cpu("auto"):
         return most
-
+    if not hasattr(data, "images"):
+        return most
     images, indices = data.images(split)
     batch = data.normalise(images.pixels[indices[:batch_size]])
 

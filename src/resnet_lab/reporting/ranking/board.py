@@ -61,7 +61,7 @@ class Group:
         jobs: all of them, in any state.
         ranked: finished jobs with a value of the metric, one for each seed.
         metric: spread of the metric over `ranked`; None if that is empty.
-        test: spread of the accuracy on the test split, in [0, 1].
+        tests: spread of each metric of the test split, by name; an accuracy is in [0, 1].
         seconds: mean time of training.
         best: the job with the best value.
         against_best: test against the best group, p corrected for multiple comparisons; None for
@@ -73,7 +73,7 @@ class Group:
     jobs: tuple[RunRecord, ...]
     ranked: tuple[RunRecord, ...]
     metric: Spread | None
-    test: Spread | None
+    tests: Mapping[str, Spread]
     seconds: float | None
     best: RunRecord | None
     against_best: Difference | None = None
@@ -85,6 +85,10 @@ class Group:
         names = short_names(list(self.settings))
         values = (f"{names[key]}={short(value)}" for key, value in self.settings.items())
         return ", ".join(values) or "all"
+
+    def tested(self, metric: "Metric") -> Spread | None:
+        """Return the spread of a metric of the test split, such as test/acc."""
+        return self.tests.get(metric.name.removeprefix("test/"))
 
     @property
     def sound(self) -> bool:
@@ -116,6 +120,7 @@ class Leaderboard:
     Attributes:
         basis: data, limits and metric that the jobs have in common.
         metric: the metric that ranks them.
+        test: the metric that their tests are told by.
         keys: swept keys without the seed.
         shared: overrides that all jobs have in common.
         groups: from best to worst.
@@ -126,6 +131,7 @@ class Leaderboard:
 
     basis: Basis
     metric: Metric
+    test: Metric
     keys: tuple[str, ...]
     shared: Mapping[str, str]
     groups: tuple[Group, ...]
@@ -142,6 +148,13 @@ class Leaderboard:
     def all(self) -> tuple["Leaderboard", ...]:
         """This leaderboard and the others."""
         return (self, *self.others)
+
+    @property
+    def tests(self) -> list[Metric]:
+        """The metrics of the test split: what tests are told by first, the loss left out."""
+        names = dict.fromkeys(name for group in self.groups for name in group.tests)
+        more = (Metric(f"test/{name}", "max") for name in names if name != "loss")
+        return [self.test, *(metric for metric in more if metric.name != self.test.name)]
 
     @property
     def missing(self) -> dict[str, int]:
