@@ -27,7 +27,8 @@ OF_DATA = ("batch_size", "size", "facts")
 
 # Values under `data` that others refer to, which a data module need not take.
 FOR_OTHERS = (
-    "name", "root", "num_classes", "channels", "image_size", "mean", "std", "sampler",
+    "name", "root", "dataset", "options", "file", "num_classes", "channels", "image_size", "mean",
+    "std", "sampler", "folds", "fold", "transform", "target_transform", "streaming", "workers",
 )  # fmt: skip
 
 
