@@ -75,7 +75,7 @@ def test_tensorboard_shows_curves_images_graph_text_and_hyperparameters(finished
     events = EventAccumulator(str(finished), size_guidance={"scalars": 0}).Reload()
     tags = events.Tags()
     assert set(tags["scalars"]) >= {
-        "loss/train", "loss/train_step", "acc/train", "acc/train_step", "loss/val", "acc/val",
+        "loss/train", "step/loss", "acc/train", "step/acc", "loss/val", "acc/val",
         "test/acc", "test/loss", "optimizer/lr", "optimizer/grad_norm", "result/best acc/val",
         "progress/epoch", "progress/images_per_second", "progress/seconds_per_epoch",
     }  # fmt: skip

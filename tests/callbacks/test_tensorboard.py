@@ -31,7 +31,7 @@ def test_jobs_of_one_process_share_the_graph_of_a_network(tiny, tmp_path, monkey
     ("name", "expected"),
     [
         ("val/acc", "acc/val"),
-        ("train/loss_step", "loss/train_step"),
+        ("train/loss_step", "step/loss"),
         ("val/acc_top5", "acc/val_top5"),
         ("val/cohen_kappa", "cohen_kappa/val"),
         ("test/acc", "test/acc"),

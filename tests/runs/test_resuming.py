@@ -201,7 +201,7 @@ def test_a_damaged_last_checkpoint(content, stopped: Path, caplog) -> None:
     train(Run.load(stopped).config, stopped)
     assert "last.ckpt is damaged: the run goes on from best.ckpt, after 3 steps" in caplog.text
     assert recorded(stopped)["epochs"] == 4
-    steps = [step for step, _ in scalars(stopped)["loss/train_step"]]
+    steps = [step for step, _ in scalars(stopped)["step/loss"]]
     assert steps == list(range(12))
 
 
@@ -225,7 +225,7 @@ def test_a_damaged_status_is_made_anew_from_the_checkpoint(content: str, stopped
     train(Run.load(stopped).config, stopped)
     assert (recorded(stopped)["state"], recorded(stopped)["epochs"]) == ("done", 4)
     assert recorded(stopped)["best"] == before["best"]
-    assert [step for step, _ in scalars(stopped)["loss/train_step"]] == list(range(12))
+    assert [step for step, _ in scalars(stopped)["step/loss"]] == list(range(12))
 
 
 def test_damaged_checkpoints_alone(stopped: Path, caplog) -> None:
@@ -233,7 +233,7 @@ def test_damaged_checkpoints_alone(stopped: Path, caplog) -> None:
         path.write_bytes(b"")
     train(Run.load(stopped).config, stopped)
     assert "is damaged: the run begins anew" in caplog.text
-    assert [step for step, _ in scalars(stopped)["loss/train_step"]] == list(range(12))
+    assert [step for step, _ in scalars(stopped)["step/loss"]] == list(range(12))
 
 
 CONSTANT = {

@@ -30,7 +30,7 @@ HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size",
 CHARTS = {
     "accuracy": ["acc/train$", "acc/val$"],
     "loss": ["loss/train$", "loss/val$"],
-    "loss of a step": ["loss/train_step$"],
+    "loss of a step": ["step/loss$"],
     "learning rate": ["optimizer/lr"],
     "gradient norm": ["optimizer/grad_norm$"],
 }

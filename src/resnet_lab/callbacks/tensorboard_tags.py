@@ -1,7 +1,5 @@
 """Names of curves in TensorBoard."""
 
-SUFFIXES = ("_step", "_top5")
-
 
 def tag(name: str) -> str:
     """Return the tag of a metric: `acc/val` for `val/acc`, `optimizer/lr` for `lr`.
@@ -14,5 +12,7 @@ def tag(name: str) -> str:
     split, _, metric = name.partition("/")
     if split not in ("train", "val") or not metric:
         return name
-    suffix = next((each for each in SUFFIXES if metric.endswith(each)), "")
+    if metric.endswith("_step"):  # in a group of its own, or it would stand between the two
+        return f"step/{metric.removesuffix('_step')}"
+    suffix = "_top5" if metric.endswith("_top5") else ""
     return f"{metric.removesuffix(suffix)}/{split}{suffix}"
