@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK, OF_THE_SOURCE
+from resnet_lab.core.config import NOT_OF_THE_NETWORK
 from resnet_lab.core.directions import OF_THE_ENTRY, monitor_mode
 from resnet_lab.core.files import shown
 from resnet_lab.core.recorded import read_config
@@ -111,7 +111,7 @@ class Run:
         target = locate("data", self.config.data, trust=self.trust)
         left = set(FOR_OTHERS) - taken(target, FOR_OTHERS)
         given = {"seed": self.config.seed} if taken(target, ("seed",)) else {}
-        data: ImageDataModule = self.build("data", without=(*OF_THE_SOURCE, *left), **given)
+        data: ImageDataModule = self.build("data", without=tuple(left), **given)
         check_members("data", data, OF_DATA)
         return data
 
