@@ -15,7 +15,7 @@ from resnet_lab.train import train
     [
         ("simple", ["fit-simple.txt", "test-simple.txt"], "run_training_batch"),
         ("advanced", ["fit-advanced.txt", "test-advanced.txt"], "function calls"),
-        ("pytorch", ["fit-pytorch*.json", "test-pytorch*.json", "fit-pytorch.txt"], "conv2d"),
+        ("pytorch", ["fit-pytorch*.json", "test-pytorch*.json", "fit-pytorch.txt"], "aten::"),
     ],
 )
 def test_a_profiler_writes_into_the_run_directory(name, files, text, tiny, tmp_path: Path) -> None:
