@@ -113,6 +113,8 @@ def test_modules_of_ones_own_train(copy: Path, tmp_path: Path) -> None:
 def test_commands_compose(words: list[str], compose_in_copy: Compose) -> None:
     overrides = []
     for word in words:
+        if word == "-m":
+            continue
         override = OverridesParser.create().parse_override(word)
         if override.is_sweep_override():
             word = f"{override.key_or_group}={next(override.sweep_string_iterator())}"

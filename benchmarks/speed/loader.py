@@ -39,9 +39,9 @@ def torchvision_rate(data: ImageDataModule, seconds: float, workers: int = 2) ->
     steps: list[object] = []
     for change in data.augment.values():
         if type(change).__name__ == "RandomCrop":
-            steps.append(transforms.RandomCrop(size, padding=change.padding))  # type: ignore[attr-defined]
+            steps.append(transforms.RandomCrop(size, padding=change.padding))
         elif type(change).__name__ == "RandomHorizontalFlip":
-            steps.append(transforms.RandomHorizontalFlip(change.p))  # type: ignore[attr-defined]
+            steps.append(transforms.RandomHorizontalFlip(change.p))
     facts = data.facts()
     steps += [transforms.ToTensor(), transforms.Normalize(facts["mean"], facts["std"])]
     transform = transforms.Compose(steps)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_lab.data.splits import stratified_split
+from resnet_lab.data.splits import fold_split, stratified_split
 
 
 @settings(max_examples=50, deadline=None)
@@ -21,6 +21,25 @@ def test_parts_are_disjoint_complete_and_proportional(counts, share, seed) -> No
     taken = torch.bincount(labels[aside], minlength=len(counts))
     for count, found in zip(counts, taken.tolist(), strict=True):
         assert abs(found - share * count) < 1.51  # rounding of the class, and of the whole
+
+
+def test_folds_are_disjoint_complete_equal_and_proportional() -> None:
+    labels = torch.tensor([0] * 31 + [1] * 20 + [2] * 12)
+    folds = [fold_split(labels, 5, fold, seed=3) for fold in range(5)]
+    for rest, aside in folds:
+        assert torch.cat([rest, aside]).sort().values.equal(torch.arange(63))
+        assert len(aside) in (12, 13)
+        assert all(
+            abs(n - m / 5) <= 1 for n, m in zip(labels[aside].bincount(), (31, 20, 12), strict=True)
+        )
+    assert torch.cat([aside for _, aside in folds]).sort().values.equal(torch.arange(63))
+    assert not fold_split(labels, 5, 0, seed=4)[1].equal(folds[0][1])
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (64, 0), (5, 5), (5, -1)])
+def test_there_is_no_such_fold(folds: int, fold: int) -> None:
+    with pytest.raises(ValueError, match=r"data.folds?=.*: must be an integer from"):
+        fold_split(torch.arange(63) % 3, folds, fold, seed=0)
 
 
 def test_the_split_depends_on_its_seed_alone() -> None:

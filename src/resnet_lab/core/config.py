@@ -21,7 +21,6 @@ NOT_OF_THE_RESULT = (
 )  # fmt: skip
 
 NOT_OF_THE_NETWORK = ("name", "weights", "replace_classifier")  # under `model`, for other readers
-OF_THE_SOURCE = ("root", "dataset", "options", "file")  # under `data`, for `data.source`
 
 
 _made: set[Path] = set()  # directories that this process has made for a run or a sweep

@@ -1,6 +1,6 @@
 """Load batches of a data set that lies in memory, each by one index operation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch.utils.data import SequentialSampler
 from resnet_lab.core.seeds import derive_seed
 from resnet_lab.data.sources.base import Images
 from resnet_lab.data.splits import groups
+from resnet_lab.data.transforms.each import Each, transform_each
 
 
 class Batch(NamedTuple):
@@ -39,6 +40,7 @@ class BatchLoader:
         balanced: draw the images of an epoch anew, with repetition, so that all classes come up
             equally often.
         pin: copy each batch to page-locked memory, from which a GPU fetches it without waiting.
+        changes: transforms of each image, seeded by (seed, epoch, index of the image).
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class BatchLoader:
         world_size: int = 1,
         balanced: bool = False,
         pin: bool = False,
+        changes: Sequence[Each] = (),
     ) -> None:
         self.images = images
         self.indices = indices.to(images.labels.device)
@@ -65,6 +68,7 @@ class BatchLoader:
         self.world_size = world_size
         self.balanced = balanced
         self.pin = pin
+        self.changes = changes
         self.epoch = 0
         self._next = 0  # batch of the current iteration
         self._resume = {"epoch": 0, "next": 0}
@@ -105,10 +109,15 @@ class BatchLoader:
             if self.world_size > 1:
                 chosen = chosen[self.rank :: self.world_size]
             pixels, labels = (part.index_select(0, chosen) for part in self.images)
+            if self.changes:
+                pixels = transform_each(self.changes, pixels, self._seeds(chosen))
             if self.pin:
                 pixels, labels = pixels.pin_memory(), labels.pin_memory()
             self._next = number + 1
             yield Batch(pixels, labels, derive_seed(self.seed, self.epoch, number, self.rank))
+
+    def _seeds(self, chosen: Tensor) -> list[int]:
+        return [derive_seed(self.seed, self.epoch, index) for index in chosen.tolist()]
 
 
 class _InOrder(SequentialSampler):

@@ -1,6 +1,6 @@
 """The data module of every set of labelled images that fits in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -9,13 +9,15 @@ from torch import Tensor
 
 from resnet_lab.core.building import errors_of
 from resnet_lab.core.device import free_on
+from resnet_lab.core.seeds import derive_seed
 from resnet_lab.data.facts import Facts, check_images
 from resnet_lab.data.loader import Batch, BatchLoader, shuffled
 from resnet_lab.data.normalise import mean_and_std, normalise
 from resnet_lab.data.pixels import Fit, check_fit, resize, sides
 from resnet_lab.data.sources.base import Images, Source, read
-from resnet_lab.data.splits import stratified_split
+from resnet_lab.data.splits import fold_split, stratified_split
 from resnet_lab.data.transforms.base import Augmentation, chosen, try_out
+from resnet_lab.data.transforms.each import Each, is_each, transform_each, try_each
 
 
 class ImageDataModule(LightningDataModule):
@@ -38,8 +40,14 @@ class ImageDataModule(LightningDataModule):
         mean: per channel, of the training set, in [0, 1]; None: measured on the training part.
         std: likewise.
         augment: augmentations of training batches by name, applied in this order, see
-            `resnet_lab.data.transforms.base`; None leaves one out.
+            `resnet_lab.data.transforms.base`; None leaves one out. Those of a single image, such
+            as torchvision's, come first, see `resnet_lab.data.transforms.each`.
+        transform: transforms of a single image, by name, for the images of validation and test.
+        target_transform: applied to each label.
         val_size: images set aside for validation, as a count or a fraction below 1; 0 for none.
+        folds: cross-validation: the training images are split into so many parts, and `val_size`
+            does not count.
+        fold: which of them is for validation, from 0.
         split_seed: of that split; independent of `seed`.
         sampler: balanced: draw all classes equally often, with repetition; None: each image once.
         batch_size: images in a batch, over all devices together.
@@ -57,7 +65,11 @@ class ImageDataModule(LightningDataModule):
         fit: Fit | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
-        augment: Mapping[str, Augmentation | None] | None = None,
+        augment: Mapping[str, Augmentation | Each | None] | None = None,
+        transform: Mapping[str, Each | None] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        folds: int | None = None,
+        fold: int | None = None,
         val_size: int | float = 0.1,
         split_seed: int = 0,
         sampler: Literal["balanced"] | None = None,
@@ -82,7 +94,15 @@ class ImageDataModule(LightningDataModule):
         self.fit = fit
         self.mean = mean
         self.std = std
-        self.augment = chosen(augment or {})
+        changes = chosen(augment or {})
+        self.each = {name: change for name, change in changes.items() if is_each(change)}
+        self.augment = {name: change for name, change in changes.items() if name not in self.each}
+        self.transform = chosen(transform or {}, "data.transform")
+        self.target_transform = target_transform
+        if (folds is None) != (fold is None):
+            raise ValueError(f"data.folds={folds} and data.fold={fold} need each other")
+        self.folds = folds
+        self.fold = fold
         self.val_size = val_size
         self.split_seed = split_seed
         self.sampler = sampler
@@ -105,24 +125,41 @@ class ImageDataModule(LightningDataModule):
         if stage in ("fit", "validate") and "train" not in self._sets:
             images = self._read("train")
             if "val" in self.source.splits:
+                if self.folds is not None:
+                    raise ValueError(f"data.folds: {self.name} has a validation split of its own")
                 train, val = torch.arange(len(images.labels)), self._read("val")
-                self._sets["val"] = val, torch.arange(len(val.labels))
+                self._sets["val"] = self._transformed(val, torch.arange(len(val.labels)))
             else:
-                with errors_of("data.val_size"):
-                    train, rest = stratified_split(images.labels, self.val_size, self.split_seed)
-                self._sets["val"] = images, rest
+                train, rest = self._split(images.labels)
+                self._sets["val"] = self._transformed(images, rest)
             self._sets["train"] = images, train
             if self.batch_size > len(train):
                 raise ValueError(
                     f"data.batch_size={self.batch_size} is larger than the training split of "
                     f"{self.name}: use at most {len(train)}"
                 )
-            try_out(self.augment, images.pixels.shape[1:])
+            try_out(self.augment, try_each("data.augment", self.each, images.pixels.shape[1:]))
             if self.mean is None or self.std is None:
                 self.mean, self.std = mean_and_std(images.pixels, train)
         if stage == "test" and "test" not in self._sets:
             test = self._read("test")
-            self._sets["test"] = test, torch.arange(len(test.labels))
+            self._sets["test"] = self._transformed(test, torch.arange(len(test.labels)))
+
+    def _split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the indices of the training and of the validation part."""
+        if self.folds is not None and self.fold is not None:
+            return fold_split(labels, self.folds, self.fold, self.split_seed)
+        with errors_of("data.val_size"):
+            return stratified_split(labels, self.val_size, self.split_seed)
+
+    def _transformed(self, images: Images, indices: Tensor) -> tuple[Images, Tensor]:
+        """Apply `transform` to the images of a split, once."""
+        if not self.transform:
+            return images, indices
+        try_each("data.transform", self.transform, images.pixels.shape[1:])
+        seeds = [derive_seed(0, index) for index in indices.tolist()]
+        changed = transform_each([*self.transform.values()], images.pixels[indices], seeds)
+        return Images(changed, images.labels[indices]), torch.arange(len(indices))
 
     def images(self, split: str) -> tuple[Images, Tensor]:
         """Return the images that hold a split, and its indices; call `setup` first."""
@@ -141,7 +178,7 @@ class ImageDataModule(LightningDataModule):
         mean, std = self._statistics()
         return Facts(
             name=str(self.name),
-            classes=list(self.source.classes),
+            classes=list(self._classes),
             channels=self.channels,
             image_size=self.image_size[0] if len({*self.image_size}) == 1 else [*self.image_size],
             mean=[float(value) for value in mean],
@@ -214,11 +251,22 @@ class ImageDataModule(LightningDataModule):
 
     def _read(self, split: str) -> Images:
         images = read(self.source, split)
+        if self.target_transform is not None:
+            labels = [self.target_transform(label) for label in images.labels.tolist()]
+            images = images._replace(labels=torch.tensor(labels))
         check_images(
-            images, self.source.classes, name=str(self.name), num_classes=self.num_classes,
+            images, self._classes, name=str(self.name), num_classes=self.num_classes,
             channels=self.channels, image_size=self.image_size, fit=self.fit,
         )  # fmt: skip
         return images
+
+    @property
+    def _classes(self) -> tuple[str, ...]:
+        """Names of the classes; after `target_transform`, there may be another number of them."""
+        names = self.source.classes
+        if self.target_transform is None or len(names) == self.num_classes:
+            return names
+        return tuple(map(str, range(self.num_classes)))
 
     @property
     def _overfits(self) -> bool:
@@ -230,8 +278,10 @@ class ImageDataModule(LightningDataModule):
         if split == "train" and self._overfits:  # a folder is sorted by class
             indices = shuffled(indices, self.seed)
         placing: dict[str, Any] = {}
+        if split == "train" and self.each and not self._overfits:
+            placing["changes"] = [*self.each.values()]
         if self.trainer is not None:
-            placing = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+            placing |= {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
             if self.batch_size % self.trainer.world_size:
                 raise ValueError(
                     f"data.batch_size={self.batch_size} must be a multiple of the "
@@ -240,10 +290,11 @@ class ImageDataModule(LightningDataModule):
             device = self.trainer.strategy.root_device
             free = free_on(device)
             if free is not None and images.pixels.device.type == "cpu":
-                placing["pin"] = images.pixels.nbytes >= free / 4
+                placing["pin"] = "changes" in placing or images.pixels.nbytes >= free / 4
                 if not placing["pin"]:
                     images = self._move(images, device)
-        return BatchLoader(images, indices, self.batch_size, seed=self.seed, **options, **placing)
+        placing |= options
+        return BatchLoader(images, indices, self.batch_size, seed=self.seed, **placing)
 
     def _move(self, images: Images, device: torch.device) -> Images:
         """Move images to the device, for all the splits that they hold."""

@@ -52,6 +52,32 @@ def stratified_split(labels: Tensor, size: int | float, seed: int) -> tuple[Tens
     return (~aside).nonzero().flatten(), aside.nonzero().flatten()
 
 
+def fold_split(labels: Tensor, folds: int, fold: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Set aside one of several folds: parts of equal size and with the same mix of labels.
+
+    Args:
+        labels: see `stratified_split`.
+        folds: number of parts, which have no image in common and hold all of them.
+        fold: the one that is set aside, counted from 0.
+        seed: of the draw, which is the same for every fold.
+
+    Returns:
+        Sorted indices of the items that stay and of those set aside.
+
+    Raises:
+        ValueError: there is no such fold.
+    """
+    if not 2 <= folds <= len(labels):
+        raise ValueError(f"data.folds={folds}: must be an integer from 2 to {len(labels)} (images)")
+    if not 0 <= fold < folds:
+        raise ValueError(f"data.fold={fold}: must be an integer from 0 to {folds - 1}")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = order[groups(labels)[order].argsort(stable=True)]
+    dealt = torch.empty_like(order)
+    dealt[order] = torch.arange(len(order)) % folds  # group by group, as cards are
+    return (dealt != fold).nonzero().flatten(), (dealt == fold).nonzero().flatten()
+
+
 def groups(labels: Tensor) -> Tensor:
     """Return the group of each image, int64 [N], that a split keeps in proportion.
 

@@ -15,6 +15,7 @@ from resnet_lab.core.directions import headline
 from resnet_lab.core.recorded import with_new_names
 from resnet_lab.core.text import printable, printable_values
 
+FOLD = "data.fold"
 SECTION = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # start of a top-level key in YAML
 DIVERGED = re.compile(r"\bdiverged\b|\breturned nan\b|\bis (nan|-?inf)\b", re.IGNORECASE)
 
@@ -26,7 +27,8 @@ class RunRecord:
     Attributes:
         directory: of the run; of a pending job, where it will be.
         state: one of `resnet_lab.runs.run.STATES`; a running run without a process is interrupted.
-        settings: overrides by key, without the seed and those that do not affect the result.
+        settings: overrides by key, without the seed, the fold, and those that do not affect the
+            result.
         status: content of `status.json`, or what `sweep.json` knows in the same form.
     """
 
@@ -110,8 +112,17 @@ class RunRecord:
         return int(str(seed)) if re.fullmatch(r"-?[0-9]{1,20}", str(seed)) else None
 
     @property
+    def fold(self) -> int | None:
+        """The fold that it is validated on, in a cross-validation."""
+        fold = self.config.get("data.fold", _settings(self.status.get("overrides")).get(FOLD))
+        return int(str(fold)) if re.fullmatch(r"[0-9]{1,9}", str(fold)) else None
+
+    @property
     def sample(self) -> object:
-        """The identity of this sample within its group: the seed, or the directory if unknown."""
+        """The identity of this sample within its group: the seed, or the directory if unknown.
+
+        The folds of one seed are parts of one sample.
+        """
         return self.directory if self.seed is None else self.seed
 
     def setting(self, key: str) -> str:
@@ -188,11 +199,11 @@ def _settings(overrides: Any) -> dict[str, str]:
 
 
 def result_settings(overrides: Any) -> dict[str, str]:
-    """Return overrides by key, without the seed and those that do not affect the result."""
+    """Return overrides by key, without seed, fold and those that do not affect the result."""
     return {
         key: value
         for key, value in _settings(overrides).items()
-        if key != "seed" and bears_on_result(key)
+        if key not in ("seed", FOLD) and bears_on_result(key)
     }
 
 

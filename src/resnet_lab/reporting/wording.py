@@ -27,7 +27,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
     metric = board.metric
     columns: list[tuple[str, Callable[[Group], str]]] = [
         *((key, lambda group, key=key: short(group.settings[key])) for key in board.keys),
-        ("n", lambda group: str(len(group.ranked))),
+        ("n", lambda group: str(group.metric.n if group.metric else 0)),
         (metric.with_unit(metric.name), lambda group: _mean(group.metric, metric.shown)),
         ("std", lambda group: _std(group.metric, metric)),
         ("95 % interval", lambda group: interval(group.metric, metric.shown)),
@@ -131,6 +131,12 @@ def notes(board: Leaderboard) -> list[str]:
         lines.append(
             f"Ranked by each job's best {name}, averaged over seeds; never by the test split."
         )
+    folds = {job.fold for group in board.groups for job in group.ranked} - {None}
+    if folds:
+        lines.append(
+            f"The value of a seed is the mean over its {count_of(len(folds), 'fold')}, and n "
+            "counts seeds: folds share training images, so they are no independent runs."
+        )
     if single_seeds(board) and len(board.ranked) > 1:
         lines.append(
             "One seed cannot tell which differences are beyond noise; run more, as in seed=0,1,2."
@@ -146,7 +152,10 @@ def notes(board: Leaderboard) -> list[str]:
         lines.append("95 % interval of the mean over seeds, by Student's t; std is that of a seed.")
     if board.repeated:
         count = count_of(len(board.repeated), "job")
-        lines.append(f"{count} left out: a later one has the same settings and seed.")
+        lines.append(
+            f"{count} left out: a later one has the same settings and seed"
+            f"{' and fold' if folds else ''}."
+        )
     if not all(group.sound for group in board.ranked):
         lines.append(
             "Settings that lost jobs because these diverged or were pruned are ranked below the "
@@ -183,6 +192,7 @@ def job_label(board: Leaderboard, job: RunRecord) -> str:
     """Name a job by its swept settings and its seed."""
     names = short_names(board.keys)
     parts = [f"{names[key]}={short(job.setting(key))}" for key in board.keys]
+    parts += [f"fold={job.fold}"] if job.fold is not None else []
     parts += [f"seed={job.seed}"] if job.seed is not None else []
     return ", ".join(parts) or printable(job.directory.name)
 

@@ -36,7 +36,9 @@ def resolved(config: DictConfig, *, trust: bool = False) -> DictConfig:
     """
     check_values(config)
     check_threads(OmegaConf.select(config, "trainer.threads", default="auto"))
-    if any(OmegaConf.select(config, f"data.{fact}", default=0) is None for fact in FACTS):
+    if config.data.get("source") and any(
+        OmegaConf.select(config, f"data.{fact}", default=0) is None for fact in FACTS
+    ):
         from resnet_lab.data.facts import state_found  # imports torch: only where it is needed
 
         config = state_found(config, trust=trust)

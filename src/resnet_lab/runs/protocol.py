@@ -22,14 +22,13 @@ are checked, the number of threads is measured, and runs can be compared image b
 import inspect
 from typing import Any
 
-from resnet_lab.core.config import OF_THE_SOURCE
-
 OF_TASK = ("net", "metric_names")
 OF_DATA = ("batch_size", "size", "facts")
 
 # Values under `data` that others refer to, which a data module need not take.
 FOR_OTHERS = (
-    *OF_THE_SOURCE, "name", "num_classes", "channels", "image_size", "mean", "std", "sampler",
+    "name", "root", "dataset", "options", "file", "num_classes", "channels", "image_size", "mean",
+    "std", "sampler", "folds", "fold", "transform", "target_transform", "streaming", "workers",
 )  # fmt: skip
 
 

@@ -149,6 +149,7 @@ def test_what_is_wrong_with_arrays(tmp_path: Path, command: Command) -> None:
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Cannot ")  # dill of a class of pyarrow's
 def test_a_set_of_hugging_face_from_a_folder(tmp_path: Path, tiny: Compose) -> None:
     datasets = pytest.importorskip("datasets")
     features = datasets.Features(

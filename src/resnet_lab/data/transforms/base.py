@@ -9,7 +9,7 @@ ones here match torchvision's image-by-image transforms in distribution.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,21 +23,21 @@ class Augmentation(Protocol):
         ...
 
 
-def chosen(augment: Mapping[str, Augmentation | None]) -> dict[str, Augmentation]:
-    """Return the entries of `data.augment` that are not None.
+def chosen(augment: Mapping[str, Any], key: str = "data.augment") -> dict[str, Any]:
+    """Return the entries of `data.augment`, or of another key, that are not None.
 
     Raises:
         ValueError: the entries have no names, or one of them is not callable.
     """
     if not isinstance(augment, Mapping):
         raise ValueError(
-            f"data.augment is a {type(augment).__name__}: must be a mapping from names, as in "
-            "data.augment.flip, to augmentations or null"
+            f"{key} is a {type(augment).__name__}: must be a mapping from names, as in "
+            f"{key}.flip, to augmentations or null"
         )
     for name, change in augment.items():
         if change is not None and not callable(change):
             raise ValueError(
-                f"data.augment.{name}={change}: must be an object, by its _target_, or null to "
+                f"{key}.{name}={change}: must be an object, by its _target_, or null to "
                 "leave it out"
             )
     return {name: change for name, change in augment.items() if change is not None}

@@ -9,7 +9,7 @@ from resnet_lab.reporting.run_record import RunRecord, as_typed
 # Keys that decide which images a job was trained and evaluated on.
 DATA = (
     "data.name", "data.source._target_", "data.source.dataset", "data.root", "data.file",
-    "data.options.split", "data.num_classes", "data.val_size", "data.split_seed",
+    "data.options.split", "data.num_classes", "data.val_size", "data.split_seed", "data.folds",
 )  # fmt: skip
 CHOICES = ("data", "trainer", "experiment", "debug", "monitor")  # overrides that may decide it
 # Keys that cut a job short for debugging. An integer is a number of batches, so 1 is a limit too.

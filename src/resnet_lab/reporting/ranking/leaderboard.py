@@ -96,11 +96,12 @@ def _one_a_seed(jobs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[RunRec
     repeated: list[RunRecord] = []
     earlier: dict[object, list[RunRecord]] = {}
     for job in sorted(jobs, key=lambda job: str(job.status.get("updated", ""))):
-        earlier.setdefault(job.sample, []).append(job)
+        sample = job.sample, job.fold
+        earlier.setdefault(sample, []).append(job)
         if job.state == "done" and job.value is not None:
-            repeated += earlier.pop(job.sample)[:-1]
-            earlier[job.sample] = [job]
-            latest[job.sample] = job
+            repeated += earlier.pop(sample)[:-1]
+            earlier[sample] = [job]
+            latest[sample] = job
     return [job for job in jobs if job in latest.values()], repeated
 
 
@@ -112,15 +113,19 @@ def _group(
 ) -> Group:
     values = {job: job.value for job in ranked if job.value is not None}
     names = dict.fromkeys(name for job in ranked for name in job.tests)
-    tests = {name: [job.tests[name] for job in ranked if name in job.tests] for name in names}
+    tests = {
+        name: _by_sample({job: job.tests[name] for job in ranked if name in job.tests})
+        for name in names
+    }
     times = [job.seconds for job in ranked if job.seconds is not None]
     return Group(
         settings,
         jobs,
         tuple(ranked),
-        metric=spread(list(values.values()), metric.bounds) if values else None,
+        metric=spread([*_by_sample(values).values()], metric.bounds) if values else None,
         tests={
-            name: spread(each, Metric(f"test/{name}", "max").bounds) for name, each in tests.items()
+            name: spread([*each.values()], Metric(f"test/{name}", "max").bounds)
+            for name, each in tests.items()
         },
         seconds=sum(times) / len(times) if times else None,
         best=max(values, key=lambda job: metric.sign * values[job]) if values else None,
@@ -153,7 +158,7 @@ def _with_verdicts(groups: Sequence[Group]) -> list[Group]:
             judged.append(replace(group, verdict="no result"))
         elif not group.sound:
             judged.append(replace(group, verdict="lost jobs: not compared"))
-        elif 1 in (len(best.ranked), len(group.ranked)):
+        elif 1 in (len(_by_seed(best)), len(_by_seed(group))):
             judged.append(replace(group, verdict="one seed: cannot tell"))
         else:
             judged.append(replace(group, verdict="no spread: cannot tell"))
@@ -161,4 +166,18 @@ def _with_verdicts(groups: Sequence[Group]) -> list[Group]:
 
 
 def _by_seed(group: Group) -> dict[object, float]:
-    return {job.sample: job.value for job in group.ranked if job.value is not None}
+    return _by_sample({job: job.value for job in group.ranked if job.value is not None})
+
+
+def _by_sample(values: Mapping[RunRecord, float]) -> dict[object, float]:
+    """Return one value a seed: its only one, or the mean over its folds.
+
+    Folds are no seeds: they share most of their training images, so that their spread is not that
+    of independent runs. Only seeds that have all the folds are pooled where some have.
+    """
+    found: dict[object, dict[int | None, float]] = {}
+    for job, value in values.items():
+        found.setdefault(job.sample, {})[job.fold] = value
+    most = max(map(len, found.values()), default=0)
+    whole = {sample: folds for sample, folds in found.items() if len(folds) == most}
+    return {sample: sum(folds.values()) / len(folds) for sample, folds in whole.items()}
