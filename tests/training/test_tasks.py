@@ -114,6 +114,7 @@ def test_a_number_is_learned_and_told_of(labelled, tmp_path: Path, capsys, monke
     assert test["mae"] < 0.2  # a constant has 0.28
     assert test["mae_low"] < test["mae"] < test["mae_high"]
     assert "acc" not in test
+    assert "is left out" not in (tmp_path / "run0/train.log").read_text()
     assert test["pearson"] > 0.7
     found = evaluate(run)
     assert found["mae"] == pytest.approx(test["mae"], rel=1e-5)

@@ -9,6 +9,7 @@ from torch import Tensor
 from resnet_lab.callbacks.drawing import captioned_grid, confusion_picture
 from resnet_lab.callbacks.tensorboard import writer_of
 from resnet_lab.core.harmless import harmless_callback
+from resnet_lab.data.facts import name_of
 from resnet_lab.data.loader import Batch
 
 CURVES = 20  # classes; with more, no precision-recall curves
@@ -49,7 +50,7 @@ class TensorBoardImages(Callback):
         batch = Batch(images.pixels[chosen], images.labels[chosen], data.seed)
         pairs = [data.finish(batch, augment=augment)[0].cpu() for augment in (False, True)]
         shown = _pixels(torch.stack(pairs, 1).flatten(0, 1), data.facts())
-        names = [data.facts()["classes"][label] for label in batch.labels.tolist()]
+        names = [name_of(label, data.facts()["classes"]) for label in batch.labels]
         captions = [text for name in names for text in (name, "augmented")]
         writer.add_image("train/images", captioned_grid(shown, captions, columns=6), 0)
 

@@ -1,11 +1,13 @@
 """What a configuration states of a data set, held to its images."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypedDict
 
 from omegaconf import DictConfig
+from torch import Tensor
 
 from resnet_lab.core.building import build
 from resnet_lab.data.pixels import Fit, keeps_proportions
@@ -26,6 +28,15 @@ class Facts(TypedDict):
     image_size: int | list[int]  # of the network's input: both sides, or [height, width]
     mean: list[float]  # per channel, of pixels in [0, 1]
     std: list[float]
+
+
+def name_of(label: Tensor, classes: Sequence[str]) -> str:
+    """Return the class of an image; of several labels those it has; of numbers the first."""
+    if label.ndim == 0:
+        return classes[int(label)]
+    if ((label == 0) | (label == 1)).all() and len(classes) > 1:
+        return "+".join(name for name, has in zip(classes, label, strict=True) if has) or "none"
+    return f"{float(label[0]):.4g}"
 
 
 def check_images(

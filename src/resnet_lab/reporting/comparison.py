@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # torch and matplotlib are imported where they are needed
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from resnet_lab.reporting.predictions import Paired
 
@@ -193,22 +192,16 @@ def _has_curves(path: Path) -> bool:
 
 def changed_images(paired: "Paired", indices: "NDArray[np.int64]") -> "Figure":
     """Draw images with their true class and both predictions."""
+    from resnet_lab.data.facts import name_of
     from resnet_lab.reporting.plots.images import image_grid
 
     first, second = paired
     titles = []
     for index in indices.tolist():
         labels = first.labels[index], first.predicted[index], second.predicted[index]
-        true, before, after = (printable(_named(first.classes, label)) for label in labels)
+        true, before, after = (printable(name_of(label, first.classes)) for label in labels)
         titles.append(f"{true}: {before} → {after}")
     return image_grid(first.pixels[indices].numpy(), titles, columns=8)
-
-
-def _named(classes: list[str], label: "Tensor") -> str:
-    """Return the class of an image, or its labels."""
-    if label.ndim == 0:
-        return classes[int(label)]
-    return "+".join(name for name, there in zip(classes, label, strict=True) if there) or "none"
 
 
 def _config(first: Run, second: Run) -> list[list[str]]:
