@@ -93,7 +93,8 @@ class BatchLoader:
         whole, rest = divmod(len(self.indices), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def plan(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield number and indices of the batches of this process, from where a resume begins."""
         order = self.indices
         if self.shuffle:
             seed = derive_seed(self.seed, self.epoch)
@@ -108,6 +109,10 @@ class BatchLoader:
                 continue
             if self.world_size > 1:
                 chosen = chosen[self.rank :: self.world_size]
+            yield number, chosen
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number, chosen in self.plan():
             pixels, labels = (part.index_select(0, chosen) for part in self.images)
             if self.changes:
                 pixels = transform_each(self.changes, pixels, self._seeds(chosen))

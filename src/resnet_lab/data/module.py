@@ -10,12 +10,15 @@ from torch import Tensor
 from resnet_lab.core.building import errors_of
 from resnet_lab.core.device import free_on
 from resnet_lab.core.seeds import derive_seed
+from resnet_lab.core.threads import available_cores
 from resnet_lab.data.facts import Facts, check_images
 from resnet_lab.data.loader import Batch, BatchLoader, shuffled
 from resnet_lab.data.normalise import mean_and_std, normalise
 from resnet_lab.data.pixels import Fit, check_fit, resize, sides
 from resnet_lab.data.sources.base import Images, Source, read
+from resnet_lab.data.sources.pictures import on_disk
 from resnet_lab.data.splits import fold_split, stratified_split
+from resnet_lab.data.streaming import StreamLoader
 from resnet_lab.data.transforms.base import Augmentation, chosen, try_out
 from resnet_lab.data.transforms.each import Each, is_each, transform_each, try_each
 
@@ -50,6 +53,7 @@ class ImageDataModule(LightningDataModule):
         fold: which of them is for validation, from 0.
         split_seed: of that split; independent of `seed`.
         sampler: balanced: draw all classes equally often, with repetition; None: each image once.
+        workers: processes that decode pictures, where the source streams; None: one a core.
         batch_size: images in a batch, over all devices together.
         seed: of order and augmentation.
     """
@@ -73,12 +77,15 @@ class ImageDataModule(LightningDataModule):
         val_size: int | float = 0.1,
         split_seed: int = 0,
         sampler: Literal["balanced"] | None = None,
+        workers: int | None = None,
         batch_size: int = 128,
         seed: int = 0,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"data.batch_size={batch_size}: must be an integer >= 1")
+        if workers is not None and workers < 0:
+            raise ValueError(f"data.workers={workers}: must be an integer >= 0")
         for fact, values in (("mean", mean), ("std", std)):
             if values is not None and len(values) != channels:
                 raise ValueError(
@@ -106,6 +113,7 @@ class ImageDataModule(LightningDataModule):
         self.val_size = val_size
         self.split_seed = split_seed
         self.sampler = sampler
+        self.workers = available_cores() if workers is None else workers
         self.batch_size = batch_size
         self.seed = seed
         self._sets: dict[str, tuple[Images, Tensor]] = {}  # split -> images, indices of its own
@@ -157,6 +165,8 @@ class ImageDataModule(LightningDataModule):
         if not self.transform:
             return images, indices
         try_each("data.transform", self.transform, images.pixels.shape[1:])
+        if on_disk(images.pixels):  # its workers do so
+            return images, indices
         seeds = [derive_seed(0, index) for index in indices.tolist()]
         changed = transform_each([*self.transform.values()], images.pixels[indices], seeds)
         return Images(changed, images.labels[indices]), torch.arange(len(indices))
@@ -289,11 +299,19 @@ class ImageDataModule(LightningDataModule):
                 )
             device = self.trainer.strategy.root_device
             free = free_on(device)
+            if on_disk(images.pixels):
+                placing["pin"], free = free is not None, None
             if free is not None and images.pixels.device.type == "cpu":
                 placing["pin"] = "changes" in placing or images.pixels.nbytes >= free / 4
                 if not placing["pin"]:
                     images = self._move(images, device)
         placing |= options
+        if on_disk(images.pixels):
+            placing["crop"] = split == "train" and not self._overfits
+            if split != "train":
+                placing["changes"] = [*self.transform.values()]
+            workers = self.workers if split == "train" else min(self.workers, 4)
+            return StreamLoader(images, indices, self.batch_size, workers=workers, **placing)
         return BatchLoader(images, indices, self.batch_size, seed=self.seed, **placing)
 
     def _move(self, images: Images, device: torch.device) -> Images:

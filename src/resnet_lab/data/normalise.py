@@ -6,6 +6,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from resnet_lab.data.sources.pictures import on_disk
+
+STREAMED = 2048  # pictures on disk that mean and std are measured on
+
 
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Subtract the mean and divide by the standard deviation, per channel.
@@ -45,13 +49,15 @@ def mean_and_std(pixels: Tensor, indices: Tensor) -> tuple[list[float], list[flo
     """Measure mean and population std per channel, in [0, 1].
 
     Args:
-        pixels: uint8 [N, H, W, C].
+        pixels: uint8 [N, H, W, C], or pictures on disk.
         indices: of the images that count.
 
     Raises:
         ValueError: a channel is constant.
     """
     channels = pixels.shape[-1]
+    if on_disk(pixels):  # some of them are enough
+        indices = indices[:: max(1, len(indices) // STREAMED)]
     histogram = torch.zeros(channels, 256, dtype=torch.float64)  # exact, in one pass
     for chunk in torch.split(indices, 1024):
         values = pixels.index_select(0, chunk).view(-1, channels)

@@ -93,10 +93,7 @@ def to_pixels(image: Image.Image, form: Form) -> Pixels:
     Bilinear, antialiased.
     """
     original, image = image, to_8_bits(image, form.channels, form.extent)
-    # Asked after it was loaded: TIFFs, Pillow turns by itself then.
-    turn = TURNS.get(original.getexif().get(ExifTags.Base.Orientation, 1))
-    if turn is not None:
-        image = image.transpose(turn)
+    image = upright(original, image)
     size, bilinear = (form.width, form.height), Image.Resampling.BILINEAR
     if form.fit == "crop":
         image = ImageOps.fit(image, size, bilinear)
@@ -105,6 +102,13 @@ def to_pixels(image: Image.Image, form: Form) -> Pixels:
     else:
         image = image.resize(size, bilinear)
     return np.asarray(image).reshape(form.shape)
+
+
+def upright(original: Image.Image, image: Image.Image) -> Image.Image:
+    """Turn what was made of a picture, as the camera says in the picture's file."""
+    # Asked after it was loaded: TIFFs, Pillow turns by itself then.
+    turn = TURNS.get(original.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def allocate(shape: tuple[int, ...]) -> Pixels:

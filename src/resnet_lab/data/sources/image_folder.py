@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from resnet_lab.data.sources.base import Images, check_split
 from resnet_lab.data.sources.cache import cached
 from resnet_lab.data.sources.decode import EXTENSIONS, Form
 from resnet_lab.data.sources.folders import class_names, folders_in, has_splits, pictures
+from resnet_lab.data.sources.pictures import Crops, Pictures, index
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,15 @@ class ImageFolder:
             always.
         test_fraction: share of each class that is set aside, where there is no `test/`.
         split_seed: which ones.
+        test_folder: name of the folder that is the test split, where there are splits.
+        streaming: whether the pictures stay on disk, and are decoded whenever they are needed.
+        scale: with streaming, see `resnet_lab.data.sources.pictures.Crops`.
+        ratio: likewise.
+        centre: likewise.
+        on_error: `skip` leaves pictures out that cannot be read, with streaming; `stop` stops.
         cache: a folder that keeps the decoded images, so that the next run starts at once and
             memory holds only what is in use; renewed when a file changes. None: no such folder.
+            With streaming, it keeps the list of the files; None: a folder of the user's.
     """
 
     root: str
@@ -55,6 +63,12 @@ class ImageFolder:
     test_fraction: float = 0.2
     split_seed: int = 0
     cache: str | None = None
+    test_folder: str = "test"
+    streaming: bool | None = None
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    centre: float = 0.875
+    on_error: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
         form = self._form()
@@ -62,6 +76,16 @@ class ImageFolder:
         object.__setattr__(self, "range", form.extent)
         if not 0 < self.test_fraction < 1:
             raise ValueError(f"test_fraction={self.test_fraction}: lies between 0 and 1")
+        if self.on_error not in ("stop", "skip"):
+            raise ValueError(f"data.source.on_error={self.on_error}: use stop or skip")
+        if self.on_error == "skip" and not self.streaming:
+            raise ValueError("data.source.on_error=skip needs data.streaming=true")
+        for name, low, high in (("scale", 0, 1), ("ratio", 0, 100), ("centre", 0, 1)):
+            value = getattr(self, name)
+            pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+            if len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
+                raise ValueError(f"data.source.{name}={value}: must lie above {low}, up to {high}")
+            object.__setattr__(self, name, value if name == "centre" else pair)
         # Absolute, so that equal sources stay equal when the working directory changes.
         object.__setattr__(self, "root", str(Path(self.root).expanduser().absolute()))
 
@@ -74,6 +98,7 @@ class ImageFolder:
     def splits(self) -> tuple[str, ...]:
         """Train and test, and val where there is such a folder."""
         own = has_splits(Path(self.root)) and (Path(self.root) / "val").is_dir()
+        own = own and self.test_folder != "val"
         return ("train", "val", "test") if own else ("train", "test")
 
     def prepare(self) -> None:
@@ -86,12 +111,16 @@ class ImageFolder:
             if has_splits(Path(self.root)) and (Path(self.root) / name).is_dir():
                 raise ValueError(f"{Path(self.root) / name} would not be used: rename it to val")
         for split in self.splits:
-            if split != "test" or not self._place(split)[1]:  # else it is part of train
+            if self.streaming:
+                self._stream(split)
+            elif split != "test" or not self._place(split)[1]:  # else it is part of train
                 self._list(split)
 
     def read(self, split: str) -> Images:
         """Decode one split, or take it from the cache; see `Source.read`."""
         check_split(split, self.splits)
+        if self.streaming:
+            return self._stream(split)
         files = self._list(split)
         labels = torch.tensor([label for _, label in files])
         return Images(self._pixels(split, [path for path, _ in files]), labels)
@@ -99,6 +128,18 @@ class ImageFolder:
     def files(self, split: str) -> list[Path]:
         """Return the paths of a split's pictures below `root`, in the order of `read`."""
         return [path.relative_to(self.root) for path, _ in self._list(split)]
+
+    def _stream(self, split: str) -> Images:
+        """Return the pictures of a split as they lie on disk."""
+        place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet_lab"
+        folder = place if self.cache is None else Path(self.cache).expanduser().absolute()
+        key = (split, self.test_folder, self.test_fraction, self.split_seed, self.follow_links)
+        names, labels = index(folder, repr(key), self.root, lambda: self._list(split))
+        crops = Crops(self.scale, self.ratio, self.centre)
+        pictures: Any = Pictures(
+            self.root, names, self._form(), crops, skip=self.on_error == "skip"
+        )
+        return Images(pictures, labels)
 
     def _list(self, split: str) -> list[tuple[Path, int]]:
         """Return path and label of a split's pictures, sorted by class and path."""
@@ -129,8 +170,9 @@ class ImageFolder:
         root = Path(self.root)
         if not has_splits(root):
             return root, True
-        held_out = split != "val" and not (root / "test").is_dir()
-        return root / ("train" if held_out else split), held_out
+        held_out = split != "val" and not (root / self.test_folder).is_dir()
+        name = self.test_folder if split == "test" else split
+        return root / ("train" if held_out else name), held_out
 
     def _share(self, split: str, folder: Path, paths: list[Path]) -> list[Path]:
         """Return the part of a class's pictures that belongs to train or to test."""
