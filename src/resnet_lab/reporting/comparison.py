@@ -236,9 +236,10 @@ def _recorded(run: Run) -> dict[str, str]:
         if low is not None and high is not None:
             interval = f" (95 % interval {100 * low:.2f} to {100 * high:.2f})"
         recorded["test accuracy (%)"] = f"{100 * job.tests['acc']:.2f}{interval}"
+    nats = "acc" in job.tests and "loss._target_" not in job.config  # of no loss but the default
     for name, value in job.tests.items():
         if name != "acc":
-            recorded[f"test {name}{' (nats)' * (name == 'loss')}"] = f"{value:.4f}"
+            recorded[f"test {name}{' (nats)' * (name == 'loss' and nats)}"] = f"{value:.4f}"
     for name in ("epochs", "device", "precision"):
         if status.get(name) is not None:
             recorded[name] = str(status[name])
