@@ -140,10 +140,9 @@ class TorchvisionSource:
         from torchvision import datasets
 
         if self.dataset not in datasets.__all__:
-            close = difflib.get_close_matches(self.dataset, datasets.__all__) or datasets.__all__
-            raise ValueError(
-                f"torchvision has no data set {self.dataset!r}: is it {' or '.join(close)}?"
-            )
+            close = difflib.get_close_matches(self.dataset, datasets.__all__)
+            way = f"is it {' or '.join(close)}?" if close else "see torchvision.datasets"
+            raise ValueError(f"torchvision has no data set {self.dataset!r}: {way}")
         return getattr(datasets, self.dataset)
 
     def _arguments(self, split: str) -> dict[str, Any]:
