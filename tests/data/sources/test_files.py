@@ -105,7 +105,7 @@ def save(path: Path, **arrays: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize("suffix", ["npz", "h5"])
-def test_arrays_with_splits_of_their_own(suffix: str, tmp_path: Path, tiny: Compose) -> None:
+def test_arrays_withsplits_of_their_own(suffix: str, tmp_path: Path, tiny: Compose) -> None:
     arrays = {}
     for split, count in (("train", 40), ("val", 10), ("test", 20)):
         arrays[f"{split}_images"] = pixels(count, 12, 10, 3)
