@@ -105,7 +105,7 @@ class ImageDataModule(SplitImages, LightningDataModule):
         self.transform = chosen(transform or {}, "data.transform")
         self.target_transform = target_transform
         if (folds is None) != (fold is None):
-            raise ValueError(f"data.folds={folds} and data.fold={fold} need each other")
+            raise ValueError("data.folds and data.fold need each other: data.folds=5 data.fold=0")
         self.folds = folds
         self.fold = fold
         self.val_size = val_size
