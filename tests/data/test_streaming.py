@@ -184,9 +184,12 @@ def test_what_is_wrong_with_the_options_is_one_line(root: Path, command: Command
         ("data.source.on_error=skip", "data.source.on_error=skip needs data.streaming=true"),
         ("data.source.on_error=ignore", "on_error=ignore"),
         ("+data.source.scale=[0.5,2]", "scale"),
+        ("data=digits data.streaming=true", "data.streaming=true: only folders are streamed"),
+        ("data.folds=3", "data.folds and data.fold need each other"),
         ("data.workers=-1", "data.workers=-1: must be an integer >= 0"),
     ):
-        code, _, said = command("data=image_folder", f"data.root={root}", override)
+        given = ["data=image_folder", f"data.root={root}"] * ("digits" not in override)
+        code, _, said = command(*given, *override.split())
         assert code == 1
         assert text in said
         assert len(said.splitlines()) == 1

@@ -7,23 +7,21 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lab.core.building import errors_of
 from resnet_lab.core.device import free_on
-from resnet_lab.core.seeds import derive_seed
 from resnet_lab.core.threads import available_cores
-from resnet_lab.data.facts import Facts, check_images
+from resnet_lab.data.facts import Facts
 from resnet_lab.data.loader import Batch, BatchLoader, shuffled
-from resnet_lab.data.normalise import mean_and_std, normalise
+from resnet_lab.data.normalise import normalise
 from resnet_lab.data.pixels import Fit, check_fit, resize, sides
-from resnet_lab.data.sources.base import Images, Source, read
+from resnet_lab.data.sources.base import Images, Source
 from resnet_lab.data.sources.pictures import on_disk
-from resnet_lab.data.splits import fold_split, stratified_split
+from resnet_lab.data.split_images import SplitImages
 from resnet_lab.data.streaming import StreamLoader
-from resnet_lab.data.transforms.base import Augmentation, chosen, try_out
-from resnet_lab.data.transforms.each import Each, is_each, transform_each, try_each
+from resnet_lab.data.transforms.base import Augmentation, chosen
+from resnet_lab.data.transforms.each import Each, is_each
 
 
-class ImageDataModule(LightningDataModule):
+class ImageDataModule(SplitImages, LightningDataModule):
     """Serve a labelled set of images that lies in memory.
 
     The training images of `source` are split once, by `split_seed`, into a training and a
@@ -107,7 +105,7 @@ class ImageDataModule(LightningDataModule):
         self.transform = chosen(transform or {}, "data.transform")
         self.target_transform = target_transform
         if (folds is None) != (fold is None):
-            raise ValueError(f"data.folds={folds} and data.fold={fold} need each other")
+            raise ValueError("data.folds and data.fold need each other: data.folds=5 data.fold=0")
         self.folds = folds
         self.fold = fold
         self.val_size = val_size
@@ -116,68 +114,13 @@ class ImageDataModule(LightningDataModule):
         self.workers = available_cores() if workers is None else workers
         self.batch_size = batch_size
         self.seed = seed
-        self._sets: dict[str, tuple[Images, Tensor]] = {}  # split -> images, indices of its own
+        self._sets = {}
         self._training: BatchLoader | None = None
         self._position: dict[str, int] | None = None  # of the checkpoint that is resumed
 
     def prepare_data(self) -> None:
         """Download what is missing; Lightning calls this in one process."""
         self.source.prepare()
-
-    def setup(self, stage: str) -> None:
-        """Read and split the training images, or read the test images for the stage `test`.
-
-        Raises:
-            ValueError: the images contradict the facts, or `batch_size` exceeds the training part.
-        """
-        if stage in ("fit", "validate") and "train" not in self._sets:
-            images = self._read("train")
-            if "val" in self.source.splits:
-                if self.folds is not None:
-                    raise ValueError(f"data.folds: {self.name} has a validation split of its own")
-                train, val = torch.arange(len(images.labels)), self._read("val")
-                self._sets["val"] = self._transformed(val, torch.arange(len(val.labels)))
-            else:
-                train, rest = self._split(images.labels)
-                self._sets["val"] = self._transformed(images, rest)
-            self._sets["train"] = images, train
-            if self.batch_size > len(train):
-                raise ValueError(
-                    f"data.batch_size={self.batch_size} is larger than the training split of "
-                    f"{self.name}: use at most {len(train)}"
-                )
-            try_out(self.augment, try_each("data.augment", self.each, images.pixels.shape[1:]))
-            if self.mean is None or self.std is None:
-                self.mean, self.std = mean_and_std(images.pixels, train)
-        if stage == "test" and "test" not in self._sets:
-            test = self._read("test")
-            self._sets["test"] = self._transformed(test, torch.arange(len(test.labels)))
-
-    def _split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the indices of the training and of the validation part."""
-        if self.folds is not None and self.fold is not None:
-            return fold_split(labels, self.folds, self.fold, self.split_seed)
-        with errors_of("data.val_size"):
-            return stratified_split(labels, self.val_size, self.split_seed)
-
-    def _transformed(self, images: Images, indices: Tensor) -> tuple[Images, Tensor]:
-        """Apply `transform` to the images of a split, once."""
-        if not self.transform:
-            return images, indices
-        try_each("data.transform", self.transform, images.pixels.shape[1:])
-        if on_disk(images.pixels):  # its workers do so
-            return images, indices
-        seeds = [derive_seed(0, index) for index in indices.tolist()]
-        changed = transform_each([*self.transform.values()], images.pixels[indices], seeds)
-        return Images(changed, images.labels[indices]), torch.arange(len(indices))
-
-    def images(self, split: str) -> tuple[Images, Tensor]:
-        """Return the images that hold a split, and its indices; call `setup` first."""
-        return self._sets[split]
-
-    def size(self, split: str) -> int:
-        """Return the number of images in a split."""
-        return len(self.images(split)[1])
 
     def facts(self) -> Facts:
         """Return what every checkpoint stores, as plain types.
@@ -258,25 +201,6 @@ class ImageDataModule(LightningDataModule):
         if pixels.shape[1:3] != self.image_size:
             pixels = resize(pixels, self.image_size, self.fit or "stretch")
         return normalise(pixels, *self._statistics())
-
-    def _read(self, split: str) -> Images:
-        images = read(self.source, split)
-        if self.target_transform is not None:
-            labels = [self.target_transform(label) for label in images.labels.tolist()]
-            images = images._replace(labels=torch.tensor(labels))
-        check_images(
-            images, self._classes, name=str(self.name), num_classes=self.num_classes,
-            channels=self.channels, image_size=self.image_size, fit=self.fit,
-        )  # fmt: skip
-        return images
-
-    @property
-    def _classes(self) -> tuple[str, ...]:
-        """Names of the classes; after `target_transform`, there may be another number of them."""
-        names = self.source.classes
-        if self.target_transform is None or len(names) == self.num_classes:
-            return names
-        return tuple(map(str, range(self.num_classes)))
 
     @property
     def _overfits(self) -> bool:

@@ -116,6 +116,8 @@ def _check_data(config: DictConfig) -> None:
     for side in size if isinstance(size, list) else [size]:
         if _is_integer(side) and side < 1:
             raise _wrong("data.image_size", size, "must be an integer >= 1, in pixels")
+    if _value(config, "data.streaming") and _value(config, "data.source.streaming") is None:
+        raise _wrong("data.streaming", "true", "only folders are streamed, as data=image_folder")
     std = _value(config, "data.std")
     if isinstance(std, list) and not all(not _is_number(part) or part > 0 for part in std):
         raise _wrong("data.std", std, "must be numbers > 0, one per channel, or null to measure")

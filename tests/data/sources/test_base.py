@@ -44,7 +44,7 @@ def test_only_the_split_asked_for_is_read() -> None:
     assert ("a", "test") not in Counted.reads
 
 
-def test_only_the_splits_of_the_last_source_are_kept() -> None:
+def test_only_thesplits_of_the_last_source_are_kept() -> None:
     for split in ("train", "val", "test", "train", "val", "test"):
         read(Counted(), split)
     assert len(Counted.reads) == 3

@@ -60,7 +60,7 @@ def test_new_pictures_leave_the_others_on_their_side(root: Path) -> None:
     assert len(before ^ after) <= 4
 
 
-def test_splits_of_its_own(root: Path) -> None:
+def testsplits_of_its_own(root: Path) -> None:
     for split, count in (("train", 5), ("val", 3), ("test", 2)):
         write_folder(root / split, {"cat": count, "dog": count})
     source = ImageFolder(str(root), 8)

@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -203,3 +204,42 @@ def _incomplete(cls: Any, lacking: Sequence[File], root: Path, reason: Exception
         f"{cls.__name__} is not complete in {root}: it lacks {', '.join(names[:4])}{more} "
         f"({error_text(reason)}); put them there{instead}{mirror}"
     )
+
+
+def splits_of(cls: Any, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what a class of torchvision is called with for each split, besides `options`.
+
+    Raises:
+        ValueError: it takes `split=`, but no split that we know.
+    """
+    takes = {name for base in cls.__mro__[:-1] for name in inspect.signature(base).parameters}
+    if "train" in takes:
+        return {"train": {"train": True}, "test": {"train": False}}
+    if "split" not in takes or "split" in options:
+        return {"train": {}, "test": {}}
+
+    def first(*names: str) -> dict[str, Any] | None:
+        return next(({"split": name} for name in names if _accepts(cls, options, name)), None)
+
+    train, val = first("train", "trainval", "train-standard"), first("val", "valid")
+    test = first("test")
+    if train is None or (test or val) is None:
+        raise ValueError(
+            f"the splits of torchvision's {cls.__name__} are not known: state data.source.train "
+            f"and data.source.test, as in {{split: train}}, or check data.options={dict(options)}"
+        )
+    # Where the labels of a test were never published (ImageNet, Places365), `val` serves as test.
+    found = {"train": train, "val": val if test else None, "test": test or val}
+    return {split: arguments for split, arguments in found.items() if arguments is not None}
+
+
+def _accepts(cls: Any, options: Mapping[str, Any], split: str) -> bool:
+    """Whether a class of torchvision knows a split: it looks for files, and finds none here."""
+    with TemporaryDirectory() as empty:
+        try:
+            cls(empty, split=split, **options)
+        except ValueError:
+            return False
+        except Exception:
+            return True
+    return True

@@ -1,12 +1,10 @@
 """A classification data set of torchvision, by the name of its class."""
 
 import difflib
-import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +16,7 @@ from resnet_lab.data.pixels import ByUser, Fit, Pixels, limits, sides, to_bytes
 from resnet_lab.data.sources import decode
 from resnet_lab.data.sources.base import Images, check_split, part_of, read
 from resnet_lab.data.sources.decode import Form
-from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of
+from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of, splits_of
 
 Arguments = Mapping[str, Any] | tuple[tuple[str, Any], ...]
 
@@ -76,7 +74,7 @@ class TorchvisionSource:
     def __post_init__(self) -> None:
         options = {k: v for k, v in dict(self.options).items() if v is not None}
         if self.train is None:
-            for split, arguments in _splits_of(self._class(), options).items():
+            for split, arguments in splits_of(self._class(), options).items():
                 object.__setattr__(self, split, arguments)
         for split in self.splits:  # a mapping has no hash
             arguments = {**options, **dict(getattr(self, split))}
@@ -211,42 +209,3 @@ class TorchvisionSource:
 
         decode.decode_all(pixels, load, name=lambda index: f"number {index} of {self.dataset}")
         return Images(torch.from_numpy(pixels), labels)
-
-
-def _splits_of(cls: Any, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what a class of torchvision is called with for each split, besides `options`.
-
-    Raises:
-        ValueError: it takes `split=`, but no split that we know.
-    """
-    takes = {name for base in cls.__mro__[:-1] for name in inspect.signature(base).parameters}
-    if "train" in takes:
-        return {"train": {"train": True}, "test": {"train": False}}
-    if "split" not in takes or "split" in options:
-        return {"train": {}, "test": {}}
-
-    def first(*names: str) -> dict[str, Any] | None:
-        return next(({"split": name} for name in names if _accepts(cls, options, name)), None)
-
-    train, val = first("train", "trainval", "train-standard"), first("val", "valid")
-    test = first("test")
-    if train is None or (test or val) is None:
-        raise ValueError(
-            f"the splits of torchvision's {cls.__name__} are not known: state data.source.train "
-            f"and data.source.test, as in {{split: train}}, or check data.options={dict(options)}"
-        )
-    # Where the labels of a test were never published (ImageNet, Places365), `val` serves as test.
-    found = {"train": train, "val": val if test else None, "test": test or val}
-    return {split: arguments for split, arguments in found.items() if arguments is not None}
-
-
-def _accepts(cls: Any, options: Mapping[str, Any], split: str) -> bool:
-    """Whether a class of torchvision knows a split: it looks for files, and finds none here."""
-    with TemporaryDirectory() as empty:
-        try:
-            cls(empty, split=split, **options)
-        except ValueError:
-            return False
-        except Exception:
-            return True
-    return True
