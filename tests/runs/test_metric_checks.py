@@ -17,6 +17,16 @@ from tests.helpers import column
 WITH = "+expected={metric: %s, value: 0.9, tolerance: 0.01, source: here}"
 
 WRONG = {
+    "a metric that is none": (
+        ["monitor=val/accuracy", "monitor_mode=max"],
+        r"^monitor=val/accuracy: no metric .* use val/loss, val/acc, train/loss, train/acc$",
+    ),
+    "a metric of the test": (["monitor=test/acc"], r"^monitor=test/acc: no metric has that name"),
+    "top-5 of ten classes": (["monitor=val/acc_top5"], r"^monitor=val/acc_top5: no metric"),
+    "accuracy of mixed images": (
+        ["monitor=train/acc", "augment=mixup"],
+        r"^monitor=train/acc: no metric .* use val/loss, val/acc, train/loss$",
+    ),
     "split without images": (["data.val_size=0"], r"^monitor=val/acc: no metric has that name"),
     "no validation": (["trainer.limit_val_batches=0"], r"^trainer.limit_val_batches=0: must be"),
     "too few epochs": (

@@ -162,19 +162,6 @@ def test_every_step_of_every_epoch_draws_anew(tiny, tmp_path: Path, monkeypatch)
     assert len(set(seen)) == len(seen) == 2 * 2 * 3
 
 
-def test_a_mixed_run_has_no_training_accuracy_to_monitor() -> None:
-    from tests.helpers import FACTS
-
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
-    mixed = ImageClassifier(net, num_classes=6, monitor="train/acc", mix={"mixup": Mixup()})
-    with pytest.raises(
-        ValueError, match=r"monitor=train/acc: .* use val/loss, val/acc, train/loss$"
-    ):
-        mixed.check(FACTS, validates=True)
-    left_out = ImageClassifier(net, num_classes=6, monitor="train/acc", mix={"mixup": None})
-    left_out.check(FACTS, validates=True)
-
-
 def test_a_resumed_mixed_run_equals_an_uninterrupted_one(tiny, tmp_path, monkeypatch) -> None:
     cfg = tiny("augment=[trivial,erasing,mixup,cutmix]", "trainer.max_epochs=3")
     train(cfg.copy(), tmp_path / "whole")

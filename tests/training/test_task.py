@@ -22,7 +22,7 @@ def task(**changes) -> ImageClassifier:
 def test_a_network_that_fits_is_accepted_and_left_as_it_was() -> None:
     subject = task()
     before = {key: value.clone() for key, value in subject.state_dict().items()}
-    subject.check(FACTS, validates=True)
+    subject.check(FACTS)
     assert subject.net.training
     assert all(torch.equal(before[key], value) for key, value in subject.state_dict().items())
 
@@ -30,26 +30,13 @@ def test_a_network_that_fits_is_accepted_and_left_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("changes", "facts", "text"),
     [
-        (
-            {"monitor": "val/accuracy"},
-            {},
-            "monitor=val/accuracy: no metric .* use val/loss, val/acc, train/loss",
-        ),
-        ({"monitor": "test/acc"}, {}, "monitor=test/acc"),
-        ({"monitor": "val/acc_top5"}, {}, "monitor=val/acc_top5"),
         ({}, {"channels": 1}, r"does not take images of 1 x 8 x 8 .* to have 3 channels"),
         ({"net": net(5)}, {}, "gives 5 outputs for the 6 classes of set"),
     ],
 )
 def test_what_does_not_fit_is_named(changes, facts, text) -> None:
     with pytest.raises(ValueError, match=text):
-        task(**changes).check({**FACTS, **facts}, validates=True)
-
-
-def test_without_a_validation_split_its_metrics_are_no_monitors() -> None:
-    with pytest.raises(ValueError, match="use train/loss, train/acc"):
-        task().check(FACTS, validates=False)
-    task(monitor="train/loss").check(FACTS, validates=False)
+        task(**changes).check({**FACTS, **facts})
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def check_measured(
         if hasattr(data, "images"):
             images, indices = data.images("train")
             labels = images.labels[indices]
-        task.check(data.facts(), validates=validates, labels=labels)
+        task.check(data.facts(), labels)
     names = [
         name for split in ("val",) * validates + ("train",) for name in task.metric_names(split)
     ]

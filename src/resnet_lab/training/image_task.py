@@ -122,12 +122,11 @@ class ImageTask(MeasuredTask):
         if self.mixers and self.further.of("train"):
             raise ValueError("metrics: mixed images have no one label: leave train out of splits")
 
-    def check(self, facts: Facts, *, validates: bool, labels: Tensor | None = None) -> None:
+    def check(self, facts: Facts, labels: Tensor | None = None) -> None:
         """Check the network and the loss against the data, before training starts.
 
         Args:
             facts: of the data.
-            validates: whether there is a validation split.
             labels: of the training images; a loss that has the method `balance` is given them.
 
         Raises:
