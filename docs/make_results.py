@@ -58,7 +58,7 @@ def command(runs: Sequence[dict[str, Any]]) -> str:
         for item in runs[0]["overrides"]
         if not item.lstrip("+~").partition("=")[0].startswith(PLACES)
     ]
-    return " ".join(typed) or "(none)"
+    return " ".join(typed)
 
 
 def accuracy(runs: Sequence[dict[str, Any]]) -> str:
@@ -101,7 +101,8 @@ def tables(records: Path = RECORDS) -> tuple[str, str]:
         versions = f"{runs[0]['versions']['resnet-lab']}, {runs[0]['versions']['torch']}"
         commits = ", ".join(sorted({str(run["commit"])[:7] for run in runs}))
         _, _, old = name.partition("_version_")
-        typed = f"`{command(runs)}`" + (f" in version {old}" if old else "")
+        typed = f"`{command(runs)}`" if command(runs) else f"no options: {name}"
+        typed += f" in version {old}" if old else ""
         cells = [typed, figure, accuracy(runs), str(len(runs))]
         long.append(line([*cells, verdict, seconds, hardware, versions, commits]))
         if not old:
