@@ -25,6 +25,7 @@ OTHERS = (
     "predict",
     "report",
     "compare",
+    "reproduce",
     "benchmark",
 )  # commands besides train
 

@@ -1,0 +1,267 @@
+"""Residual networks survive the loss of layers (Veit et al. 2016, arXiv:1605.06431, figures 3-5).
+
+Delete each block in turn (its shortcut stays), delete k of them at random, and swap k pairs of
+blocks of one shape. Error is that of the remaining network, without any training. Besides, reported
+and not judged: each block with new random weights (Zhang et al. 2019, arXiv:1902.01996, with the
+norms' running statistics kept), and every second block deleted while the others' branches are
+doubled, which an exact ODE would survive.
+
+Pitfalls: deleted is the branch; a block that downsamples keeps its shortcut, which carries less.
+In networks of few blocks each one matters more: below 27 blocks nothing is judged.
+Control: a plain network, whose blocks have no shortcut: it must lose 60 points.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr
+from torch import Tensor
+
+from resnet_lab.findings import anatomy
+from resnet_lab.findings.finding import Check, Interval, Measured, Options, bootstrap
+from resnet_lab.findings.subjects import Subject
+from resnet_lab.models.residual import ResidualBlock
+from resnet_lab.reporting.plots.drawing import Plot
+from resnet_lab.reporting.plots.figure import look, new_figure, tidy
+
+TITLE = "Lesion study: delete and reorder layers of a trained network"
+PAPER = "Veit et al. 2016, figures 3 to 5: deleting a block of ResNet-110 barely changes its error"
+NEEDS = "trained networks, a plain one as the control"
+MINUTES = "5 for ResNet-56 with 1,000 images"
+EXPLAINED = (
+    "Take a trained network and delete a block. A plain network then guesses, as each layer feeds "
+    "on the one before. A residual network hardly notices: with the block gone, half of the paths "
+    "from image to answer are still there. The more blocks go, or the more of them change places, "
+    "the higher the error, smoothly, as in an ensemble that loses members."
+)
+IMAGES = 1000
+UNTRAINED = False
+
+BLOCKS = 27  # C: judged from that many on
+MEDIAN = 0.01  # C: change of error of the median block, at most
+MOST = 0.05  # C: change of error of 90 % of the blocks that do not downsample, at most
+RANK = 0.95  # C: Spearman of blocks deleted and error, at least
+STEP = 0.15  # C: largest step of error from one k to the next, at most
+ORDER = -0.9  # C: Spearman of Kendall's tau and error, at most
+PLAIN = 0.6  # C: change of error of the median block of a plain network, at least
+COUNTS = (1, 2, 3, 4, 6, 8, 10)  # blocks deleted, and pairs swapped
+
+# The first block that a lesion touches, and what makes it.
+Lesion = tuple[int, Callable[[], AbstractContextManager[Any]]]
+
+
+def measure(subjects: Sequence[Subject], options: Options) -> Measured:
+    """Measure the error of each trained subject after each lesion."""
+    found = {
+        subject.name: _measured(subject, options)
+        for subject in subjects
+        if subject.trained and _pairs(anatomy.blocks_of(subject.net))
+    }
+    return {"networks": found}
+
+
+def _measured(subject: Subject, options: Options) -> Measured:
+    blocks = anatomy.blocks_of(subject.net)
+    plain = anatomy.is_plain(subject.net)
+    kept = [number for number, block in enumerate(blocks) if anatomy.keeps_shape(block)]
+    single = kept if plain else list(range(len(blocks)))
+    counts = [count for count in COUNTS if count < len(kept)]
+    random = np.random.default_rng(options.seed)
+    lesions: list[Lesion] = [(0, nullcontext)]
+
+    def add(first: int, change: Callable[..., AbstractContextManager[Any]], *of: Any) -> None:
+        lesions.append((first, partial(change, *of)))
+
+    for number in single:
+        add(number, anatomy.deleted, [blocks[number]])
+    for number in single:
+        add(number, anatomy.reinitialised, blocks[number], options.seed)
+    add(0, anatomy.thinned, *_halves(blocks, kept))
+    taus = []
+    for _ in range(options.draws):
+        gone = random.permutation(kept)
+        for count in counts:
+            add(min(gone[:count]), anatomy.deleted, [blocks[number] for number in gone[:count]])
+    for _ in range(options.draws):
+        order = np.arange(len(blocks))
+        for count in range(1, max(counts) + 1):
+            _swap(order, blocks, random)
+            if count in counts:
+                first = int(np.argmax(order != np.arange(len(blocks))))
+                add(first, anatomy.reordered, blocks, order.tolist())
+                taus.append(float(kendalltau(order, np.arange(len(blocks))).statistic))
+    wrong = _wrong(subject, blocks, lesions, options)
+    errors = wrong.mean(1)
+    ends = np.cumsum([1, len(single), len(single), 1, options.draws * len(counts)])
+    alone, anew, thinned, removed, moved = np.split(errors, ends)[1:]
+    whole = wrong[0].astype(np.int64)
+    changes = wrong[[1 + single.index(number) for number in kept]] - whole
+
+    def of_changes(quantile: float) -> Interval:
+        return bootstrap(
+            lambda chosen: float(np.quantile(changes[:, chosen].mean(1), quantile)),
+            wrong.shape[1], options.seed,
+        )  # fmt: skip
+
+    shape = options.draws, len(counts)
+    return {
+        "images": wrong.shape[1], "draws": options.draws, "blocks": len(blocks), "plain": plain,
+        "error": float(errors[0]), "deleted": dict(zip(single, alone.tolist(), strict=True)),
+        "downsamples": sorted(set(range(len(blocks))) - set(kept)),
+        "reinitialised": anew.tolist(), "halved_and_doubled": float(thinned[0]),
+        "counts": counts, "removed": removed.reshape(shape).tolist(),
+        "taus": np.reshape(taus, shape).tolist(), "moved": moved.reshape(shape).tolist(),
+        "median_change": of_changes(0.5), "most_change": of_changes(0.9),
+        **_trends(removed.reshape(shape), np.reshape(taus, shape), moved.reshape(shape), counts,
+                  errors[0], options.seed),
+    }  # fmt: skip
+
+
+def _wrong(
+    subject: Subject, blocks: list[ResidualBlock], lesions: list[Lesion], options: Options
+) -> NDArray[np.bool_]:
+    """Return whether each image is misclassified after each lesion, [lesions, images]."""
+    rows = []
+    with torch.inference_mode():
+        for number, (x, labels) in enumerate(
+            subject.batches(options.images or IMAGES, options.seed)
+        ):
+            options.say(f"lesions of {subject.name}: batch {number + 1}")
+            with anatomy.recorded(blocks, _inputs_alone) as entering:
+                subject.net(x)
+            found = []
+            for first, change in lesions:  # blocks before the first one that changes are not run
+                with anatomy.resumed(blocks, first, entering[first][0]), change():
+                    found.append(subject.net(x).argmax(1) != labels)
+            rows.append(torch.stack(found))
+    return torch.cat(rows, 1).numpy()
+
+
+def _inputs_alone(what: str, tensor: Tensor) -> Tensor | None:
+    return tensor.clone() if what == "input" else None
+
+
+def _halves(blocks: list[ResidualBlock], kept: list[int]) -> tuple[list[Any], list[Any]]:
+    """Return the blocks to delete, every second one of a stage, and those to double."""
+    gone, doubled = [], []
+    for width in sorted({blocks[number].out_channels for number in kept}):
+        stage = [blocks[number] for number in kept if blocks[number].out_channels == width]
+        pairs = len(stage) // 2
+        doubled += stage[0 : 2 * pairs : 2]
+        gone += stage[1 : 2 * pairs : 2]
+    return gone, doubled
+
+
+def _pairs(blocks: list[ResidualBlock]) -> list[tuple[int, int]]:
+    """Return the pairs of blocks that can change places."""
+    kept = [number for number, block in enumerate(blocks) if anatomy.keeps_shape(block)]
+    return [
+        (one, other)
+        for one, other in combinations(kept, 2)
+        if blocks[one].out_channels == blocks[other].out_channels
+    ]
+
+
+def _swap(order: NDArray[np.int64], blocks: list[ResidualBlock], random: Any) -> None:
+    """Swap two blocks of one shape, drawn among all such pairs."""
+    pairs = _pairs(blocks)
+    one, other = pairs[random.integers(len(pairs))]
+    order[[one, other]] = order[[other, one]]
+
+
+def _trends(
+    removed: NDArray[np.float64], taus: NDArray[np.float64], moved: NDArray[np.float64],
+    counts: list[int], before: float, seed: int,
+) -> dict[str, Interval]:  # fmt: skip
+    """Return how error grows with lesions; intervals over the draws."""
+
+    def step(chosen: NDArray[np.int64]) -> float:
+        curve = [before, *removed[chosen].mean(0)]
+        return float((np.diff(curve) / np.diff([0, *counts])).max())
+
+    def rank(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+        if len({*x.ravel()}) == 1 or len({*y.ravel()}) == 1:
+            return 0.0  # what does not vary follows nothing
+        return float(spearmanr(x.ravel(), y.ravel()).statistic)
+
+    draws = len(removed)
+    return {
+        "rank": bootstrap(
+            lambda chosen: rank(np.array(counts), removed[chosen].mean(0)), draws, seed
+        ),
+        "step": bootstrap(step, draws, seed),
+        "order": bootstrap(lambda chosen: rank(taus[chosen], moved[chosen]), draws, seed),
+    }
+
+
+def judge(measured: Measured) -> list[Check]:
+    """Compare with the thresholds."""
+    checks = []
+    plain = False
+    for name, entry in measured["networks"].items():
+        if entry["plain"]:
+            plain = True
+            checks.append(
+                Check(
+                    "change of error of the median block, plain", name, "at least", PLAIN, "C",
+                    entry["median_change"], control=True,
+                )
+            )  # fmt: skip
+            continue
+        judged = entry["blocks"] >= BLOCKS
+        for label, key, at, threshold in (
+            ("change of error of the median block", "median_change", "at most", MEDIAN),
+            ("change of error of 90 % of the blocks", "most_change", "at most", MOST),
+            ("Spearman of blocks deleted and error", "rank", "at least", RANK),
+            ("largest step of error by a block", "step", "at most", STEP),
+            ("Spearman of Kendall's tau and error", "order", "at most", ORDER),
+        ):
+            reason = "" if judged else f"{entry['blocks']} blocks; judged from {BLOCKS} on"
+            found = entry[key] if judged else None
+            checks.append(Check(label, name, at, threshold, "C", found, reason=reason))
+    if not plain:
+        reason = "give a plain run (model.residual=false) that learned its training set"
+        checks.append(Check("plain network", "none", "at least", PLAIN, "C", None, True, reason))
+    return checks
+
+
+def draw(measured: Measured) -> list[Plot]:
+    """Draw figures 3, 5a and 5b of the paper."""
+    if not measured["networks"]:
+        return []
+    figure = new_figure(11, 3.6)
+    first, second, third = figure.subplots(1, 3)
+    for number, (name, entry) in enumerate(measured["networks"].items()):
+        style = look(number)
+        deleted = {int(block) + 1: 100 * error for block, error in entry["deleted"].items()}
+        first.plot(deleted.keys(), deleted.values(), label=name, linewidth=1, **style)
+        first.axhline(100 * entry["error"], color=style["color"], linestyle=":", linewidth=1)
+        removed = 100 * np.array(entry["removed"])
+        second.plot(entry["counts"], np.median(removed, 0), linewidth=1, **style)
+        second.fill_between(
+            entry["counts"], removed.min(0), removed.max(0), color=style["color"], alpha=0.15
+        )
+        third.plot(
+            np.ravel(entry["taus"]),
+            100 * np.ravel(entry["moved"]),
+            linestyle="",
+            alpha=0.6,
+            **style,
+        )
+    first.set_xlabel("block deleted")
+    second.set_xlabel("blocks deleted at random")
+    third.set_xlabel("Kendall's tau of the order of blocks")
+    third.invert_xaxis()
+    for axes in (first, second, third):
+        axes.set_ylim(0, 100)
+        axes.set_ylabel("error (%)")
+        tidy(axes)
+    first.legend(frameon=False, loc="upper right")
+    caption = "Dotted: the whole network. Bands: smallest and largest of the draws."
+    return [Plot("Error after lesions", caption, figure)]
