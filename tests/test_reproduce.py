@@ -31,11 +31,14 @@ def test_a_run_gets_the_files_of_a_finding(name: str, trained: Path, capsys) -> 
     assert result["subjects"][0]["split"] == "validation"
     assert len(result["subjects"][0]["sha256"]) == 64
     text = (folder / f"{name}.html").read_text()
-    assert f"Verdict: {result['verdict']}." in text
+    assert f'<p class="lead">{result["verdict"].capitalize()}' in text
     assert "<script" not in text
     few = name == "lesion"  # no two blocks that could change places: not applicable
     assert bool(list(folder.glob(f"{name}_*.png"))) != few
     finding = reproduce.finding_of(name)
+    (folder / f"{name}.html").unlink()
+    reproduce.main([str(folder / f"{name}.json")])
+    assert (folder / f"{name}.html").is_file()
     again = finding.judge(json.loads((folder / f"{name}.json").read_text())["measured"])
     assert [check.verdict for check in again] == [each["verdict"] for each in result["checks"]]
 

@@ -4,6 +4,7 @@
     python -m resnet_lab.reproduce lesion logs/runs/<run> [<run>...]
     python -m resnet_lab.reproduce calibration --weights akamaster_resnet56
     python -m resnet_lab.reproduce signal model=preact_resnet164
+    python -m resnet_lab.reproduce findings/lesion.json             # judge and draw it again
 
 Runs, published weights (a name, or a file with the overrides of its network) and untrained networks
 (overrides alone) may be given together. Writes <finding>.json, .html and .png into the folder
@@ -21,7 +22,7 @@ from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
 from resnet_lab.core.trust import TRUST
-from resnet_lab.findings.finding import NAMES, REPRODUCED, Finding, Options
+from resnet_lab.findings.finding import NAMES, REPRODUCED, Finding, Options, stated
 from resnet_lab.findings.report import COLUMNS, reproduce, rows, write_result
 from resnet_lab.findings.subjects import Subject
 from resnet_lab.sweeps.resolvers import register_resolvers
@@ -92,7 +93,7 @@ def show_list() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = command_parser("reproduce", __doc__)
-    parser.add_argument("finding", nargs="?", help="one of the list")
+    parser.add_argument("finding", nargs="?", help="one of the list, or its JSON")
     parser.add_argument("networks", nargs="*", help="run directories, and overrides (KEY=VALUE)")
     parser.add_argument("--weights", action="append", default=[], help="may be given repeatedly")
     parser.add_argument(
@@ -112,6 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with reduced_overhead(), errors_in_one_line():
         if options.finding is None:
             show_list()
+            return
+        if options.finding.endswith(".json"):
+            path = Path(options.finding)
+            result = json.loads(path.read_text())
+            finding = finding_of(result["finding"])
+            _show(finding, result, write_result(result, finding, path.parent.parent))
             return
         finding = finding_of(options.finding)
         for name, least in (("images", 2), ("draws", 2)):
@@ -148,7 +155,8 @@ def _show(finding: Finding, result: dict, page: Path) -> None:  # type: ignore[t
     for row in rows(finding.judge(result["measured"])):
         table.add_row(*row)
     console().print(table)
-    for line in (f"verdict: {result['verdict']}", f"written: {printable(page)}"):
+    said = stated(finding.judge(result["measured"]))
+    for line in (f"verdict: {said[0].lower()}{said[1:]}", f"written: {printable(page)}"):
         console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -5,13 +5,16 @@ adds in place: what is to be kept must be cloned.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from resnet_lab.models.residual import ResidualBlock, initialise
+
+# The first block that a change touches, and what makes the change.
+Lesion = tuple[int, Callable[[], AbstractContextManager[Any]]]
 
 
 def blocks_of(net: nn.Module) -> list[ResidualBlock]:
@@ -186,3 +189,15 @@ def _recording(
 
     with shadowed(block, forward=kept_forward, add_shortcut=kept_add):
         yield
+
+
+def after(net: nn.Module, x: Tensor, lesions: Sequence[Lesion]) -> list[Tensor]:
+    """Return the output of a network after each lesion; what comes before one is computed once."""
+    blocks = blocks_of(net)
+    with recorded(blocks, lambda what, x: x.clone() if what == "input" else None) as entering:
+        net(x)
+    found = []
+    for first, change in lesions:
+        with resumed(blocks, first, entering[first][0]), change():
+            found.append(net(x))
+    return found

@@ -114,6 +114,20 @@ def verdict(checks: Sequence[Check]) -> str:
     return next(each for each in (NOT_REPRODUCED, UNDECIDED, REPRODUCED) if each in found)
 
 
+def stated(checks: Sequence[Check]) -> str:
+    """State the verdict, and that of each network where they differ."""
+    whole = verdict(checks)
+    of_each = {
+        name: verdict([check for check in checks if check.subject == name])
+        for name in dict.fromkeys(check.subject for check in checks if not check.control)
+    }
+    if {*of_each.values()} <= {whole}:
+        return whole.capitalize()
+    return (
+        f"{whole.capitalize()} ({'; '.join(f'{name}: {each}' for name, each in of_each.items())})"
+    )
+
+
 def bootstrap(statistic: Statistic, count: int, seed: int, resamples: int = RESAMPLES) -> Interval:
     """Return a statistic with the 95 % interval of its bootstrap.
 

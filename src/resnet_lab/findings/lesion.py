@@ -11,8 +11,8 @@ In networks of few blocks each one matters more: below 27 blocks nothing is judg
 Control: a plain network, whose blocks have no shortcut: it must lose 60 points.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
-from torch import Tensor
 
 from resnet_lab.findings import anatomy
 from resnet_lab.findings.finding import Check, Interval, Measured, Options, bootstrap
@@ -42,7 +41,6 @@ EXPLAINED = (
 )
 IMAGES = 1000
 UNTRAINED = False
-
 BLOCKS = 27  # C: judged from that many on
 MEDIAN = 0.01  # C: change of error of the median block, at most
 MOST = 0.05  # C: change of error of 90 % of the blocks that do not downsample, at most
@@ -51,9 +49,6 @@ STEP = 0.15  # C: largest step of error from one k to the next, at most
 ORDER = -0.9  # C: Spearman of Kendall's tau and error, at most
 PLAIN = 0.6  # C: change of error of the median block of a plain network, at least
 COUNTS = (1, 2, 3, 4, 6, 8, 10)  # blocks deleted, and pairs swapped
-
-# The first block that a lesion touches, and what makes it.
-Lesion = tuple[int, Callable[[], AbstractContextManager[Any]]]
 
 
 def measure(subjects: Sequence[Subject], options: Options) -> Measured:
@@ -72,79 +67,70 @@ def _measured(subject: Subject, options: Options) -> Measured:
     kept = [number for number, block in enumerate(blocks) if anatomy.keeps_shape(block)]
     single = kept if plain else list(range(len(blocks)))
     counts = [count for count in COUNTS if count < len(kept)]
-    random = np.random.default_rng(options.seed)
-    lesions: list[Lesion] = [(0, nullcontext)]
-
-    def add(first: int, change: Callable[..., AbstractContextManager[Any]], *of: Any) -> None:
-        lesions.append((first, partial(change, *of)))
-
-    for number in single:
-        add(number, anatomy.deleted, [blocks[number]])
-    for number in single:
-        add(number, anatomy.reinitialised, blocks[number], options.seed)
-    add(0, anatomy.thinned, *_halves(blocks, kept))
-    taus = []
+    shape = options.draws, len(counts)
+    seed, random = options.seed, np.random.default_rng(options.seed)
+    removed: list[anatomy.Lesion] = []
+    moved: list[anatomy.Lesion] = []
+    taus: list[float] = []
     for _ in range(options.draws):
         gone = random.permutation(kept)
-        for count in counts:
-            add(min(gone[:count]), anatomy.deleted, [blocks[number] for number in gone[:count]])
-    for _ in range(options.draws):
         order = np.arange(len(blocks))
         for count in range(1, max(counts) + 1):
             _swap(order, blocks, random)
             if count in counts:
+                chosen = [blocks[number] for number in gone[:count]]
+                removed.append((int(gone[:count].min()), partial(anatomy.deleted, chosen)))
                 first = int(np.argmax(order != np.arange(len(blocks))))
-                add(first, anatomy.reordered, blocks, order.tolist())
+                moved.append((first, partial(anatomy.reordered, blocks, order.tolist())))
                 taus.append(float(kendalltau(order, np.arange(len(blocks))).statistic))
-    wrong = _wrong(subject, blocks, lesions, options)
-    errors = wrong.mean(1)
-    ends = np.cumsum([1, len(single), len(single), 1, options.draws * len(counts)])
-    alone, anew, thinned, removed, moved = np.split(errors, ends)[1:]
-    whole = wrong[0].astype(np.int64)
-    changes = wrong[[1 + single.index(number) for number in kept]] - whole
+    lesions: dict[str, list[anatomy.Lesion]] = {
+        "none": [(0, nullcontext)],
+        "deleted": [(n, partial(anatomy.deleted, [blocks[n]])) for n in single],
+        "reinitialised": [(n, partial(anatomy.reinitialised, blocks[n], seed)) for n in single],
+        "halved": [(0, partial(anatomy.thinned, *_halves(blocks, kept)))],
+        "removed": removed,
+        "moved": moved,
+    }
+    each = [lesion for group in lesions.values() for lesion in group]
+    wrong = _wrong(subject, each, options)
+    parts = np.split(wrong, np.cumsum([len(group) for group in lesions.values()])[:-1])
+    error = {name: part.mean(1) for name, part in zip(lesions, parts, strict=True)}
+    before = parts[0].astype(np.int64)
+    changes: NDArray[np.int64] = parts[1][[single.index(number) for number in kept]] - before
 
     def of_changes(quantile: float) -> Interval:
         return bootstrap(
             lambda chosen: float(np.quantile(changes[:, chosen].mean(1), quantile)),
-            wrong.shape[1], options.seed,
+            wrong.shape[1], seed,
         )  # fmt: skip
 
-    shape = options.draws, len(counts)
+    curves = {
+        name: np.reshape(x, shape)
+        for name, x in (("removed", error["removed"]), ("taus", taus), ("moved", error["moved"]))
+    }
     return {
-        "images": wrong.shape[1], "draws": options.draws, "blocks": len(blocks), "plain": plain,
-        "error": float(errors[0]), "deleted": dict(zip(single, alone.tolist(), strict=True)),
+        "images": wrong.shape[1], "blocks": len(blocks), "plain": plain,
+        "error": float(error["none"][0]),
+        "deleted": dict(zip(single, error["deleted"].tolist(), strict=True)),
         "downsamples": sorted(set(range(len(blocks))) - set(kept)),
-        "reinitialised": anew.tolist(), "halved_and_doubled": float(thinned[0]),
-        "counts": counts, "removed": removed.reshape(shape).tolist(),
-        "taus": np.reshape(taus, shape).tolist(), "moved": moved.reshape(shape).tolist(),
+        "reinitialised": error["reinitialised"].tolist(),
+        "halved_and_doubled": float(error["halved"][0]), "counts": counts,
+        **{name: curve.tolist() for name, curve in curves.items()},
         "median_change": of_changes(0.5), "most_change": of_changes(0.9),
-        **_trends(removed.reshape(shape), np.reshape(taus, shape), moved.reshape(shape), counts,
-                  errors[0], options.seed),
+        **_trends(**curves, counts=counts, before=float(error["none"][0]), seed=seed),
     }  # fmt: skip
 
 
-def _wrong(
-    subject: Subject, blocks: list[ResidualBlock], lesions: list[Lesion], options: Options
-) -> NDArray[np.bool_]:
+def _wrong(subject: Subject, lesions: list[anatomy.Lesion], options: Options) -> NDArray[np.bool_]:
     """Return whether each image is misclassified after each lesion, [lesions, images]."""
     rows = []
+    batches = subject.batches(options.images or IMAGES, options.seed)
     with torch.inference_mode():
-        for number, (x, labels) in enumerate(
-            subject.batches(options.images or IMAGES, options.seed)
-        ):
+        for number, (x, labels) in enumerate(batches):
             options.say(f"lesions of {subject.name}: batch {number + 1}")
-            with anatomy.recorded(blocks, _inputs_alone) as entering:
-                subject.net(x)
-            found = []
-            for first, change in lesions:  # blocks before the first one that changes are not run
-                with anatomy.resumed(blocks, first, entering[first][0]), change():
-                    found.append(subject.net(x).argmax(1) != labels)
-            rows.append(torch.stack(found))
+            logits = anatomy.after(subject.net, x, lesions)
+            rows.append(torch.stack([each.argmax(1) != labels for each in logits]))
     return torch.cat(rows, 1).numpy()
-
-
-def _inputs_alone(what: str, tensor: Tensor) -> Tensor | None:
-    return tensor.clone() if what == "input" else None
 
 
 def _halves(blocks: list[ResidualBlock], kept: list[int]) -> tuple[list[Any], list[Any]]:
@@ -161,18 +147,15 @@ def _halves(blocks: list[ResidualBlock], kept: list[int]) -> tuple[list[Any], li
 def _pairs(blocks: list[ResidualBlock]) -> list[tuple[int, int]]:
     """Return the pairs of blocks that can change places."""
     kept = [number for number, block in enumerate(blocks) if anatomy.keeps_shape(block)]
-    return [
-        (one, other)
-        for one, other in combinations(kept, 2)
-        if blocks[one].out_channels == blocks[other].out_channels
-    ]
+    pairs = combinations(kept, 2)
+    return [(a, b) for a, b in pairs if blocks[a].out_channels == blocks[b].out_channels]
 
 
 def _swap(order: NDArray[np.int64], blocks: list[ResidualBlock], random: Any) -> None:
     """Swap two blocks of one shape, drawn among all such pairs."""
     pairs = _pairs(blocks)
-    one, other = pairs[random.integers(len(pairs))]
-    order[[one, other]] = order[[other, one]]
+    pair = list(pairs[random.integers(len(pairs))])
+    order[pair] = order[pair[::-1]]
 
 
 def _trends(
@@ -226,7 +209,7 @@ def judge(measured: Measured) -> list[Check]:
             found = entry[key] if judged else None
             checks.append(Check(label, name, at, threshold, "C", found, reason=reason))
     if not plain:
-        reason = "give a plain run (model.residual=false) that learned its training set"
+        reason = "give a plain run (model.residual=false) that learned its images"
         checks.append(Check("plain network", "none", "at least", PLAIN, "C", None, True, reason))
     return checks
 

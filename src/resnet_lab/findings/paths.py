@@ -181,6 +181,7 @@ def draw(measured: Measured) -> list[Plot]:
         for axes, values in zip(panels, (counts, norm, entry["weight"]), strict=True):
             axes.plot(k, values, label=name, **style)
     panels[1].set_yscale("log")
+    panels[1].yaxis.set_major_formatter("{x:.0e}")  # figures here show no formulas
     for axes, label in zip(
         panels, ("share of all paths", "gradient norm at the image", "share of the gradient"),
         strict=True,

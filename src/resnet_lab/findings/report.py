@@ -13,7 +13,7 @@ from resnet_lab.core.device import describe
 from resnet_lab.core.files import folder_in, replacing, write, write_json
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.core.text import printable
-from resnet_lab.findings.finding import Check, Finding, Interval, Options, verdict
+from resnet_lab.findings.finding import Check, Finding, Interval, Options, stated, verdict
 from resnet_lab.findings.subjects import Subject
 from resnet_lab.reporting import html
 
@@ -60,7 +60,7 @@ def write_result(result: dict[str, Any], finding: Finding, out: Path) -> Path:
         title=f"finding: {name}",
         heading=finding.TITLE,
         time=result["time"],
-        verdict=result["verdict"],
+        verdict=stated(finding.judge(measured)),
         explained=finding.EXPLAINED,
         method=(finding.__doc__ or "").partition("\n\n")[2],
         facts=facts(result),

@@ -226,6 +226,7 @@ def draw(measured: Measured) -> list[Plot]:
                 style = {**look(number), "markersize": 3}
                 axes.plot(range(1, len(values) + 1), values, label=label, linewidth=1.2, **style)
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:.0e}")  # figures here show no formulas
             axes.set_xlabel("block")
             axes.set_ylabel(f"{key.replace('_', ' ')} of channels")
             axes.legend(frameon=False)
