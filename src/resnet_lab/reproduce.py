@@ -129,16 +129,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.networks, options.weights, options.split, options.seed, options.data_dir,
             untrained=finding.UNTRAINED, trust=options.trust,
         )  # fmt: skip
-        if not subjects or not (finding.UNTRAINED or any(each.trained for each in subjects)):
+        usable = subjects if finding.UNTRAINED else [each for each in subjects if each.trained]
+        if not usable and finding.NEEDS != "nothing":
             raise ValueError(f"{options.finding} needs {finding.NEEDS}: give a run, or --weights")
         from rich.console import Console
 
         with Console(file=sys.stderr).status("starting") as status:
             chosen = Options(options.images, options.draws, options.seed, status.update)
             result = reproduce(options.finding, finding, subjects, chosen)
-        source = subjects[0].source
-        of_run = "=" not in options.networks[0] if options.networks else False
-        out = Path(options.networks[0]) if of_run and source else Path()
+        runs = [item for item in options.networks if "=" not in item]
+        out = Path(runs[0]) if runs else Path()
         page = write_result(result, finding, Path(options.out) if options.out else out)
         if options.json:
             print(json.dumps(result, indent=2))

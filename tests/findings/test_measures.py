@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_lab.findings import calibration, lesion, paths, signal
+from resnet_lab.findings import calibration, lesion, paths, shattered, signal
 from resnet_lab.findings.finding import Check, Options, bootstrap, verdict
 from resnet_lab.models.preact_resnet import cifar_preact_resnet
 from resnet_lab.models.resnet import cifar_resnet
@@ -179,3 +179,16 @@ def test_responses_are_those_of_the_norms() -> None:
         stem = subjects[1].net.bn1(subjects[1].net.conv1(X))
     assert measured["layers"]["net8"][0] == pytest.approx(float(stem.std()), rel=1e-3)
     assert measured["ratio"]["low"] <= measured["ratio"]["value"] <= measured["ratio"]["high"]
+
+
+def test_gradients_shatter_with_depth_and_less_with_shortcuts() -> None:
+    measured = json.loads(json.dumps(shattered.measure([], Options(draws=4))))
+    found = {name: np.mean(rows, 0) for name, rows in measured["autocorrelation"].items()}
+    assert abs(found["white noise"][1]) < 0.15
+    assert found["random walk"][1] > 0.9
+    assert {round(values[0], 6) for values in found.values()} == {1.0}
+    assert verdict(shattered.judge(measured)) != "not reproduced"
+    swapped = dict(measured["autocorrelation"])
+    swapped[shattered.DEEP] = swapped[shattered.SHALLOW]
+    assert verdict(shattered.judge({"autocorrelation": swapped})) == "not reproduced"
+    assert shattered.draw(measured)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from resnet_lab.findings.subjects import Subject
 from resnet_lab.reporting.plots.drawing import Plot
 
-NAMES = ("calibration", "lesion", "paths", "signal")
+NAMES = ("calibration", "lesion", "paths", "signal", "shattered")
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 UNDECIDED, NOT_APPLICABLE = "undecided", "not applicable"
 RESAMPLES = 1000
