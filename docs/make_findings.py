@@ -30,10 +30,12 @@ def section(name: str) -> str:
         f"**{stated(checks)}.** {finding.PAPER}.",
         markdown(finding.EXPLAINED),
     ]
+    pictures: dict[str, list[str]] = {}  # by caption
     for plot in finding.draw(result["measured"]):
         file = f"{name}_{re.sub(r'[^a-z0-9]+', '_', plot.title.lower()).strip('_')}.png"
         plot.figure.savefig(RESULTS / file, format="png")
-        parts.append(f"![{plot.title}](findings/{file})\n\n{plot.title}. {plot.caption}")
+        pictures.setdefault(plot.caption, []).append(f"![{plot.title}](findings/{file})")
+    parts += [f"{' '.join(shown)}\n\n{caption}" for caption, shown in pictures.items()]
     table = [COLUMNS, [":---"] * len(COLUMNS), *rows(checks)]
     parts.append("\n".join(f"| {' | '.join(row)} |" for row in table))
     images = f"{result['images']} images of each split, {result['draws']} draws"

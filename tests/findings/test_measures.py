@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_lab.findings import calibration, lesion, paths, shattered, signal
+from resnet_lab.findings import anatomy, calibration, lesion, paths, shattered, signal
 from resnet_lab.findings.finding import Check, Options, bootstrap, verdict
 from resnet_lab.models.preact_resnet import cifar_preact_resnet
 from resnet_lab.models.resnet import cifar_resnet
@@ -106,11 +106,26 @@ def test_paths_of_linear_blocks_pass_the_factor_to_the_power_of_their_length(fac
     assert mean_length == pytest.approx(8 * factor / (1 + factor), rel=1e-5)  # binomial
 
 
-def test_all_paths_together_are_the_gradient() -> None:
-    """Of one block, the gradients of its two paths add up to that of the network."""
+@pytest.mark.parametrize("family", [cifar_resnet, cifar_preact_resnet])
+def test_the_gradients_of_all_paths_add_up_to_the_gradient(family) -> None:
     torch.manual_seed(0)
-    net = cifar_resnet(8, num_classes=3).eval()
-    measured = paths.measure([Subject(net)], Options())
+    options = {} if family is cifar_resnet else {"block": "basic"}
+    net = family(8, num_classes=3, **options).double().eval()
+    blocks, image = anatomy.blocks_of(net), X[:2].double().requires_grad_()
+    whole = torch.autograd.grad(net(image)[:, 0].sum(), image)[0]
+    paths_of = [[bool(number >> bit & 1) for bit in range(3)] for number in range(8)]
+    parts = []
+    for path in paths_of:
+        with anatomy.selected(blocks, [torch.tensor([way, way]) for way in path]):
+            out = net(image)
+        assert torch.equal(out, net(image))
+        parts.append(torch.autograd.grad(out[:, 0].sum(), image)[0])
+    torch.testing.assert_close(sum(parts), whole)
+
+
+def test_a_network_gets_a_weight_for_each_length_and_the_control_is_in_the_middle() -> None:
+    torch.manual_seed(0)
+    measured = paths.measure([Subject(cifar_resnet(8, num_classes=3))], Options())
     assert measured["networks"]["net"]["lengths"] == [0, 1, 2, 3]
     assert sum(measured["networks"]["net"]["weight"]) == pytest.approx(1)
     assert measured["control"]["mean_length"]["value"] == pytest.approx(0.5)
@@ -135,8 +150,6 @@ def test_blocks_that_do_nothing_can_go_and_change_places() -> None:
 
 def test_lesions_of_a_working_network_are_those_of_the_whole_forward_pass() -> None:
     """The prefix that is not computed again changes nothing."""
-    from resnet_lab.findings import anatomy
-
     torch.manual_seed(0)
     subject = Subject(cifar_resnet(26, num_classes=3))
     found = lesion.measure([subject], Options(draws=2))["networks"]["net"]

@@ -6,6 +6,7 @@ chosen on, the temperature of each half of the images is fitted on the other hal
 
 Pitfalls: ECE is above 0 for perfect probabilities too; it says nothing of accuracy; a temperature
 that is fitted on the images it is measured on looks better than it is.
+
 Control: labels drawn from the very probabilities of the network. Nothing is to be mended there.
 """
 

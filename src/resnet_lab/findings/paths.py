@@ -8,6 +8,7 @@ the mean gradient norm at the input image, in logarithms.
 Pitfalls: batch norm is in evaluation mode, else images share gradients. Images that are classified
 surely have tiny gradients, so the mean over images is that of the uncertain ones. A mean norm that
 underflows to 0 is left out. A downsampling shortcut counts as a shortcut.
+
 Control: n blocks whose branch is the identity. All paths weigh the same there, and the mean length
 is n / 2.
 """

@@ -62,7 +62,7 @@ def write_result(result: dict[str, Any], finding: Finding, out: Path) -> Path:
         time=result["time"],
         verdict=stated(finding.judge(measured)),
         explained=finding.EXPLAINED,
-        method=(finding.__doc__ or "").partition("\n\n")[2],
+        method=(finding.__doc__ or "").strip().split("\n\n"),
         facts=facts(result),
         table=(COLUMNS, rows(finding.judge(measured))),
         plots=[(plot.title, plot.caption, html.svg(plot.figure, plot.title)) for plot in plots],

@@ -6,6 +6,7 @@ Untrained scalar networks, 200 rectifiers wide, with batch norm before each rect
 
 Pitfalls: the grid decides what lag 1 means. Batch norm makes the outputs of a batch depend on each
 other: dy/dx is that of the sum of all outputs. With beta = 1 a residual network shatters too.
+
 Control: white noise and a random walk.
 """
 

@@ -9,6 +9,7 @@ norm, evaluation mode) is lower in the deeper one.
 Pitfalls: zero padding weakens signals of small images, so growth without norms is below double
 there; a shortcut that pads does not fall back; the blocks overwrite tensors, so a norm is
 replaced by a copy. Stages of fewer than 4 blocks have no line to judge.
+
 Control: the other setting. Without norms the variance must not be linear in the block.
 """
 
