@@ -46,7 +46,8 @@ def load_pretrained(net: nn.Module, weights: str, replace_classifier: bool = Fal
         source, content = f"{path.absolute()} (sha256 {digest(path)[:16]})", read(path)
     else:
         what = "is a directory" if path.is_dir() else "does not exist"
-        choices = ["a checkpoint", *_names(_torchvision_weights(net))]
+        published = PUBLISHED if weights.startswith("akamaster") else ()
+        choices = ["a checkpoint", *published, *_names(_torchvision_weights(net))]
         raise ValueError(f"model.weights={weights} {what}: use {' or '.join(choices)}")
     load_weights(net, _state_dict(net, content, weights), weights, replace_classifier)
     if leads():
