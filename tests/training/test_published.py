@@ -46,9 +46,7 @@ def test_without_a_network_the_way_out_is_a_file(stand_in: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(
-        ValueError, match=r"resnet110 does not exist: .*akamaster_resnet56"
-    ):
+    with pytest.raises(ValueError, match=r"resnet110 does not exist: .*akamaster_resnet56"):
         load_pretrained(cifar_resnet(20, num_classes=10), "akamaster_resnet110")
 
 
