@@ -20,7 +20,10 @@ from resnet_lab.core.config import CONF
 from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.conftest import REPOSITORY
 
-COMMANDS = ("train", "evaluate", "analyse", "predict", "export", "report", "compare", "benchmark")
+COMMANDS = (
+    "train", "evaluate", "analyse", "predict", "export", "report", "compare", "reproduce",
+    "benchmark",
+)  # fmt: skip
 INSTALLED = Path(torch.__file__).parents[1]  # where the packages are that ours depends on
 
 Complete = Callable[[str], list[str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from resnet_lab import benchmark, train
+from resnet_lab import benchmark, reproduce, train
 from resnet_lab.core.command_line import resumed
 from resnet_lab.core.config import CONF
 from tests.conftest import REPOSITORY, Compose
@@ -25,6 +25,7 @@ OTHERS = (
     "predict",
     "report",
     "compare",
+    "reproduce",
     "benchmark",
 )  # commands besides train
 
@@ -104,6 +105,7 @@ def test_every_other_command_parses(
         raise ValueError("the parser has done its work")
 
     monkeypatch.setattr(benchmark, "benchmark", refuse)
+    monkeypatch.setattr(reproduce, "reproduce", refuse)
     words = shlex.split(re.sub("<(\\w+)>", "\\1", arguments))
     with pytest.raises(SystemExit) as end:  # argparse exits with 2, a run that is missing with 1
         importlib.import_module(f"{PACKAGE}.{name}").main(words)

@@ -1,6 +1,5 @@
 """Load weights: published ones to start from, and those of a run's own checkpoints."""
 
-import hashlib
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from resnet_lab.core.processes import leads
 from resnet_lab.training.parameter_groups import HEAD, head_of
+from resnet_lab.training.published import PUBLISHED, digest, fetch
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ def load_pretrained(net: nn.Module, weights: str, replace_classifier: bool = Fal
     Args:
         net: changed in place.
         weights: a checkpoint (ours, or a state dict in the usual wrappings, with the usual prefixes
-            and names of a head), or the name of torchvision's weights for this network.
+            and names of a head), or the name of torchvision's weights for this network, or of
+            `published.PUBLISHED`.
         replace_classifier: keep the new head instead of the published one.
 
     Raises:
@@ -38,15 +39,15 @@ def load_pretrained(net: nn.Module, weights: str, replace_classifier: bool = Fal
     """
     if replace_classifier not in (True, False):
         raise ValueError(f"model.replace_classifier={replace_classifier}: must be true or false")
-    path = Path(weights)
+    path = fetch(weights) if weights in PUBLISHED else Path(weights)
     if not path.exists() and re.fullmatch(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*", weights):
         source, content = _download(net, weights)
     elif path.is_file():
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        source, content = f"{path.absolute()} (sha256 {digest[:16]})", read(path)
+        source, content = f"{path.absolute()} (sha256 {digest(path)[:16]})", read(path)
     else:
         what = "is a directory" if path.is_dir() else "does not exist"
-        choices = ["a checkpoint", *_names(_torchvision_weights(net))]
+        published = PUBLISHED if weights.startswith("akamaster") else ()
+        choices = ["a checkpoint", *published, *_names(_torchvision_weights(net))]
         raise ValueError(f"model.weights={weights} {what}: use {' or '.join(choices)}")
     load_weights(net, _state_dict(net, content, weights), weights, replace_classifier)
     if leads():

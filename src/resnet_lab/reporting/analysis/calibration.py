@@ -42,9 +42,10 @@ def calibration(found: Outputs, temperature: float = 1.0) -> dict[str, Any]:
     resampled = []
     for _ in range(RESAMPLES):
         chosen = random.integers(0, count, count)
-        resampled.append(_ece((confidence - right)[chosen], bins[chosen]))
+        resampled.append(calibration_error((confidence - right)[chosen], bins[chosen]))
     perfect = [
-        _ece(confidence - (random.random(count) < confidence), bins) for _ in range(RESAMPLES)
+        calibration_error(confidence - (random.random(count) < confidence), bins)
+        for _ in range(RESAMPLES)
     ]
     low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
     return {
@@ -52,19 +53,25 @@ def calibration(found: Outputs, temperature: float = 1.0) -> dict[str, Any]:
         "nll": _nll(found.logits, found.labels, temperature),
         "brier": float(brier.mean()),
         "confidence": float(confidence.mean()),
-        "ece": _ece(confidence - right, bins),
+        "ece": calibration_error(confidence - right, bins),
         "ece_low": low,
         "ece_high": high,
         "ece_by_chance": float(np.quantile(perfect, 0.95)),
-        "bins": [
-            {
-                "images": int((bins == number).sum()),
-                "confidence": float(confidence[bins == number].mean()),
-                "accuracy": float(right[bins == number].mean()),
-            }
-            for number in range(bins.max() + 1)
-        ],
+        "bins": bin_means(confidence, right),
     }
+
+
+def bin_means(confidence: Floats, right: Floats) -> list[dict[str, float]]:
+    """Return images, confidence and accuracy of bins of equal mass."""
+    bins = equal_mass_bins(confidence)
+    return [
+        {
+            "images": int((bins == number).sum()),
+            "confidence": float(confidence[bins == number].mean()),
+            "accuracy": float(right[bins == number].mean()),
+        }
+        for number in range(bins.max() + 1)
+    ]
 
 
 def equal_mass_bins(confidence: Floats) -> NDArray[np.int64]:
@@ -76,8 +83,13 @@ def equal_mass_bins(confidence: Floats) -> NDArray[np.int64]:
     return bins
 
 
-def _ece(gaps: Floats, bins: NDArray[np.int64]) -> float:
-    """Return the ECE, of confidence minus correctness of each image."""
+def equal_width_bins(confidence: Floats, count: int = BINS) -> NDArray[np.int64]:
+    """Return the number of each image's bin; bins are equally wide, as in Guo et al. 2017."""
+    return np.minimum((confidence * count).astype(np.int64), count - 1)
+
+
+def calibration_error(gaps: Floats, bins: NDArray[np.int64]) -> float:
+    """Return the ECE, of confidence minus correctness of each image, and the bin of each."""
     return float(np.abs(np.bincount(bins, gaps)).sum() / len(gaps))
 
 

@@ -1,0 +1,1 @@
+"""Famous findings about residual networks, measured here and judged against the papers."""

@@ -1,0 +1,143 @@
+"""What a finding is: measure, judge, draw; and how a verdict comes about.
+
+A finding is a module of this package:
+
+- its docstring: paper, method, cost, pitfalls; `TITLE`, `PAPER`, `NEEDS`, `MINUTES`, `EXPLAINED`
+- `IMAGES`: how many it takes unless told (None: all of the split); `UNTRAINED`: whether it is of
+  untrained networks too
+- `measure(subjects, options) -> dict` computes; only this touches torch, and the result is JSON
+- `judge(measured) -> list[Check]` compares with the constants of the file
+- `draw(measured) -> list[Plot]`
+
+So a judgement or a picture can be made again from the JSON.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_lab.findings.subjects import Subject
+from resnet_lab.reporting.plots.drawing import Plot
+
+NAMES = ("calibration", "lesion", "paths", "signal", "shattered")
+REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+UNDECIDED, NOT_APPLICABLE = "undecided", "not applicable"
+RESAMPLES = 1000
+
+Measured = dict[str, Any]
+Interval = dict[str, float]  # value, low, high
+Statistic = Callable[[NDArray[np.int64]], float]  # of the indices of what was drawn
+
+
+class Options(NamedTuple):
+    """What a person may choose.
+
+    Attributes:
+        images: how many; None: what the finding takes.
+        draws: how often a random choice is repeated.
+        seed: of all of them.
+        say: called with each step.
+    """
+
+    images: int | None = None
+    draws: int = 10
+    seed: int = 0
+    say: Callable[[str], None] = lambda step: None
+
+
+class Check(NamedTuple):
+    """One comparison with a threshold.
+
+    Attributes:
+        name: what is compared.
+        subject: of which network.
+        at: "at least", "at most" or "above".
+        threshold: P, from a published figure, or C, our own.
+        source: "P" or "C".
+        found: value with its 95 % interval; None: not applicable.
+        control: whether this is the control, where the finding must come out the other way.
+        reason: why it is not applicable.
+    """
+
+    name: str
+    subject: str
+    at: str
+    threshold: float
+    source: str
+    found: Interval | None
+    control: bool = False
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The verdict: the whole interval meets the threshold, all of it misses, or neither."""
+        if self.found is None:
+            return NOT_APPLICABLE
+        ends = self.found["low"], self.found["high"]
+        if any(end != end for end in ends):
+            return UNDECIDED
+        met = [end <= self.threshold if self.at == "at most" else
+               end >= self.threshold if self.at == "at least" else
+               end > self.threshold for end in ends]  # fmt: skip
+        return REPRODUCED if all(met) else UNDECIDED if any(met) else NOT_REPRODUCED
+
+
+class Finding(Protocol):
+    """The module of a finding."""
+
+    __doc__: str | None
+    TITLE: str
+    PAPER: str
+    NEEDS: str
+    MINUTES: str
+    EXPLAINED: str
+    IMAGES: int | None
+    UNTRAINED: bool
+
+    def measure(self, subjects: Sequence[Subject], options: Options) -> Measured:
+        """Measure the subjects."""
+
+    def judge(self, measured: Measured) -> list[Check]:
+        """Compare with the thresholds."""
+
+    def draw(self, measured: Measured) -> list[Plot]:
+        """Draw the figures of the paper."""
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """Return the verdict of a finding: the worst of its checks, controls among them."""
+    if all(check.control or check.verdict == NOT_APPLICABLE for check in checks):
+        return NOT_APPLICABLE
+    found = {check.verdict for check in checks}
+    return next(each for each in (NOT_REPRODUCED, UNDECIDED, REPRODUCED) if each in found)
+
+
+def stated(checks: Sequence[Check]) -> str:
+    """State the verdict, and that of each network where they differ."""
+    whole = verdict(checks)
+    of_each = {
+        name: verdict([check for check in checks if check.subject == name])
+        for name in dict.fromkeys(check.subject for check in checks if not check.control)
+    }
+    if {*of_each.values()} <= {whole}:
+        return whole.capitalize()
+    return (
+        f"{whole.capitalize()} ({'; '.join(f'{name}: {each}' for name, each in of_each.items())})"
+    )
+
+
+def bootstrap(statistic: Statistic, count: int, seed: int, resamples: int = RESAMPLES) -> Interval:
+    """Return a statistic with the 95 % interval of its bootstrap.
+
+    Args:
+        statistic: of the indices of what was drawn.
+        count: how many there are to draw from.
+        seed: of the resampling.
+        resamples: how many.
+    """
+    random = np.random.default_rng(seed)
+    found = [statistic(random.integers(0, count, count)) for _ in range(resamples)]
+    low, high = np.nanquantile(found, [0.025, 0.975]).tolist()
+    return {"value": float(statistic(np.arange(count))), "low": low, "high": high}
