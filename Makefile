@@ -84,6 +84,7 @@ lint: $(STAMP) ## check style, format, types and the direction of imports
 docs: $(STAMP) ## write the page of all options and the tables of measured results
 	@$(BIN)/python docs/make_options.py
 	@$(BIN)/python docs/make_results.py
+	@$(BIN)/python docs/make_findings.py
 
 tensorboard: $(STAMP) ## show the curves of all runs in logs/, or RESNET_LAB_LOGS
 	@$(BIN)/python -m tensorboard.main --logdir "$${RESNET_LAB_LOGS:-logs}" $(ARGS)

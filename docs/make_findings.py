@@ -38,11 +38,10 @@ def section(name: str) -> str:
     parts += [f"{' '.join(shown)}\n\n{caption}" for caption, shown in pictures.items()]
     table = [COLUMNS, [":---"] * len(COLUMNS), *rows(checks)]
     parts.append("\n".join(f"| {' | '.join(row)} |" for row in table))
-    images = f"{result['images']} images of each split, {result['draws']} draws"
-    machine = (
-        f"{result['device']}, threads: {result['threads']}, torch {result['versions']['torch']}"
-    )
-    parts.append(f"{images}, seed {result['seed']}; {machine}.")
+    given = f"{result['images']} images of each split" if result["subjects"] else "no images"
+    torch = f"torch {result['versions']['torch']}"
+    drawn = f"{result['draws']} draws, seed {result['seed']}"
+    parts.append(f"{given}, {drawn}; {result['device']}, {torch}.")
     command = result["command"].replace(" --weights", " \\\n  --weights")
     parts.append(f"```bash\n{command}\n```")
     return "\n\n".join(parts)

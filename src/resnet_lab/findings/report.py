@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from resnet_lab.core.device import describe
 from resnet_lab.core.files import folder_in, replacing, write, write_json
 from resnet_lab.core.provenance import commit, now, versions
@@ -39,7 +37,6 @@ def reproduce(
         "command": shlex.join(["resnet-reproduce", *sys.argv[1:]]),
         "time": now(),
         "device": describe("cpu"),
-        "threads": torch.get_num_threads(),
         "versions": versions(),
         "commit": commit(),
     }
@@ -82,7 +79,7 @@ def facts(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("images, draws, seed", f"{result['images']}, {result['draws']}, {result['seed']}")
     )
     found.append(("command", printable(result["command"])))
-    found.append(("machine", f"{result['device']}, threads: {result['threads']}"))
+    found.append(("machine", result["device"]))
     return found
 
 
