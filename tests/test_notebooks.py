@@ -13,7 +13,7 @@ from traitlets.config import Config
 from tests.conftest import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-NAMES = ("first_run", "3_analyse_a_run")
+NAMES = ("1_first_run", "3_analyse_a_run")
 OURS = [path for path in NOTEBOOKS if path.stem in NAMES]  # others need only run
 
 
