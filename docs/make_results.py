@@ -4,8 +4,8 @@ python docs/make_results.py                 write the tables anew
 python docs/make_results.py add ROW RUN...  first take the records of finished runs into a row
 
 A row is a folder of docs/results/, of runs that differ in their seeds alone: of each run
-config.yaml, status.json and metrics.csv, as it recorded them. A row whose name ends in
-`_version_...` is of an earlier version of the code, and is not in README.md.
+config.yaml, status.json and metrics.csv, as it recorded them but for the paths of the machine. A
+row whose name ends in `_version_...` is of an earlier version of the code, and is not in README.md.
 """
 
 import json
@@ -20,8 +20,8 @@ import yaml
 
 DOCS = Path(__file__).resolve().parent
 RECORDS = DOCS / "results"
-FILES = ("config.yaml", "status.json", "metrics.csv")
-PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir", "seed", "callbacks.progress", "hydra")
+PLACES = ("data_dir=", "log_dir=", "run_dir=", "sweep_dir=")
+NOT_TYPED = (*PLACES, "seed=", "callbacks.progress=", "hydra")
 BEGIN, END = "<!-- measured: written by make docs -->\n", "<!-- /measured -->\n"
 
 
@@ -31,11 +31,15 @@ def add(row: str, runs: Iterable[Path]) -> None:
         status = json.loads((run / "status.json").read_text())
         if status["state"] != "done" or "test" not in status:
             raise SystemExit(f"{run} is {status['state']}: only finished, tested runs are results")
-        seed = yaml.safe_load((run / "config.yaml").read_text())["seed"]
-        folder = RECORDS / row / f"seed={seed}"
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        folder = RECORDS / row / f"seed={config['seed']}"
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            shutil.copyfile(run / name, folder / name)
+        data_dir = str(config.get("data_dir", "data"))
+        text = (run / "config.yaml").read_text().replace(f": {data_dir}", ": data")
+        (folder / "config.yaml").write_text(text)
+        status["overrides"] = [item for item in status["overrides"] if not item.startswith(PLACES)]
+        (folder / "status.json").write_text(json.dumps(status, indent=2) + "\n")
+        shutil.copyfile(run / "metrics.csv", folder / "metrics.csv")
 
 
 def rows(records: Path = RECORDS) -> dict[str, list[dict[str, Any]]]:
@@ -53,11 +57,7 @@ def line(cells: Iterable[str]) -> str:
 
 def command(runs: Sequence[dict[str, Any]]) -> str:
     """Return what to type for a row, without what only says where things lie, and the seed."""
-    typed = [
-        item
-        for item in runs[0]["overrides"]
-        if not item.lstrip("+~").partition("=")[0].startswith(PLACES)
-    ]
+    typed = [item for item in runs[0]["overrides"] if not item.startswith(NOT_TYPED)]
     return " ".join(typed)
 
 

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Path:
         "expected": {"value": 0.91, "tolerance": 0.005, "source": "A 2020", "measured": 0.9},
     }  # fmt: skip
     (folder / "status.json").write_text(json.dumps(status))
-    (folder / "config.yaml").write_text("seed: 3\n")
+    (folder / "config.yaml").write_text("seed: 3\ndata_dir: /x\nroot: /x/photos\n")
     (folder / "metrics.csv").write_text("step,val/acc\n")
     return folder
 
@@ -54,13 +54,20 @@ def test_a_row_has_command_figure_value_verdict_time_and_origin(
     assert "90.00 % (88.00 to 92.00)" in module.tables(tmp_path / "results")[0]
     (run / "config.yaml").write_text("seed: 4\n")
     module.add("a", [run])
+    kept = tmp_path / "results/a/seed=3"
+    assert (kept / "config.yaml").read_text() == "seed: 3\ndata_dir: data\nroot: data/photos\n"
+    assert "/x" not in (kept / "status.json").read_text()
     long, short = module.tables(tmp_path / "results")
     assert long.splitlines()[2] == (
         "| `experiment=a optimizer.lr=0.1` | 91.00 % (A 2020) | 91.00 ± 1.41 % | 2 | "
         "PASS | 12 to 1,500 | 1 thread of CPU, 32-true | 0.2.0, 2.14.1 | abcdef0 |"
     )
     assert short.splitlines()[2].endswith("| 91.00 ± 1.41 % | 2 | 12 to 1,500 s |")
-    assert {path.name for path in (tmp_path / "results/a/seed=4").iterdir()} == set(module.FILES)
+    assert {path.name for path in (tmp_path / "results/a/seed=4").iterdir()} == {
+        "config.yaml",
+        "status.json",
+        "metrics.csv",
+    }
     (tmp_path / "results/a").rename(tmp_path / "results/a_version_0.1")
     long, short = module.tables(tmp_path / "results")
     assert (len(long.splitlines()), len(short.splitlines())) == (3, 2)
