@@ -5,7 +5,8 @@
 
 Run it again with the same OUT and it goes on where it was: what is done is skipped, and what was
 interrupted resumes. `OUT/summary.json` is written anew after every part; with `--records`, the
-records of each finished run are copied there, one folder a part, as docs/results/ has them.
+records of each finished run are copied there, one folder a part; `docs/make_results.py add` takes
+them into the table of results.
 """
 
 import argparse

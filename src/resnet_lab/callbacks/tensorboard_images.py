@@ -32,9 +32,8 @@ class TensorBoardImages(Callback):
     def __init__(self, images: int = 30, validation: bool = True) -> None:
         self.images = images
         self.validation = validation
-        self._mistakes: list[
-            tuple[Tensor, Tensor]
-        ] = []  # images, and their [confidence, true, predicted]
+        # Images, and of each [confidence, true class, predicted class].
+        self._mistakes: list[tuple[Tensor, Tensor]] = []
         self._seen: list[tuple[Tensor, Tensor]] = []  # probabilities, labels
         self._draws = False
 
