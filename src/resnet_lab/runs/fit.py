@@ -17,7 +17,7 @@ from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
 from resnet_lab.runs.status import Status
 from resnet_lab.runs.trainer import allow_short_test, build_callbacks, build_trainer
 from resnet_lab.training.network_check import compile_mode
-from resnet_lab.training.pretrained import load_pretrained
+from resnet_lab.training.pretrained import initialise_from_images, load_pretrained
 from resnet_lab.training.thread_choice import for_training
 
 
@@ -46,6 +46,8 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
         run.rewind({})
     if start.checkpoint is None and cfg.model.get("weights"):
         load_pretrained(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
+    elif start.checkpoint is None and hasattr(task.net, "initialise"):
+        initialise_from_images(task.net, data)
     if not run.leads:
         run.status["threads"] = wait_for_threads(run.directory)
     threads = for_training(cfg, task.net, data, run.status.get("threads"))

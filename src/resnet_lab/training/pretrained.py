@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 # LightningModules put before each name.
 WRAPPINGS = ("state_dict", "model_state_dict", "model_state", "model", "net")
 PREFIXES = ("module.", "_orig_mod.", "net.", "model.")
+INITIAL = 5000  # images that data-dependent initialisation sees
 HEADS = ("fc", "linear", "head", "classifier")  # names of the last layer elsewhere
 
 
@@ -53,6 +54,19 @@ def load_pretrained(net: nn.Module, weights: str, replace_classifier: bool = Fal
     if leads():
         but = f", with a new {HEAD}" if replace_classifier else ""
         log.info("training starts from the weights of %s%s", source, but)
+
+
+def initialise_from_images(net: nn.Module, data: Any) -> None:
+    """Call `net.initialise` with images of the training set, for weights that depend on the data.
+
+    Args:
+        net: changed in place; its `initialise` takes float32 [N, C, H, W], normalised.
+        data: an `ImageDataModule`, set up. Other data modules leave the weights as they are.
+    """
+    if hasattr(data, "images") and hasattr(data, "normalise"):
+        images, indices = data.images("train")
+        spread = torch.linspace(0, len(indices) - 1, min(len(indices), INITIAL)).long()
+        net.initialise(data.normalise(images.pixels[indices[spread]]))  # type: ignore[operator]
 
 
 def read(path: Path) -> Any:
