@@ -1,5 +1,6 @@
 """Every YAML of conf/, found by glob, composes, resolves and builds; so does one of the user's."""
 
+import csv
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trainer import build_callbacks
 from resnet_lab.sweeps.resolvers import register_resolvers
+from resnet_lab.train import train
 from tests.helpers import NETWORKS
 
 
@@ -201,3 +203,19 @@ def test_every_group_of_the_defaults_list_has_options() -> None:
     assert {"data", "model", "experiment", "debug"} <= groups
     for group in groups:
         assert list((CONF / group).glob("*.yaml")), group
+
+
+def test_the_protocol_of_the_paper_trains_on_all_images(composed, tmp_path: Path) -> None:
+    cfg = composed("experiment=he2015_resnet20", "protocol=paper")
+    assert (cfg.trainer.max_epochs, cfg.trainer.max_steps, cfg.data.val_size) == (-1, 64_000, 0)
+    assert cfg.expected.value == 0.9125
+    steps = "trainer.max_steps=8"
+    short = ("data=digits", "model.depth=8", "trainer.precision=32-true", steps, "expected=null")
+    cfg = composed(
+        "experiment=he2015_resnet20", "protocol=paper", *short, "trainer.log_every_n_steps=1"
+    )
+    train(cfg, tmp_path / "run")
+    with (tmp_path / "run/metrics.csv").open() as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file) if row["lr"]]
+    assert rates == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
+    assert Run.load(tmp_path / "run").status["steps"] == 8

@@ -114,6 +114,16 @@ def test_a_hopeless_trial_is_pruned(hydra, caplog: pytest.LogCaptureFixture) -> 
     assert Run.load(run.directory).status["updated"] == before  # it is over
 
 
+def test_a_further_metric_can_prune(hydra) -> None:
+    hydra(*TINY, *HOPELESS, "metrics=full", "monitor=val/ece")
+    for trial, job in zip(trials(), record()["jobs"], strict=True):
+        with Path("sweep", job["directory"], "metrics.csv").open() as file:
+            curve = [float(row["val/ece"]) for row in csv.DictReader(file) if row.get("val/ece")]
+        assert trial.intermediate_values == pytest.approx(dict(enumerate(curve, 1)))
+        if job["state"] == "done":  # an error: the least is the best
+            assert trial.value == pytest.approx(min(curve))
+
+
 def test_a_trial_that_dies_between_its_pruning_and_the_record_stays_pruned(
     hydra, monkeypatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import f1_score, r2_score
 
 from resnet_lab import analyse, compare, load, report
@@ -19,6 +20,7 @@ from resnet_lab.runs.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.multilabel import MultiLabelSums
 from resnet_lab.training.regression import RegressionSums
+from tests.conftest import TINY
 
 HERE = "tests.training.test_tasks"
 PEARSON = "+metrics.pearson={_target_: torchmetrics.PearsonCorrCoef, mode: max}"
@@ -101,6 +103,20 @@ def test_several_labels_are_learned_and_told_of(
         analyse.main([str(tmp_path / "run")])
     assert "need one class for each image" in capsys.readouterr().err
     assert not (tmp_path / "run/analysis").exists()
+
+
+def test_a_table_of_labels_is_learned(composed, tmp_path: Path) -> None:
+    images = Digits().read("test")
+    rows = ["path,even,above_5"]
+    for number, (pixels, digit) in enumerate(zip(images.pixels, images.labels, strict=True)):
+        Image.fromarray(pixels[..., 0].numpy()).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{int(digit % 2 == 0)},{int(digit > 5)}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    chosen = (*TINY, "data=table", f"data.file={tmp_path}/labels.csv", "task=multilabel")
+    train(composed(*chosen, "trainer.limit_train_batches=1.0"), tmp_path / "run")
+    run = Run.load(tmp_path / "run")
+    assert run.status["best"]["monitor"] == "val/f1"
+    assert list(evaluate(run)["classes"]) == ["even", "above_5"]
 
 
 def test_a_number_is_learned_and_told_of(labelled, tmp_path: Path, capsys, monkeypatch) -> None:
