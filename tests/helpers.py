@@ -14,8 +14,8 @@ from resnet_lab.sweeps.study import STORAGE
 FACTS = Facts(name="set", classes=list("abcdef"), channels=3, image_size=8, mean=[0.5], std=[0.5])
 # Our networks, by their options; one of the user's need not keep to what tests ask of these.
 NETWORKS = (
-    "preact_resnet164", "preact_resnet18", "resnet18", "resnet20", "resnet9", "resnext50",
-    "small_resnet", "uniform_resnet", "wide_resnet50", "whitened_resnet", "wrn",
+    "norm_free_resnet", "preact_resnet164", "preact_resnet18", "resnet18", "resnet20", "resnet9",
+    "resnext50", "small_resnet", "uniform_resnet", "wide_resnet50", "whitened_resnet", "wrn",
 )  # fmt: skip
 LR = "optimizer.lr=tag(log,interval(1e-3,1))"
 

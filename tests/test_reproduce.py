@@ -7,6 +7,7 @@ import pytest
 
 from resnet_lab import reproduce
 from resnet_lab.findings.finding import NAMES
+from resnet_lab.train import train
 
 
 def test_the_list_names_every_finding_with_paper_and_cost(capsys) -> None:
@@ -20,7 +21,7 @@ def test_the_list_names_every_finding_with_paper_and_cost(capsys) -> None:
         assert "Control: " in finding.__doc__
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "norm_free"])
 def test_a_run_gets_the_files_of_a_finding(name: str, trained: Path, capsys) -> None:
     given = ["model=preact_resnet164", "model.depth=29"] if name == "signal" else []
     reproduce.main([name, str(trained), *given, "--images", "60", "--draws", "2", "--json"])
@@ -41,6 +42,26 @@ def test_a_run_gets_the_files_of_a_finding(name: str, trained: Path, capsys) -> 
     assert (folder / f"{name}.html").is_file()
     again = finding.judge(json.loads((folder / f"{name}.json").read_text())["measured"])
     assert [check.verdict for check in again] == [each["verdict"] for each in result["checks"]]
+
+
+def test_a_sweep_gets_the_files_of_a_finding(tiny, tmp_path: Path, capsys) -> None:
+    for scheme in ("none", "nf"):
+        given = ("model=norm_free_resnet", f"model.scheme={scheme}", "trainer.max_epochs=1")
+        train(tiny(*given), tmp_path / f"sweep/{scheme}", given)
+    capsys.readouterr()
+    reproduce.main(["norm_free", str(tmp_path / "sweep"), "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["subjects"] == [{"name": "sweep", "runs": 2, "data": "digits"}]
+    for check in result["checks"]:  # of 192 images
+        assert check["found"]["low"] <= check["found"]["value"] <= check["found"]["high"]
+        assert 0.02 < check["found"]["high"] - check["found"]["low"] < 0.2
+    folder = tmp_path / "sweep/findings"
+    assert "sweep, 2 runs, digits" in (folder / "norm_free.html").read_text()
+    assert list(folder.glob("norm_free_*.png"))
+    with pytest.raises(SystemExit):
+        reproduce.main(["norm_free"])
+    told = "norm_free needs a sweep: resnet-train sweep=norm_free"
+    assert told in capsys.readouterr().err
 
 
 def test_strict_fails_unless_reproduced(trained: Path, capsys) -> None:

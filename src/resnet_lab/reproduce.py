@@ -4,6 +4,7 @@
     python -m resnet_lab.reproduce lesion logs/runs/<run> [<run>...]
     python -m resnet_lab.reproduce calibration --weights akamaster_resnet56
     python -m resnet_lab.reproduce signal model=preact_resnet164
+    python -m resnet_lab.reproduce norm_free logs/sweeps/<sweep>
     python -m resnet_lab.reproduce findings/lesion.json             # judge and draw it again
 
 Runs, published weights (a name, or a file with the overrides of its network) and untrained networks
@@ -24,7 +25,7 @@ from resnet_lab.core.text import printable
 from resnet_lab.core.trust import TRUST
 from resnet_lab.findings.finding import NAMES, REPRODUCED, Finding, Options, stated
 from resnet_lab.findings.report import COLUMNS, reproduce, rows, write_result
-from resnet_lab.findings.subjects import Subject
+from resnet_lab.findings.subjects import Subject, SweepSubject
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 
@@ -125,13 +126,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             value = getattr(options, name)
             if value is not None and value < least:
                 raise ValueError(f"--{name} {value}: must be an integer >= {least}")
-        subjects = subjects_of(
-            options.networks, options.weights, options.split, options.seed, options.data_dir,
-            untrained=finding.UNTRAINED, trust=options.trust,
-        )  # fmt: skip
-        usable = subjects if finding.UNTRAINED else [each for each in subjects if each.trained]
-        if not usable and finding.NEEDS != "nothing":
-            raise ValueError(f"{options.finding} needs {finding.NEEDS}: give a run, or --weights")
+        subjects: Sequence[Subject | SweepSubject]
+        if finding.OF_SWEEPS:
+            subjects = [SweepSubject(sweep) for sweep in options.networks]
+        else:
+            subjects = subjects_of(
+                options.networks, options.weights, options.split, options.seed, options.data_dir,
+                untrained=finding.UNTRAINED, trust=options.trust,
+            )  # fmt: skip
+        if (
+            not any(finding.UNTRAINED or each.trained for each in subjects)
+            and finding.NEEDS != "nothing"
+        ):
+            way = "" if finding.OF_SWEEPS else ": give a run, or --weights"
+            raise ValueError(f"{options.finding} needs {finding.NEEDS}{way}")
         from rich.console import Console
 
         with Console(file=sys.stderr).status("starting") as status:

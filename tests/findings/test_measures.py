@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_lab.findings import anatomy, calibration, lesion, paths, shattered, signal
+from resnet_lab.findings import anatomy, calibration, lesion, norm_free, paths, shattered, signal
 from resnet_lab.findings.finding import Check, Options, bootstrap, verdict
+from resnet_lab.findings.subjects import SweepSubject
 from resnet_lab.models.preact_resnet import cifar_preact_resnet
 from resnet_lab.models.resnet import cifar_resnet
 
@@ -205,3 +206,31 @@ def test_gradients_shatter_with_depth_and_less_with_shortcuts() -> None:
     swapped[shattered.DEEP] = swapped[shattered.SHALLOW]
     assert verdict(shattered.judge({"autocorrelation": swapped})) == "not reproduced"
     assert shattered.draw(measured)
+
+
+def test_norm_free_takes_the_best_rate_and_counts_a_diverged_run_as_zero() -> None:
+    def job(scheme: str, depth: int, lr: float, accuracy: float | None) -> SimpleNamespace:
+        return SimpleNamespace(
+            config={"model.scheme": scheme, "model.depth": depth, "optimizer.lr": lr,
+                    "data.batch_size": 10},
+            state="done" if accuracy else "failed", diverged=accuracy is None,
+            status={"steps": 200, "epochs": 2, "metrics": {"train/acc": accuracy}},
+        )  # fmt: skip
+
+    sweep = SimpleNamespace(
+        training_accuracy=SweepSubject.training_accuracy,
+        jobs=[
+            job("nf", 110, 0.1, None), job("nf", 110, 0.01, 0.98),
+            job("none", 20, 0.1, 0.99), job("none", 110, 0.1, None), job("none", 110, 0.01, 0.1),
+        ],
+    )  # fmt: skip
+    measured = json.loads(json.dumps(norm_free.measure([sweep], Options())))
+    assert [run["accuracy"]["value"] for run in measured["runs"]] == [0, 0.98, 0.99, 0, 0.1]
+    control, learned = norm_free.judge(measured)
+    assert (control.subject, control.control, control.verdict) == (
+        "none, 110 layers", True, "reproduced",
+    )  # fmt: skip
+    assert (learned.subject, learned.verdict) == ("nf, 110 layers", "reproduced")
+    assert learned.found["low"] > 0.96  # 980 of 1,000 images
+    (plot,) = norm_free.draw(measured)
+    assert len(plot.figure.axes) == 2

@@ -43,6 +43,7 @@ EXPLAINED = (
 )
 IMAGES = None
 UNTRAINED = False
+OF_SWEEPS = False
 
 ECE_110 = (0.025, 0.065)  # P: around the 4.6 % of ResNet-110 on CIFAR-10
 ECE_AFTER = 0.012  # C: at most

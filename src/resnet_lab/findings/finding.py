@@ -4,7 +4,7 @@ A finding is a module of this package:
 
 - its docstring: paper, method, cost, pitfalls; `TITLE`, `PAPER`, `NEEDS`, `MINUTES`, `EXPLAINED`
 - `IMAGES`: how many it takes unless told (None: all of the split); `UNTRAINED`: whether it is of
-  untrained networks too
+  untrained networks too; `OF_SWEEPS`: whether its subjects are sweeps (`SweepSubject`)
 - `measure(subjects, options) -> dict` computes; only this touches torch, and the result is JSON
 - `judge(measured) -> list[Check]` compares with the constants of the file
 - `draw(measured) -> list[Plot]`
@@ -18,10 +18,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_lab.findings.subjects import Subject
 from resnet_lab.reporting.plots.drawing import Plot
 
-NAMES = ("calibration", "lesion", "paths", "signal", "shattered")
+NAMES = ("calibration", "lesion", "paths", "signal", "shattered", "norm_free")
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 UNDECIDED, NOT_APPLICABLE = "undecided", "not applicable"
 RESAMPLES = 1000
@@ -95,8 +94,9 @@ class Finding(Protocol):
     EXPLAINED: str
     IMAGES: int | None
     UNTRAINED: bool
+    OF_SWEEPS: bool
 
-    def measure(self, subjects: Sequence[Subject], options: Options) -> Measured:
+    def measure(self, subjects: Sequence[Any], options: Options) -> Measured:
         """Measure the subjects."""
 
     def judge(self, measured: Measured) -> list[Check]:

@@ -42,6 +42,7 @@ EXPLAINED = (
 )
 IMAGES = 1000
 UNTRAINED = False
+OF_SWEEPS = False
 BLOCKS = 27  # C: judged from that many on
 MEDIAN = 0.01  # C: change of error of the median block, at most
 MOST = 0.05  # C: change of error of 90 % of the blocks that do not downsample, at most

@@ -42,6 +42,7 @@ EXPLAINED = (
 )
 IMAGES = 200
 UNTRAINED = False
+OF_SWEEPS = False
 
 LINEAR = 0.95  # C: R^2 of log norm against path length, at least
 SLOPE = 0.0  # P: of that line, below

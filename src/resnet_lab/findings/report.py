@@ -12,14 +12,14 @@ from resnet_lab.core.files import folder_in, replacing, write, write_json
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.core.text import printable
 from resnet_lab.findings.finding import Check, Finding, Interval, Options, stated, verdict
-from resnet_lab.findings.subjects import Subject
+from resnet_lab.findings.subjects import Subject, SweepSubject
 from resnet_lab.reporting import html
 
 COLUMNS = ["check", "network", "value", "95 % interval", "threshold", "verdict"]
 
 
 def reproduce(
-    name: str, finding: Finding, subjects: Sequence[Subject], options: Options
+    name: str, finding: Finding, subjects: Sequence[Subject | SweepSubject], options: Options
 ) -> dict[str, Any]:
     """Measure and judge a finding; return everything that goes to its JSON."""
     measured = finding.measure(subjects, options)
@@ -72,6 +72,10 @@ def facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what was measured, by name."""
     found = [("paper", result["paper"])]
     for subject in result["subjects"]:
+        if "runs" in subject:
+            told = f"{subject['name']}, {subject['runs']} runs, {subject['data']}"
+            found.append(("sweep", printable(told)))
+            continue
         digest = f", sha256 {subject['sha256'][:16]}" if subject["sha256"] else ", untrained"
         split = f", {subject['split']} split" if subject["split"] else ""
         found.append(("network", printable(f"{subject['name']}{digest}, {subject['data']}{split}")))

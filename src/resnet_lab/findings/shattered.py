@@ -36,6 +36,7 @@ EXPLAINED = (
 )
 IMAGES = None
 UNTRAINED = True
+OF_SWEEPS = False
 WIDTH, POINTS, LAGS = 200, 256, 15
 NETWORKS: dict[str, tuple[int, float | None]] = {
     "1 hidden layer": (1, None),

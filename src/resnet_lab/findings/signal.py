@@ -45,6 +45,7 @@ EXPLAINED = (
 )
 IMAGES = 500
 UNTRAINED = True
+OF_SWEEPS = False
 
 LINEAR = 0.98  # C: R^2 of variance against block within a stage, with norms, at least
 FALLS = 1.0  # P: variance after the first block of a stage / after the last before it, at most

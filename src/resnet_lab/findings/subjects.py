@@ -1,4 +1,4 @@
-"""What a finding is measured on: a network with the images of a split."""
+"""What a finding is measured on: a network with the images of a split, or the runs of a sweep."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from resnet_lab.core.console import quiet_lightning
 from resnet_lab.data import ImageDataModule
+from resnet_lab.reporting.reading import read_results
+from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.runs.inference import leave_uncompiled
 from resnet_lab.runs.run import Run
+from resnet_lab.training.metrics import proportion
 from resnet_lab.training.pretrained import load_pretrained
 from resnet_lab.training.published import digest, fetch, find
 
@@ -138,3 +141,35 @@ class Subject:
             "split": SPLITS[self.split] if self.trained else None,
             "parameters": sum(part.numel() for part in self.net.parameters()),
         }
+
+
+class SweepSubject:
+    """The runs of a sweep, judged by what they recorded.
+
+    Args:
+        directory: of the sweep.
+
+    Raises:
+        ValueError: there is no run in it.
+    """
+
+    trained = True
+
+    def __init__(self, directory: str) -> None:
+        results = read_results([directory])
+        self.name, self.jobs = results.name, results.jobs
+
+    @staticmethod
+    def training_accuracy(job: RunRecord) -> dict[str, float]:
+        """Return the accuracy of the last epoch, with its 95 % interval; 0 if it diverged."""
+        if job.diverged:
+            return {"value": 0.0, "low": 0.0, "high": 0.0}
+        steps = int(job.status["steps"]) // int(job.status["epochs"])
+        images = steps * int(job.config["data.batch_size"])
+        found = proportion(round(job.status["metrics"]["train/acc"] * images), images)
+        return {"value": found["acc"], "low": found["acc_low"], "high": found["acc_high"]}
+
+    def record(self) -> dict[str, Any]:
+        """Return what identifies the subject."""
+        data = {str(job.config.get("data.name")) for job in self.jobs}
+        return {"name": self.name, "runs": len(self.jobs), "data": ", ".join(sorted(data))}
