@@ -36,12 +36,7 @@ RESUME = "use --resume DIRECTORY [--trust], and nothing else: the rest is in the
 
 
 def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a command other than `train`.
-
-    Args:
-        name: of its module in `resnet_lab`.
-        description: docstring of that module.
-    """
+    """Return the parser of a command other than `train`, by name and docstring of its module."""
     parser = argparse.ArgumentParser(
         prog=f"python -m resnet_lab.{name}",
         description=description,
@@ -52,11 +47,7 @@ def command_parser(name: str, description: str | None) -> argparse.ArgumentParse
 
 
 def answered(job: Callable[[], object]) -> bool:
-    """Answer `--version` or a Tab; return whether the command line asked for either.
-
-    Args:
-        job: Hydra's main function, which completes words by itself.
-    """
+    """Answer `--version` or a Tab, which Hydra's `job` completes; return whether there was one."""
     if "--version" in sys.argv:
         print(VERSION)
         return True
@@ -146,12 +137,7 @@ def _tidied(item: str, *, sweeps: bool) -> str:
 
 
 def _own_folders(config_dir: str | None, items: Sequence[str]) -> list[Path]:
-    """Return the configuration directories of the user, beside `conf/`.
-
-    Args:
-        config_dir: value of `--config-dir`.
-        items: the overrides, of which `hydra.searchpath` names more.
-    """
+    """Return the configuration directories of the user: `--config-dir` and `hydra.searchpath`."""
     places = list(OmegaConf.select(OmegaConf.load(CONF / "train.yaml"), "hydra.searchpath") or ())
     for item in items:
         if override_key(item) == "hydra.searchpath":
@@ -173,10 +159,7 @@ def _own_folders(config_dir: str | None, items: Sequence[str]) -> list[Path]:
 def _check_read(item: str, items: Sequence[str], folders: Sequence[Path]) -> None:
     """Refuse an addition that nothing reads: Hydra would drop `+trainers.max_epochs=5` silently.
 
-    Args:
-        item: an override.
-        items: all of them: another one may refer to a key that this one adds.
-        folders: of configurations, `conf/` and the user's own.
+    Another one of the `items` may refer to a key that this one adds.
     """
     name = re.split(r"[.@=]", override_key(item))[0]
     if not item.startswith("+") or not name:

@@ -133,8 +133,7 @@ def show(renderable: RenderableType) -> None:
 def errors_in_one_line(*, end: bool = True) -> Iterator[None]:
     """Print one line on stderr instead of a traceback, and end the process with exit code 1.
 
-    Args:
-        end: False lets the exception go on: the other jobs of a sweep run.
+    Without `end` the exception goes on: the other jobs of a sweep run.
     """
     try:
         yield

@@ -35,16 +35,7 @@ def check_accelerator(accelerator: str, devices: object) -> None:
 
 
 def check_precision(accelerator: str, precision: object, averages: bool = False) -> None:
-    """Refuse a precision that cannot train as it was asked to.
-
-    Args:
-        accelerator: of the trainer.
-        precision: of the trainer.
-        averages: whether a callback averages the weights.
-
-    Raises:
-        ValueError: with the precision to use.
-    """
+    """Refuse a precision that cannot train as it was asked to; `averages` of weights need bits."""
     on_gpu = accelerator != "cpu" and (
         torch.cuda.is_available() or torch.backends.mps.is_available()
     )

@@ -57,13 +57,7 @@ def _refuse_aliases(path: Path) -> None:
 
 
 def refuse_interpolations(node: Any, place: str, key: str = "") -> None:
-    """Raise a ValueError if a plain value of a configuration would be resolved when it is read.
-
-    Args:
-        node: plain types.
-        place: of the configuration, for the message.
-        key: of the node.
-    """
+    """Raise a ValueError if a plain value of a configuration would be resolved when it is read."""
     if isinstance(node, dict):
         for name, value in node.items():
             refuse_interpolations(name, place, f"{key}.{name}" if key else str(name))

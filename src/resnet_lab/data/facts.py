@@ -49,16 +49,9 @@ def check_images(
     image_size: tuple[int, int],
     fit: Fit | None,
 ) -> None:
-    """Raise a ValueError that names a stated fact which the images contradict.
+    """Raise a ValueError that names a stated fact which the images of a split contradict.
 
-    Args:
-        images: of any split.
-        classes: names of the classes, as the source knows them.
-        name: stated for the data set; likewise the others.
-        num_classes: number of classes.
-        channels: 1 or 3.
-        image_size: height and width of the network's input.
-        fit: how images of other proportions are resized; None: not at all.
+    `classes` are those that the source knows; without `fit`, other proportions are refused.
     """
     height, width, found = images.pixels.shape[1:]
     if fit is None and not keeps_proportions(height, width, image_size):
@@ -83,15 +76,7 @@ def check_images(
 
 
 def state_found(config: DictConfig, *, trust: bool) -> DictConfig:
-    """Return a configuration whose `FOUND` facts are stated: where null, the source is asked.
-
-    Args:
-        config: of a run, composed or recorded; not changed.
-        trust: see `resnet_lab.core.building.build`.
-
-    Raises:
-        ValueError: the data cannot be read.
-    """
+    """Return a configuration whose `FOUND` facts are stated: where null, the source is asked."""
     config = config.copy()
     source = build(config, "data.source", trust=trust)
     for name, value in find_facts(source).items():

@@ -142,10 +142,7 @@ def shuffled(indices: Tensor, seed: int) -> Tensor:
 def drawn_evenly(indices: Tensor, labels: Tensor, seed: int) -> Tensor:
     """Return as many indices, drawn with repetition: first a class, then one of its images.
 
-    Args:
-        indices: of the images to draw from, int64 [n].
-        labels: of the whole set, see `resnet_lab.data.splits.groups`.
-        seed: of the draw, which alone decides the order.
+    `labels` are those of the whole set, see `resnet_lab.data.splits.groups`.
     """
     group = groups(labels[indices].cpu())
     ends = (1 / torch.bincount(group).double())[group].cumsum(0)

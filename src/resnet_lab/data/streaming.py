@@ -31,11 +31,9 @@ class StreamLoader(BatchLoader):
 
     Args:
         images: pictures and their labels.
-        indices: see `BatchLoader`.
-        batch_size: likewise.
+        indices: see `BatchLoader`; likewise `batch_size` and the options.
         workers: number of processes; 0 decodes in this one.
         crop: whether crops are random, as in training.
-        **options: of `BatchLoader`.
     """
 
     def __init__(

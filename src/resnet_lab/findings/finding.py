@@ -129,14 +129,7 @@ def stated(checks: Sequence[Check]) -> str:
 
 
 def bootstrap(statistic: Statistic, count: int, seed: int, resamples: int = RESAMPLES) -> Interval:
-    """Return a statistic with the 95 % interval of its bootstrap.
-
-    Args:
-        statistic: of the indices of what was drawn.
-        count: how many there are to draw from.
-        seed: of the resampling.
-        resamples: how many.
-    """
+    """Return a statistic of `count` things with the 95 % interval of its bootstrap."""
     random = np.random.default_rng(seed)
     found = [statistic(random.integers(0, count, count)) for _ in range(resamples)]
     low, high = np.nanquantile(found, [0.025, 0.975]).tolist()

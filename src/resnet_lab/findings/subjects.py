@@ -103,12 +103,7 @@ class Subject:
         return images.pixels[indices], images.labels[indices]
 
     def images(self, count: int | None, seed: int) -> tuple[Tensor, Tensor]:
-        """Return inputs of the network, float32 [N, C, H, W], and labels, drawn without repeats.
-
-        Args:
-            count: how many at most; None: all.
-            seed: of the draw.
-        """
+        """Return up to `count` inputs, float32 [N, C, H, W], and labels, drawn without repeats."""
         pixels, labels = self._all
         if count is not None and count < len(labels):
             order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))

@@ -32,12 +32,7 @@ class Difference(NamedTuple):
 
 
 def spread(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Spread:
-    """Compute mean, standard deviation and the 95 % interval of the mean.
-
-    Args:
-        values: at least one.
-        bounds: smallest and largest possible value; the interval is clipped to them.
-    """
+    """Compute mean, standard deviation and the 95 % interval of the mean, clipped to the bounds."""
     n, mean = len(values), statistics.fmean(values)
     if n < 2:
         return Spread(n, mean, None, None, None)
@@ -113,12 +108,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Test whether two classifiers differ on the same images (McNemar 1947, exact binomial).
 
-    Args:
-        only_first: images that only the first had right.
-        only_second: images that only the second had right.
-
-    Returns:
-        The two-sided p; 1 if they are right on the same images.
+    Takes the numbers of images that only one of them had right; returns the two-sided p.
     """
     if only_first + only_second == 0:
         return 1.0

@@ -55,13 +55,9 @@ def resolved(config: DictConfig, *, trust: bool = False) -> DictConfig:
 
 
 def check_values(config: DictConfig) -> None:
-    """Hold the values that decide what is run to what can be run.
+    """Hold the values of a configuration, not yet resolved, to what can be run.
 
-    Args:
-        config: composed, not yet resolved.
-
-    Raises:
-        ValueError: with the key, the value and the way out.
+    Raises a ValueError with the key, the value and the way out.
     """
     for group in ("data", "model", "task", "optimizer", "trainer"):
         if not OmegaConf.select(config, f"{group}._target_", throw_on_missing=False):

@@ -161,11 +161,7 @@ def _check_longer(run: Run, config: DictConfig, asked: str) -> None:
 def _depends_on_length(before: DictConfig, now: DictConfig, each: int, done: int) -> str | None:
     """Name what would have been otherwise in a longer run; None: nothing.
 
-    Args:
-        before: configuration of the run.
-        now: configuration of the longer one.
-        each: steps in an epoch; 0: not known.
-        done: steps that the checkpoint has behind it.
+    An epoch has `each` steps (0: not known), and the checkpoint `done` steps behind it.
     """
     for name, node in (now.callbacks or {}).items():
         if node and str(node.get("_target_")).endswith(".SWA") and isinstance(node.start, float):

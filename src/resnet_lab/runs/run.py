@@ -210,14 +210,7 @@ class Run:
         return (self.directory / "checkpoints" / f"{which}.ckpt").is_file()
 
     def checkpoint(self, which: str = "best") -> Path:
-        """Return the path of a checkpoint.
-
-        Args:
-            which: "best", "last" or a path.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """Return the path of "best", "last" or a path; raise a ValueError if there is none."""
         named = self.directory / "checkpoints" / f"{which}.ckpt"
         path = named if which in ("best", "last") else Path(which)
         if not path.is_file():

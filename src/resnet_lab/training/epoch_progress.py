@@ -10,12 +10,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 
 def save_progress(task: LightningModule, sums: Metric) -> dict[str, Any]:
-    """Return the state of an epoch, as plain types, the same on every process.
-
-    Args:
-        task: being trained.
-        sums: its training metrics.
-    """
+    """Return the state of an epoch, as plain types, the same on every process."""
     with sums.sync_context():
         values = {name: getattr(sums, name).clone() for name in sums._defaults}
     progress = {"sums": values, "rng": _gathered(task, torch.get_rng_state())}

@@ -141,13 +141,7 @@ def is_logged(task: LightningModule, batch_idx: int) -> bool:
 
 
 def write_now(task: LightningModule, values: Mapping[str, Tensor], step: int) -> None:
-    """Write values to the loggers.
-
-    Args:
-        task: being trained or tested.
-        values: by metric, each of one element.
-        step: of the optimizer.
-    """
+    """Write values of one element each, by metric, to the loggers."""
     if task.trainer.is_global_zero and not task.trainer.sanity_checking:
         numbers = {name: float(value) for name, value in values.items()}
         for logger in task.loggers:
@@ -155,16 +149,7 @@ def write_now(task: LightningModule, values: Mapping[str, Tensor], step: int) ->
 
 
 def log_epoch(task: LightningModule, split: str, measured: Mapping[str, Tensor]) -> None:
-    """Log the metrics of an epoch.
-
-    Args:
-        task: being trained or tested.
-        split: "train", "val" or "test".
-        measured: by name, over all devices.
-
-    Raises:
-        ValueError: the loss is not finite.
-    """
+    """Log the metrics of an epoch, over all devices; raise a ValueError for an infinite loss."""
     values = {f"{split}/{name}": value for name, value in measured.items()}
     loss = float(values[f"{split}/loss"])
     if not math.isfinite(loss):

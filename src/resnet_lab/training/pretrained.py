@@ -80,13 +80,9 @@ def read(path: Path) -> Any:
 def load_weights(
     module: nn.Module, state: Mapping[str, Tensor], source: str, replace_classifier: bool = False
 ) -> None:
-    """Load weights strictly.
+    """Load weights strictly; with `replace_classifier` the head stays as it is.
 
-    Args:
-        module: changed in place.
-        state: by name. Checkpoints from before torch 0.4.1 have no `num_batches_tracked`.
-        source: where they come from, for the message.
-        replace_classifier: keep the head as it is.
+    Checkpoints from before torch 0.4.1 have no `num_batches_tracked`.
 
     Raises:
         ValueError: names or shapes differ; the message names the first of each kind.

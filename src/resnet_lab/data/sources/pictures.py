@@ -169,15 +169,10 @@ def draw_crop(size: tuple[int, int], crops: Crops, seed: int) -> tuple[int, int,
 def index(
     folder: Path, key: str, root: str, build: Callable[[], Sequence[tuple[Path, int]]]
 ) -> tuple[npt.NDArray[np.bytes_], Tensor]:
-    """Return names and labels of the files of a split; built once, then kept on disk.
+    """Return names and labels of the files of a split; listed once, then kept in `folder`.
 
-    It is built anew when a folder that holds files, or one above it, has changed.
-
-    Args:
-        folder: where the index lies.
-        key: what the list depends on besides the files.
-        root: of the pictures.
-        build: lists paths and labels.
+    They are listed anew when a folder that holds files, or one above it, has changed. `key` is what
+    the list depends on besides the files below `root`.
 
     Returns:
         Names below `root`, mapped from the file, and labels, int64 [N].

@@ -29,13 +29,8 @@ COLOURED = len(COLOURS)  # groups that one plot can tell apart
 def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
     """Draw training error (dashed) and validation error (solid) against the epoch.
 
-    One panel for each value of `key`, one colour for each value of `other`, as in figure 6 of He et
-    al. 2015, where deeper plain networks train worse and deeper residual networks do not.
-
-    Args:
-        board: the leaderboard.
-        key: swept key with two or three values.
-        other: the other swept key.
+    One panel for each of two or three values of `key`, one colour for each value of `other`, as in
+    figure 6 of He et al. 2015, where deeper plain networks train worse and residual ones do not.
     """
     values, others = ordered(board, key), ordered(board, other)
     if not 2 <= len(values) <= PANELS or len(others) > COLOURED:

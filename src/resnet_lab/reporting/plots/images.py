@@ -19,13 +19,9 @@ NAMED_CLASSES = 100  # with more, the class names are too small to read
 def confusion_matrix(
     counts: NDArray[np.integer[Any]], classes: Sequence[str], *, shares: bool = True
 ) -> Figure:
-    """Draw a confusion matrix.
+    """Draw a confusion matrix of numbers of images, [true class, predicted class].
 
-    Args:
-        counts: numbers of images, [true class, predicted class].
-        classes: names of the classes, index = label.
-        shares: whether the numbers are percent of the images of the true class, or images; the
-            colours are percent.
+    The colours are percent of the true class, and so are the numbers if these are `shares`.
     """
     number = len(classes)
     assert counts.shape == (number, number), f"{counts.shape} counts for {number} classes"
@@ -64,15 +60,9 @@ def confusion_matrix(
 
 
 def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 6) -> Figure:
-    """Draw images in a grid, each below its title, without interpolation.
+    """Draw images, uint8 [N, H, W, C], in a grid, each below its title, without interpolation.
 
-    Args:
-        images: uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB).
-        titles: one for each image; long ones are wrapped.
-        columns: number of images in a row.
-
-    Raises:
-        ValueError: there are no images.
+    Raises a ValueError if there are none.
     """
     if len(images) == 0:
         raise ValueError("there are no images to show")

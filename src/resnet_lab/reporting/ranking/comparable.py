@@ -54,13 +54,7 @@ def comparable(jobs: Sequence[RunRecord]) -> dict[Basis, list[RunRecord]]:
 
 
 def described(count: int, basis: Basis, others: Iterable[Basis] = ()) -> str:
-    """Describe jobs by how they differ from others: `3 limited jobs on mnist`.
-
-    Args:
-        count: number of jobs.
-        basis: of these jobs.
-        others: of the other jobs.
-    """
+    """Describe jobs by how they differ from others: `3 limited jobs on mnist`."""
     beside = [other for other in others if other != basis]
     words = f"{count} {'limited ' if basis.limits else ''}job{'' if count == 1 else 's'}"
     if any(other.data != basis.data for other in beside):
