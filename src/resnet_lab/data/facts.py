@@ -91,7 +91,7 @@ def find_facts(source: Source) -> dict[str, Any]:
     source.prepare()
     unknown: dict[str, Any] = {}
     if getattr(source, "channels", 0) is None or getattr(source, "image_size", 0) is None:
-        looks = source.looks(64)  # type: ignore[attr-defined]
+        looks = source.looks()  # type: ignore[attr-defined]
         sizes = {size for size, _ in looks}
         width, height = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
         if source.image_size is None:  # type: ignore[attr-defined]
