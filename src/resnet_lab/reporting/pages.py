@@ -53,13 +53,7 @@ def write_pages(
 def page(
     results: Results, board: Leaderboard, plots: Sequence[tuple[str, str, Markup]] = ()
 ) -> str:
-    """Render the report as one HTML file.
-
-    Args:
-        results: the runs.
-        board: their leaderboard.
-        plots: title, caption and SVG of each plot.
-    """
+    """Render the report as one HTML file, with title, caption and SVG of each plot."""
     return html.render(
         "report.html",
         title=f"{results.name}: report",

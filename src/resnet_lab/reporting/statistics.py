@@ -84,15 +84,15 @@ def paired_difference(
     Returns:
         The mean of second - first, its 95 % interval, and the p of the paired t-test, two-sided.
     """
-    from scipy.stats import t
+    from scipy.stats import ttest_rel
 
     between = [b - a for a, b in zip(first, second, strict=True)]
-    n, mean = len(between), statistics.fmean(between)
-    error = statistics.stdev(between) / math.sqrt(n) if n > 1 else math.inf
-    if error in (0.0, math.inf):  # all alike, or nothing to tell from
-        return mean, mean, mean, 1.0 if mean == 0 or n == 1 else 0.0
-    half = float(t.ppf(0.975, n - 1)) * error
-    return mean, mean - half, mean + half, float(2 * t.sf(abs(mean) / error, n - 1))
+    mean = statistics.fmean(between)
+    if len(set(between)) == 1:  # all alike, or nothing to tell from
+        return mean, mean, mean, 1.0 if mean == 0 or len(between) == 1 else 0.0
+    found = ttest_rel(second, first)
+    low, high = found.confidence_interval(0.95)
+    return mean, float(low), float(high), float(found.pvalue)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -21,15 +21,8 @@ def check_measured(
 ) -> None:
     """Hold the network, `monitor` and `expected` to the data and the length of the run.
 
-    Args:
-        config: of the run.
-        task: with its network.
-        data: set up to fit.
-        trust: see `resnet_lab.core.trust`.
-
-    Raises:
-        ValueError: the run would not have what it is to be judged by, or the network does not go
-            with the data.
+    Raises a ValueError if the run would not have what it is to be judged by, or the network does
+    not go with the data.
     """
     validates = data.size("val") > 0 and config.trainer.get("limit_val_batches", 1.0) != 0
     _check_steps(config, task)

@@ -81,15 +81,10 @@ def follow_data(run: Run) -> None:
 
 
 def agree(config: DictConfig, run: Run) -> bool:
-    """Bring a run and the configuration that it is to go on with together.
+    """Bring a run and the resolved configuration that it is to go on with together.
 
-    Args:
-        config: resolved. It may say anew what bears on no result, where the data lies, and how
-            long to train; the run has it afterwards.
-        run: an earlier one.
-
-    Returns:
-        Whether the run is to be longer than it was.
+    The configuration may say anew what bears on no result, where the data lies, and how long to
+    train; the run has it afterwards. Returns whether the run is to be longer than it was.
 
     Raises:
         ValueError: they differ, or the run cannot become longer.

@@ -58,15 +58,7 @@ class Run:
 
     @classmethod
     def load(cls, directory: str | Path, *, trust: bool = False) -> "Run":
-        """Open a run to read it.
-
-        Args:
-            directory: of the run.
-            trust: whether to build whatever its configuration names; see `resnet_lab.core.trust`.
-
-        Raises:
-            ValueError: the directory is missing or is no run directory.
-        """
+        """Open a run to read it; raise a ValueError if the directory is missing or no run's."""
         path = Path(directory).resolve()
         if not path.is_dir():
             raise ValueError(f"{directory}: no such directory; runs lie under logs/runs")
@@ -102,9 +94,8 @@ class Run:
     def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
         """Build the data module of the configuration; nothing is read yet.
 
-        Args:
-            facts: of a checkpoint; its mean and std then normalise, also where the configuration
-                leaves them to be measured.
+        The mean and std of a checkpoint's `facts` normalise, also where the configuration leaves
+        them to be measured.
         """
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
@@ -184,10 +175,7 @@ class Run:
             task.add_metrics(metrics, splits)
 
     def load_task(self, which: str = "best") -> "tuple[ImageTask, Facts]":
-        """Build the network with the weights of a checkpoint.
-
-        Args:
-            which: "best", "last" or a path.
+        """Build the network with the weights of a checkpoint: "best", "last" or a path.
 
         Returns:
             The task, in evaluation mode, and the facts of the data that it was trained on.

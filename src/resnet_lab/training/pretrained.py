@@ -27,12 +27,9 @@ HEADS = ("fc", "linear", "head", "classifier")  # names of the last layer elsewh
 def load_pretrained(net: nn.Module, weights: str, replace_classifier: bool = False) -> None:
     """Load published weights into a network before training.
 
-    Args:
-        net: changed in place.
-        weights: a checkpoint (ours, or a state dict in the usual wrappings, with the usual prefixes
-            and names of a head), or the name of torchvision's weights for this network, or of
-            `published.PUBLISHED`.
-        replace_classifier: keep the new head instead of the published one.
+    The weights are a checkpoint (ours, or a state dict in the usual wrappings, with the usual
+    prefixes and names of a head), or the name of torchvision's weights for this network, or of
+    `published.PUBLISHED`. With `replace_classifier` the new head stays.
 
     Raises:
         ValueError: the weights do not exist, cannot be read without running code, or do not fit.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from resnet_lab.data.pixels import Fit, limits, sides
-from resnet_lab.data.sources.decode import Form
+from resnet_lab.data.sources.decode import Form, Look
 from resnet_lab.data.splits import stratified_split
 
 
@@ -108,6 +108,10 @@ class PictureSource(Settled):
     def form(self) -> Form:
         """What pictures are decoded to."""
         return Form.of(self.image_size, self.channels or 3, self.fit, self.range)
+
+    def looks(self) -> list[Look]:
+        """Return width, height and mode of some pictures; asked where size or channels are None."""
+        raise NotImplementedError
 
 
 @lru_cache(maxsize=3)  # train, val and test of one source

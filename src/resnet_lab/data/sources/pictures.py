@@ -24,17 +24,11 @@ ATTEMPTS = 10  # to draw a crop that lies in the picture, as torchvision's
 
 @dataclass(frozen=True)
 class Crops:
-    """What streaming cuts out of a picture.
+    """What streaming cuts out of a picture."""
 
-    Args:
-        scale: in training, the smallest and largest share of the picture's area.
-        ratio: in training, the smallest and largest width over height.
-        centre: in validation, the share of the shorter side that the centre crop takes.
-    """
-
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    centre: float = 0.875
+    scale: tuple[float, float] = (0.08, 1.0)  # in training, least and greatest share of the area
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # in training, least and greatest width / height
+    centre: float = 0.875  # in validation, share of the shorter side
 
 
 class Pictures:

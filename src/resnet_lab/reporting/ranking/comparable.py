@@ -21,17 +21,11 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Basis:
-    """What jobs must have in common to be compared.
+    """What jobs must have in common to be compared."""
 
-    Attributes:
-        data: facts of the data set, by key; empty if unknown.
-        limits: what cuts the jobs short, by key; empty for full runs.
-        monitor: the metric; None if unknown.
-    """
-
-    data: tuple[tuple[str, str], ...]
-    limits: tuple[tuple[str, str], ...] = ()
-    monitor: str | None = None
+    data: tuple[tuple[str, str], ...]  # facts of the data set, by key; empty if unknown
+    limits: tuple[tuple[str, str], ...] = ()  # what cuts jobs short; empty: full runs
+    monitor: str | None = None  # the metric; None if unknown
 
 
 def comparable(jobs: Sequence[RunRecord]) -> dict[Basis, list[RunRecord]]:
