@@ -115,3 +115,9 @@ def describe(accelerator: str = "auto") -> str:
 def free_on(device: torch.device) -> int | None:
     """Return the free memory of a GPU in bytes; None for other devices."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what a GPU has been given to do, so that a clock counts it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

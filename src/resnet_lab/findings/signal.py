@@ -39,7 +39,7 @@ from resnet_lab.findings.subjects import Subject
 from resnet_lab.models.preact_resnet import PreActResidualBlock
 from resnet_lab.models.residual import initialise
 from resnet_lab.reporting.plots.drawing import Plot
-from resnet_lab.reporting.plots.figure import look, new_figure, tidy
+from resnet_lab.reporting.plots.figure import look, new_axes, new_figure, tidy
 
 TITLE = "Signal propagation: what batch norm does to a residual network at its start"
 PAPER = "Brock et al. 2021, figures 1 to 3; He et al. 2015, figure 7"
@@ -240,8 +240,7 @@ def draw(measured: Measured) -> list[Plot]:
         caption = "At initialisation, Gaussian noise as images; means over initialisations."
         plots.append(Plot(f"Signals in {name}", caption, figure))
     if measured["layers"]:
-        figure = new_figure(6.6, 3.4)
-        axes = figure.subplots()
+        figure, axes = new_axes(6.6, 3.4)
         for number, (name, values) in enumerate(measured["layers"].items()):
             style = {**look(number), "markersize": 2.5}
             axes.plot(range(1, len(values) + 1), values, label=name, linewidth=1, **style)

@@ -1,6 +1,7 @@
 """What a finding is measured on: a network with the images of a split."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,33 +21,19 @@ BATCH = 100  # images; a lesion study keeps the inputs of all blocks of a batch
 SPLITS = {"val": "validation", "test": "test"}
 
 
+@dataclass(eq=False)
 class Subject:
-    """A network in evaluation mode, with the images of a split; they are read when asked for.
+    """A network in evaluation mode, with the images of a split; they are read when asked for."""
 
-    Args:
-        name: to show.
-        net: the network.
-        data: its data module.
-        split: "test" or "val".
-        config: of the run or of the command line.
-        source: of the weights: a file, or None for an untrained network.
-    """
+    name: str  # to show
+    net: nn.Module
+    data: ImageDataModule
+    split: str  # "test" or "val"
+    config: DictConfig  # of the run or of the command line
+    source: Path | None  # file of the weights; None: an untrained network
 
-    def __init__(
-        self,
-        name: str,
-        net: nn.Module,
-        data: ImageDataModule,
-        split: str,
-        config: DictConfig,
-        source: Path | None,
-    ) -> None:
-        self.name = name
-        self.net = net.float().eval().to(memory_format=torch.channels_last)
-        self.data = data
-        self.split = split
-        self.config = config
-        self.source = source
+    def __post_init__(self) -> None:
+        self.net = self.net.float().eval().to(memory_format=torch.channels_last)
 
     @classmethod
     def of_run(

@@ -11,6 +11,7 @@ The directory may be moved and renamed: nothing in it says where it lies.
 """
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,23 +39,14 @@ TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps
 ANEW = "delete it; to make it anew, resume the run: what it said is in the last checkpoint"
 
 
+@dataclass(eq=False)
 class Run:
-    """A run directory, to read.
+    """A run directory, to read."""
 
-    Attributes:
-        directory: absolute path.
-        config: the resolved configuration.
-        status: the content of `status.json`.
-        trust: whether the configuration may name any class; see `resnet_lab.core.trust`.
-    """
-
-    def __init__(
-        self, directory: Path, config: DictConfig, status: dict[str, Any], *, trust: bool = False
-    ) -> None:
-        self.directory = directory
-        self.config = config
-        self.status = status
-        self.trust = trust
+    directory: Path  # absolute
+    config: DictConfig  # resolved
+    status: dict[str, Any]  # content of `status.json`
+    trust: bool = field(default=False, kw_only=True)  # see `resnet_lab.core.trust`
 
     @classmethod
     def load(cls, directory: str | Path, *, trust: bool = False) -> "Run":

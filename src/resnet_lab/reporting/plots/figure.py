@@ -39,6 +39,12 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Create a figure with one pair of axes; see `new_figure`."""
+    figure = new_figure(width, height)
+    return figure, figure.subplots()
+
+
 def in_legend(name: str) -> str:
     """Pad a name that matplotlib would leave out of a legend, such as `_name`."""
     return f" {name}" if name.startswith("_") or not name else name

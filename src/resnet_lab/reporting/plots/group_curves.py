@@ -19,7 +19,7 @@ from resnet_lab.reporting.plots.drawing import (
     shortened,
     split_name,
 )
-from resnet_lab.reporting.plots.figure import COLOURS, in_legend, look, new_figure
+from resnet_lab.reporting.plots.figure import COLOURS, in_legend, look, new_axes, new_figure
 from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric
 
 PANELS = 3  # the most that fit beside each other
@@ -90,8 +90,7 @@ def group_curves(board: Leaderboard) -> Plot | None:
     named, rest = curves[: min(COLOURED, results)], curves[min(COLOURED, results) :]
     labels = names_in_plots([group for group, _ in named])
     columns = max(1, min(4, 88 // (max(map(len, labels)) + 9)))
-    figure = new_figure(WIDTH, 3.9 + 0.22 * -(-len(labels) // columns))
-    axes = figure.subplots()
+    figure, axes = new_axes(WIDTH, 3.9 + 0.22 * -(-len(labels) // columns))
     for _, by_epoch in rest:
         axes.plot(*_mean_curve(by_epoch), color=REST, linewidth=0.8)
     banded = False

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resnet_lab.core.text import printable
-from resnet_lab.reporting.plots.figure import new_figure
+from resnet_lab.reporting.plots.figure import new_axes, new_figure
 
 NUMBERED_CLASSES = 20  # with more, the numbers in a confusion matrix are too small to read
 NAMED_CLASSES = 100  # with more, the class names are too small to read
@@ -32,8 +32,7 @@ def confusion_matrix(
     longest = max(map(len, names))
     upright = longest > 3
     cells, text = min(1.5 + 0.36 * number, 9.0 if number <= 50 else 11.0), 0.09 * longest  # inches
-    figure = new_figure(cells + text + 1.8, cells + 0.5 + text * upright)
-    axes = figure.subplots()
+    figure, axes = new_axes(cells + text + 1.8, cells + 0.5 + text * upright)
     # A square-root scale makes the few mistakes visible beside the diagonal.
     image = axes.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
     if number <= NUMBERED_CLASSES:

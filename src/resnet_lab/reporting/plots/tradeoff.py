@@ -11,7 +11,7 @@ from resnet_lab.reporting.plots.drawing import (
     names_in_plots,
     number_axis,
 )
-from resnet_lab.reporting.plots.figure import in_legend, look, new_figure, tidy
+from resnet_lab.reporting.plots.figure import in_legend, look, new_axes, tidy
 from resnet_lab.reporting.ranking.board import Leaderboard
 
 WORTH_A_TRADE = 1.15  # the longest training takes at least this times the shortest
@@ -42,8 +42,7 @@ def time_against_metric(board: Leaderboard) -> Plot | None:
         return None
     names = names_in_plots(groups)
     columns = max(1, 88 // (max(len(names[place]) for place in front) + 9))
-    figure = new_figure(WIDTH, 3.9 + 0.22 * -(-len(front) // columns))
-    axes = figure.subplots()
+    figure, axes = new_axes(WIDTH, 3.9 + 0.22 * -(-len(front) // columns))
     axes.plot(times, values, "o", color=REST, markeredgecolor="0.45", markersize=5.5)
     xs, ys = [times[place] for place in front], [values[place] for place in front]
     axes.step(xs, ys, where="post", color=REST, linewidth=1.2)
