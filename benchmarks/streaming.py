@@ -52,7 +52,11 @@ def rate(batches: Iterable[object], images: int) -> float:
 def ours(folder: Path, workers: int) -> float:
     """Measure our loader, with what is done on the device."""
     source = ImageFolder(
-        str(folder), SIZE, streaming=True, cache=str(folder.parent / "index"), test_fraction=0.01
+        str(folder),
+        image_size=SIZE,
+        streaming=True,
+        cache=str(folder.parent / "index"),
+        test_fraction=0.01,
     )
     data = ImageDataModule(
         source, name="set", num_classes=10, channels=3, image_size=SIZE, mean=MEAN, std=STD,

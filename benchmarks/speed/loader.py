@@ -37,7 +37,7 @@ def torchvision_rate(data: ImageDataModule, seconds: float, workers: int = 2) ->
     images, indices = data.images("train")
     size = images.pixels.shape[1:3]
     steps: list[object] = []
-    for change in data.augment.values():
+    for change in data.batched.values():
         if type(change).__name__ == "RandomCrop":
             steps.append(transforms.RandomCrop(size, padding=change.padding))
         elif type(change).__name__ == "RandomHorizontalFlip":

@@ -16,32 +16,17 @@ from resnet_lab.core.command_line import command_parser
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
-from resnet_lab.core.trust import TRUST
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
-SAID = (
-    "acc",
-    "acc_low",
-    "acc_high",
-    "acc_top5",
-    "images",
-    "loss",
-    "mae_low",
-    "mae_high",
-)  # in words of their own
+# In words of their own.
+SAID = ("acc", "acc_low", "acc_high", "acc_top5", "images", "loss", "mae_low", "mae_high")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = command_parser("evaluate", __doc__)
-    parser.add_argument("run", help="run directory")
-    parser.add_argument("--split", choices=("test", "val"), default="test")
-    parser.add_argument(
-        "--checkpoint", help="best, last or a path (default: the one that the run tested)"
-    )
-    parser.add_argument("--data-dir", help="where the data lies now")
-    parser.add_argument("--trust", action="store_true", help=TRUST)
+    shared = ("run", "--split", "--checkpoint", "--data-dir", "--trust")
+    parser = command_parser("evaluate", __doc__, *shared)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     register_resolvers()

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lab.core.command_line import command_parser
-from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
+from resnet_lab.core.console import errors_in_one_line, say, set_up_logging
 from resnet_lab.core.files import folder_in, write
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
-from resnet_lab.core.trust import TRUST
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
@@ -24,23 +23,15 @@ KINDS = ("onnx", "torch", "safetensors")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = command_parser("export", __doc__)
-    parser.add_argument("run", help="run directory")
+    shared = ("run", "--calibrated", "--checkpoint", "--data-dir", "--trust")
+    parser = command_parser("export", __doc__, *shared)
     parser.add_argument("--to", action="append", choices=KINDS, default=[], help="may be repeated")
     parser.add_argument("--card", action="store_true", help="write a model card, README.md")
     parser.add_argument(
         "--bare", action="store_true",
         help="from normalised images to logits (default: from uint8 images to probabilities)",
     )  # fmt: skip
-    parser.add_argument(
-        "--calibrated", action="store_true", help="use the temperature that resnet-analyse fitted"
-    )
-    parser.add_argument(
-        "--checkpoint", help="best, last or a path (default: the one that the run tested)"
-    )
-    parser.add_argument("--data-dir", help="where the data lies now")
     parser.add_argument("--out", help="directory for the files (default: export/ of the run)")
-    parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
@@ -63,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         out.mkdir(parents=True, exist_ok=True)
         for kind in dict.fromkeys(options.to):
             made = exporter.export(kind, out / NAMES[kind])
-            _say(
+            say(
                 f"written: {printable(made.path)} (on {made.images:,} test images: differs from "
                 f"PyTorch by at most {made.difference:.1g}, same class for {made.agreeing:,}, "
                 f"{made.right:,} right)"
@@ -72,11 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from resnet_lab.exporting.card import card
 
             write(out / "README.md", card(exporter, out))
-            _say(f"written: {printable(out / 'README.md')}")
-
-
-def _say(text: str) -> None:
-    console().print(text, markup=False, highlight=False, soft_wrap=True)
+            say(f"written: {printable(out / 'README.md')}")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_lab.core.command_line import command_parser
-from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
+from resnet_lab.core.console import errors_in_one_line, say, set_up_logging
 from resnet_lab.core.files import write
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
-from resnet_lab.core.trust import TRUST
 from resnet_lab.reporting.terminal import print_table
 from resnet_lab.sweeps.resolvers import register_resolvers
 
@@ -32,8 +31,8 @@ MANY = 200  # files from which on progress is shown
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = command_parser("predict", __doc__)
-    parser.add_argument("run", help="run directory")
+    shared = ("run", "--calibrated", "--checkpoint", "--trust")
+    parser = command_parser("predict", __doc__, *shared)
     parser.add_argument(
         "path", nargs="+", help="file, folder, pattern, list (.csv, .tsv), or - for standard input"
     )
@@ -50,12 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--augment", choices=("flip", "ten_crop"), help="mean over versions of each image"
     )
-    parser.add_argument(
-        "--calibrated", action="store_true", help="use the temperature that resnet-analyse fitted"
-    )
-    parser.add_argument("--checkpoint", help="best, last or a path (default: the one tested)")
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
-    parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
@@ -73,16 +67,9 @@ def _predict(options: argparse.Namespace) -> bool:
     from resnet_lab.runs.inference import load
 
     paths = find_pictures(options.path, sys.stdin if "-" in options.path else ())
-    networks = [
-        load(
-            run,
-            options.checkpoint,
-            device=options.device,
-            calibrated=options.calibrated,
-            trust=options.trust,
-        )
-        for run in (options.run, *options.ensemble)
-    ]
+    chosen = {"device": options.device, "calibrated": options.calibrated, "trust": options.trust}
+    runs = (options.run, *options.ensemble)
+    networks = [load(run, options.checkpoint, **chosen) for run in runs]
     classify.check_ensemble(networks)
     classes = networks[0].classes
     top = min(options.top, len(classes))
@@ -100,10 +87,7 @@ def _predict(options: argparse.Namespace) -> bool:
     if options.gallery:
         page, heading = Path(options.gallery), f"Predictions of {networks[0].run.shown}"
         page.parent.mkdir(parents=True, exist_ok=True)
-        write(
-            page,
-            classify.gallery(found, classes, heading),
-        )
+        write(page, classify.gallery(found, classes, heading))
     for each in failed:
         print(f"cannot be read: {printable(each.path)}: {printable(each.error)}", file=sys.stderr)
     if failed:
@@ -155,7 +139,7 @@ def _show(found: "Sequence[Classified]", classes: Sequence[str]) -> None:
     counts = {name: sum(row[1] == name for row in rows) for name in map(printable, classes)}
     said = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     if len(rows) > 1:
-        console().print(f"{len(rows):,} images: {said}", markup=False, highlight=False)
+        say(f"{len(rows):,} images: {said}")
 
 
 if __name__ == "__main__":

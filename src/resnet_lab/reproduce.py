@@ -19,10 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lab.core.command_line import command_parser
-from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
+from resnet_lab.core.console import console, errors_in_one_line, say, set_up_logging
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
-from resnet_lab.core.trust import TRUST
 from resnet_lab.findings.finding import NAMES, REPRODUCED, Finding, Options, stated
 from resnet_lab.findings.report import COLUMNS, reproduce, rows, write_result
 from resnet_lab.findings.subjects import Subject, SweepSubject
@@ -93,7 +92,7 @@ def show_list() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = command_parser("reproduce", __doc__)
+    parser = command_parser("reproduce", __doc__, "--data-dir", "--trust")
     parser.add_argument("finding", nargs="?", help="one of the list, or its JSON")
     parser.add_argument("networks", nargs="*", help="run directories, and overrides (KEY=VALUE)")
     parser.add_argument("--weights", action="append", default=[], help="may be given repeatedly")
@@ -104,10 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=10, help="of each random choice (default 10)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="directory for the folder `findings` (default: the run's)")
-    parser.add_argument("--data-dir", help="where the data lies now")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--strict", action="store_true", help="exit code 1 unless reproduced")
-    parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_intermixed_args(arguments)
     register_resolvers()
     set_up_logging()
@@ -165,7 +162,7 @@ def _show(finding: Finding, result: dict, page: Path) -> None:  # type: ignore[t
     console().print(table)
     said = stated(finding.judge(result["measured"]))
     for line in (f"verdict: {said[0].lower()}{said[1:]}", f"written: {printable(page)}"):
-        console().print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
 
 
 if __name__ == "__main__":

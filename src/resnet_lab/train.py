@@ -52,8 +52,7 @@ def train(
         cfg: a composed configuration.
         directory: the run directory.
         overrides: what the user typed, for the records.
-        trust: whether the configuration may name classes of any package; see
-            `resnet_lab.core.trust`.
+        trust: whether it may name classes of any package; see `resnet_lab.core.trust`.
 
     Returns:
         The best value of `cfg.monitor` over all epochs.

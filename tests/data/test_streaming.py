@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
 
 def source(root: Path, **options: Any) -> ImageFolder:
     given = {"streaming": True, "cache": str(root.parent / "cache"), "test_folder": "val"}
-    return ImageFolder(str(root), 32, **{**given, **options})
+    return ImageFolder(str(root), image_size=32, **{**given, **options})
 
 
 def loader(images: Images, workers: int = 0, **options: Any) -> StreamLoader:

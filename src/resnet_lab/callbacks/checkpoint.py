@@ -133,11 +133,7 @@ class Checkpoint(ModelCheckpoint):
         return Path(self.dirpath) / f"{name}.ckpt"
 
     def settle(self, tested: str | None) -> None:
-        """Delete the checkpoints that `keep` does not name, once the run is done.
-
-        Args:
-            tested: the checkpoint that was tested, "last" or "best"; None: there was no test.
-        """
+        """Delete what `keep` does not name, once "last", "best" or (None) neither was tested."""
         if not self.write:
             return
         if self.keep == "none":

@@ -18,15 +18,9 @@ NUMBERED = 20  # classes; with more, the cells of a confusion matrix have no num
 
 
 def captioned_grid(images: Tensor, captions: Sequence[str], columns: int) -> Tensor:
-    """Draw images in a grid, each above its caption.
+    """Draw images, float32 [N, C, H, W] in [0, 1], each above its caption of a line or two.
 
-    Args:
-        images: float32 [N, C, H, W] in [0, 1], C = 1 or 3.
-        captions: one for each image, of one line or two.
-        columns: of the grid.
-
-    Returns:
-        uint8 [3, height, width].
+    Returns uint8 [3, height, width].
     """
     scale = max(1, -(-SIDE // min(images.shape[2:])))  # whole, so that pixels stay squares
     height, width = (scale * side for side in images.shape[2:])
@@ -46,14 +40,9 @@ def captioned_grid(images: Tensor, captions: Sequence[str], columns: int) -> Ten
 
 
 def confusion_picture(counts: Tensor, classes: Sequence[str]) -> Tensor:
-    """Draw a confusion matrix: each row is a true class, in percent of its images.
+    """Draw a confusion matrix, int64 [true, predicted]: each row in percent of its images.
 
-    Args:
-        counts: int64 [C, C], images by true and predicted class.
-        classes: their names.
-
-    Returns:
-        uint8 [3, height, width].
+    Returns uint8 [3, height, width].
     """
     number = len(classes)
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)

@@ -45,12 +45,7 @@ class Interruption(Callback):
         log.info("stopping after this step%s", again)
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and end after a signal, once the optimizer has stepped."""
         step, rest = divmod(batch_idx + 1, trainer.accumulate_grad_batches)

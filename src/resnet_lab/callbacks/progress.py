@@ -36,12 +36,7 @@ class ProgressBar(RichProgressBar):
             self._due = end + max(1 / self.refresh_rate, (end - start) / SHARE)
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the bar if drawing is due, and at the last step of an epoch."""
         if time.monotonic() >= self._due or trainer.is_last_batch:

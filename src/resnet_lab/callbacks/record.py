@@ -38,14 +38,9 @@ class Record:
         self._values: dict[str, Value] = {}
 
     def note(self, split: str, trainer: Trainer) -> bool:
-        """Take over the metrics of a split, which were measured just now.
+        """Take over the metrics of a split, "train" or "val", which were measured just now.
 
-        Args:
-            split: "train" or "val"; its metrics are called `split/...`.
-            trainer: that has them.
-
-        Returns:
-            Whether these weights are the best so far.
+        Returns whether these weights are the best so far.
         """
         epoch, step = trainer.current_epoch + 1, trainer.global_step
         for name, value in trainer.callback_metrics.items():

@@ -68,12 +68,7 @@ class ModelSummary(Callback):
 
 @torch.no_grad()
 def trace(net: nn.Module, example: Tensor) -> list[Layer]:
-    """Return the layers of a network in the order of a forward pass, each with its output shape.
-
-    Args:
-        net: left in the mode that it is in.
-        example: input, float32 [1, C, H, W].
-    """
+    """Return the layers of a network in the order of a forward pass, each with its output shape."""
     shapes: dict[str, tuple[int, ...]] = {}
     order: list[str] = []
 

@@ -134,12 +134,8 @@ class TensorBoardRecord(Callback):
 def _graph(model: str, shape: tuple[int, ...]) -> Any:
     """Trace a network, once for all jobs of this process: a trace is never freed, 6 MB a ResNet-8.
 
-    It is built anew, for the one that was trained may be compiled, shared out among devices, or
-    hold the hooks of a profiler. TensorBoard reads graphs of torch.jit.trace only.
-
-    Args:
-        model: its configuration, as YAML.
-        shape: of the images, [1, C, H, W].
+    It is built anew from its YAML, for the one that was trained may be compiled, shared out among
+    devices, or hold the hooks of a profiler. TensorBoard reads graphs of torch.jit.trace only.
     """
     config = OmegaConf.create({"model": OmegaConf.create(model)})
     with torch.device("meta"):  # nothing is drawn at random

@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, suppress
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString, ValueType
@@ -20,6 +20,7 @@ from resnet_lab import __version__
 from resnet_lab.core.config import CONF, override_key
 from resnet_lab.core.errors import closest
 from resnet_lab.core.hydra_versions import register_resolver
+from resnet_lab.core.trust import TRUST
 
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option
@@ -31,16 +32,26 @@ OPTIONS = (("--package", "-p"), ("--config-path", "-cp"), ("--config-name", "-cn
            ("--config-dir", "-cd"), ("--experimental-rerun",))  # fmt: skip
 INFORMATION = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
+# Options of several commands.
+SHARED: dict[str, dict[str, Any]] = {
+    "run": {"help": "run directory"},
+    "--split": {"choices": ("test", "val"), "default": "test"},
+    "--checkpoint": {"help": "best, last or a path (default: the one that the run tested)"},
+    "--calibrated": {
+        "action": "store_true", "help": "use the temperature that resnet-analyse fitted",
+    },
+    "--data-dir": {"help": "where the data lies now"},
+    "--trust": {"action": "store_true", "help": TRUST},
+}  # fmt: skip
+
 ONE_MORE = ("experiment", "sweep")  # groups of one option that is none at first
 RESUME = "use --resume DIRECTORY [--trust], and nothing else: the rest is in the run directory"
 
 
-def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a command other than `train`.
+def command_parser(name: str, description: str | None, *options: str) -> argparse.ArgumentParser:
+    """Return the parser of a command other than `train`, by name and docstring of its module.
 
-    Args:
-        name: of its module in `resnet_lab`.
-        description: docstring of that module.
+    It has those of the `SHARED` options that are named.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m resnet_lab.{name}",
@@ -48,15 +59,13 @@ def command_parser(name: str, description: str | None) -> argparse.ArgumentParse
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=VERSION)
+    for option in options:
+        parser.add_argument(option, **SHARED[option])
     return parser
 
 
 def answered(job: Callable[[], object]) -> bool:
-    """Answer `--version` or a Tab; return whether the command line asked for either.
-
-    Args:
-        job: Hydra's main function, which completes words by itself.
-    """
+    """Answer `--version` or a Tab, which Hydra's `job` completes; return whether there was one."""
     if "--version" in sys.argv:
         print(VERSION)
         return True
@@ -146,12 +155,7 @@ def _tidied(item: str, *, sweeps: bool) -> str:
 
 
 def _own_folders(config_dir: str | None, items: Sequence[str]) -> list[Path]:
-    """Return the configuration directories of the user, beside `conf/`.
-
-    Args:
-        config_dir: value of `--config-dir`.
-        items: the overrides, of which `hydra.searchpath` names more.
-    """
+    """Return the configuration directories of the user: `--config-dir` and `hydra.searchpath`."""
     places = list(OmegaConf.select(OmegaConf.load(CONF / "train.yaml"), "hydra.searchpath") or ())
     for item in items:
         if override_key(item) == "hydra.searchpath":
@@ -173,10 +177,7 @@ def _own_folders(config_dir: str | None, items: Sequence[str]) -> list[Path]:
 def _check_read(item: str, items: Sequence[str], folders: Sequence[Path]) -> None:
     """Refuse an addition that nothing reads: Hydra would drop `+trainers.max_epochs=5` silently.
 
-    Args:
-        item: an override.
-        items: all of them: another one may refer to a key that this one adds.
-        folders: of configurations, `conf/` and the user's own.
+    Another one of the `items` may refer to a key that this one adds.
     """
     name = re.split(r"[.@=]", override_key(item))[0]
     if not item.startswith("+") or not name:

@@ -75,10 +75,7 @@ def override_key(override: str) -> str:
 def flat(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
     """Return every leaf of a configuration by its dotted key, as plain types.
 
-    Args:
-        cfg: the configuration.
-        resolve: whether interpolations are followed; never in a file from elsewhere, which may
-            name a secret of the environment.
+    Never resolve a file from elsewhere, which may name a secret of the environment.
     """
     leaves: dict[str, Any] = {}
 

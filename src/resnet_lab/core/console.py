@@ -120,6 +120,11 @@ class _Escaped:
             yield Segment(text if control else printable_lines(text), style, control)
 
 
+def say(text: str) -> None:
+    """Print a text literally, in one line however long."""
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def show(renderable: RenderableType) -> None:
     """Print a table, and write it to the run's log as plain text."""
     console().print(renderable, soft_wrap=isinstance(renderable, Text))
@@ -133,8 +138,7 @@ def show(renderable: RenderableType) -> None:
 def errors_in_one_line(*, end: bool = True) -> Iterator[None]:
     """Print one line on stderr instead of a traceback, and end the process with exit code 1.
 
-    Args:
-        end: False lets the exception go on: the other jobs of a sweep run.
+    Without `end` the exception goes on: the other jobs of a sweep run.
     """
     try:
         yield

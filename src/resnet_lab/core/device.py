@@ -35,16 +35,7 @@ def check_accelerator(accelerator: str, devices: object) -> None:
 
 
 def check_precision(accelerator: str, precision: object, averages: bool = False) -> None:
-    """Refuse a precision that cannot train as it was asked to.
-
-    Args:
-        accelerator: of the trainer.
-        precision: of the trainer.
-        averages: whether a callback averages the weights.
-
-    Raises:
-        ValueError: with the precision to use.
-    """
+    """Refuse a precision that cannot train as it was asked to; `averages` of weights need bits."""
     on_gpu = accelerator != "cpu" and (
         torch.cuda.is_available() or torch.backends.mps.is_available()
     )
@@ -124,3 +115,9 @@ def describe(accelerator: str = "auto") -> str:
 def free_on(device: torch.device) -> int | None:
     """Return the free memory of a GPU in bytes; None for other devices."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what a GPU has been given to do, so that a clock counts it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -22,15 +22,10 @@ OF_THE_ENTRY = ("mode", "splits")  # keys of an entry of `metrics` that are not 
 
 
 def mode_of(monitor: str, given: str | None = None, own: str | None = None) -> str:
-    """Return whether a metric is better when lower ("min") or higher ("max").
+    """Return whether a metric, such as val/loss, is better when lower ("min") or higher ("max").
 
-    Args:
-        monitor: its name, such as val/loss.
-        given: what `monitor_mode` says; needed for a metric whose direction is not known.
-        own: the direction of its entry in `metrics`.
-
-    Raises:
-        ValueError: the direction is not known, or the one that was given is wrong.
+    `given` is what `monitor_mode` says, `own` the direction of its entry in `metrics`. Raises a
+    ValueError if none is known, or the given one is wrong.
     """
     if given not in (None, "min", "max"):
         raise ValueError(f"monitor_mode={given}: use min, max or null")
@@ -58,13 +53,8 @@ def monitor_mode(config: DictConfig, *, trust: bool = False) -> str:
 def entry_mode(config: DictConfig, metric: str, *, trust: bool = False) -> str | None:
     """Return the direction of a metric of the group `metrics`; None: it is not of that group.
 
-    Args:
-        config: of a run.
-        metric: its name, such as val/f1, or val/recall/cat for one class.
-        trust: see `resnet_lab.core.trust`.
-
-    Raises:
-        ValueError: neither torchmetrics nor the entry says it.
+    Metrics are named val/f1, or val/recall/cat for one class. Raises a ValueError if neither
+    torchmetrics nor the entry says it.
     """
     name = metric.partition("/")[2].partition("/")[0]
     node = (config.get("metrics") or {}).get(name)

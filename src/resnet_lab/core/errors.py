@@ -67,12 +67,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _way_to_key(where: str, node: Any) -> str:
-    """Say what to type instead of a key that a configuration does not have.
-
-    Args:
-        where: dotted path of the key.
-        node: that lacks it.
-    """
+    """Say what to type instead of a key (`where`) that a configuration does not have."""
     if where in RENAMED:
         return f"it is called {RENAMED[where]} now"
     name = where.rpartition(".")[2]

@@ -13,10 +13,8 @@ from typing import Any
 def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """Give a path to write to, which replaces `path` once it is written.
 
-    Args:
-        path: of the file to replace.
-        sync: wait until the content is on the disk, so that a power cut cannot lose both the old
-            file and the new one. It takes some milliseconds.
+    With `sync` the content is on the disk by then, so that a power cut cannot lose both the old
+    file and the new one. It takes some milliseconds.
     """
     name = path.name.replace("tfevents", "events")  # TensorBoard reads whatever is called so
     part = path.with_name(f".{name}.{os.getpid()}.part")

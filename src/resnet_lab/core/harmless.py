@@ -19,11 +19,7 @@ C = TypeVar("C", bound=type[Any])
 
 @contextmanager
 def harmless(what: str) -> Iterator[None]:
-    """Turn an error into one warning, with its traceback in the log of the run.
-
-    Args:
-        what: name of what is left out, for the message.
-    """
+    """Turn an error into one warning of what is left out; the run's log has its traceback."""
     try:
         yield
     except Exception as error:

@@ -30,12 +30,9 @@ _usual: tuple[int, int, int] | None = None  # thresholds of the collector, while
 
 @contextmanager
 def reduced_overhead(config: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Apply everything of this module to a process that runs one command.
+    """Apply everything of this module, unless `lean` is false, to a process that runs one command.
 
     Enter it before torch is imported.
-
-    Args:
-        config: with `lean: false` nothing is changed.
     """
     if config is not None and not config.get("lean", True):
         yield

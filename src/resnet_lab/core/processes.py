@@ -106,15 +106,10 @@ def further_processes(directory: Path, threads: int, *, trust: bool = False) -> 
 
     Lightning would repeat this process's command line: in a sweep, the second process would begin
     the whole sweep again. The command line and the environment are restored afterwards, for the
-    next job of the sweep.
+    next job of the sweep. `threads` is the maximum of each process; Lightning would choose another.
 
     The process group is destroyed afterwards in any case: threads of it that live until the
     interpreter ends abort the process.
-
-    Args:
-        directory: of the run.
-        threads: maximum of each process; Lightning would choose another one.
-        trust: whether they may build whatever the run's configuration names.
     """
     argv, hydra, before = sys.argv, HydraConfig.instance().cfg, dict(os.environ)
     sys.argv = [argv[0], "--resume", str(directory), *(["--trust"] if trust else [])]

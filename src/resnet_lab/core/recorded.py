@@ -10,6 +10,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 # Modules of version 0.1, and where their classes and functions are today.
 MOVED = {
     "resnet_lab.data.augment": "resnet_lab.data.transforms",
@@ -35,7 +37,7 @@ def read_config(path: Path) -> DictConfig:
         OSError: it cannot be read.
     """
     try:
-        _refuse_aliases(path)
+        refuse_aliases(path.read_text(encoding="utf-8"), str(path))
         config = OmegaConf.load(path)
     except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
@@ -46,24 +48,15 @@ def read_config(path: Path) -> DictConfig:
     return DictConfig(with_new_names(plain))
 
 
-def _refuse_aliases(path: Path) -> None:
-    """Raise a ValueError if a file has aliases, of which a few lines can grow to billions."""
-    text = path.read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    if "*" in text and any(
-        isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)
-    ):
-        raise ValueError(f"{path}: what a run records has no aliases (*name)")
+def refuse_aliases(text: str, place: str) -> None:
+    """Raise a ValueError if YAML has aliases, of which a few lines can grow to billions."""
+    events = yaml.parse(text, LOADER) if "*" in text else ()
+    if any(isinstance(event, yaml.AliasEvent) for event in events):
+        raise ValueError(f"{place}: what a run records has no aliases (*name)")
 
 
 def refuse_interpolations(node: Any, place: str, key: str = "") -> None:
-    """Raise a ValueError if a plain value of a configuration would be resolved when it is read.
-
-    Args:
-        node: plain types.
-        place: of the configuration, for the message.
-        key: of the node.
-    """
+    """Raise a ValueError if a plain value of a configuration would be resolved when it is read."""
     if isinstance(node, dict):
         for name, value in node.items():
             refuse_interpolations(name, place, f"{key}.{name}" if key else str(name))

@@ -9,11 +9,7 @@ VARIABLE = "OMP_NUM_THREADS"
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Return how many cores this process may use: affinity mask and cgroup quotas.
-
-    Args:
-        root: of the file system.
-    """
+    """Return how many cores this process may use: affinity mask and cgroup quotas."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = min(_quotas(root), default=float(cores))
@@ -69,15 +65,7 @@ def most_threads(processes: int = 1) -> int:
 
 
 def check_threads(setting: object, most: int | None = None) -> None:
-    """Check `trainer.threads`.
-
-    Args:
-        setting: "auto" or a number.
-        most: threads that the process may use, if known.
-
-    Raises:
-        ValueError: it is neither, or too large.
-    """
+    """Raise a ValueError unless `trainer.threads` is auto, or a number up to `most`."""
     if setting == "auto":
         return
     if not isinstance(setting, int) or isinstance(setting, bool) or setting < 1:

@@ -86,11 +86,6 @@ REFUSAL = (
 def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
     """Return the class or function that a node names as its `_target_`.
 
-    Args:
-        key: of the node.
-        node: plain types.
-        trust: whether it may be anything, as the user typed it.
-
     Raises:
         ValueError: there is none, or it may not be named in a configuration from elsewhere.
     """
@@ -121,11 +116,7 @@ def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
 def allow(targets: Iterable[str], *, trust: bool) -> AbstractContextManager[object]:
     """Tell Hydra 1.4 what `instantiate` may call, and of which packages it may return networks.
 
-    Hydra 1.3 has no such list.
-
-    Args:
-        targets: that `locate` agreed to.
-        trust: as for `locate`.
+    These are the targets that `locate` agreed to. Hydra 1.3 has no such list.
     """
     if HYDRA_1_3:
         return nullcontext()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resnet_lab.core.building import build
 from resnet_lab.data.pixels import Fit, keeps_proportions
-from resnet_lab.data.sources.base import Images, Source, read
+from resnet_lab.data.sources.base import Images, PictureSource, Source, read
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +49,9 @@ def check_images(
     image_size: tuple[int, int],
     fit: Fit | None,
 ) -> None:
-    """Raise a ValueError that names a stated fact which the images contradict.
+    """Raise a ValueError that names a stated fact which the images of a split contradict.
 
-    Args:
-        images: of any split.
-        classes: names of the classes, as the source knows them.
-        name: stated for the data set; likewise the others.
-        num_classes: number of classes.
-        channels: 1 or 3.
-        image_size: height and width of the network's input.
-        fit: how images of other proportions are resized; None: not at all.
+    `classes` are those that the source knows; without `fit`, other proportions are refused.
     """
     height, width, found = images.pixels.shape[1:]
     if fit is None and not keeps_proportions(height, width, image_size):
@@ -83,15 +76,7 @@ def check_images(
 
 
 def state_found(config: DictConfig, *, trust: bool) -> DictConfig:
-    """Return a configuration whose `FOUND` facts are stated: where null, the source is asked.
-
-    Args:
-        config: of a run, composed or recorded; not changed.
-        trust: see `resnet_lab.core.building.build`.
-
-    Raises:
-        ValueError: the data cannot be read.
-    """
+    """Return a configuration whose `FOUND` facts are stated: where null, the source is asked."""
     config = config.copy()
     source = build(config, "data.source", trust=trust)
     for name, value in find_facts(source).items():
@@ -104,19 +89,17 @@ def state_found(config: DictConfig, *, trust: bool) -> DictConfig:
 def find_facts(source: Source) -> dict[str, Any]:
     """Find out the number of classes, channels and image size of a source; fetch it if missing."""
     source.prepare()
-    unknown: dict[str, Any] = {}
-    if getattr(source, "channels", 0) is None or getattr(source, "image_size", 0) is None:
-        looks = source.looks(64)  # type: ignore[attr-defined]
+    if isinstance(source, PictureSource) and None in (source.channels, source.image_size):
+        looks = source.looks()
         sizes = {size for size, _ in looks}
         width, height = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
-        if source.image_size is None:  # type: ignore[attr-defined]
-            unknown["image_size"] = [height, width]
-            if sizes:
-                log.info("the images vary in size: data.image_size=%d, unless you set it", SIDE)
-        if source.channels is None:  # type: ignore[attr-defined]
-            grey = all(mode[0] in "1LIF" for _, mode in looks)
-            unknown["channels"] = 1 if grey else 3
-    source = replace(source, **unknown) if unknown else source  # type: ignore[type-var]
+        if source.image_size is None and sizes:
+            log.info("the images vary in size: data.image_size=%d, unless you set it", SIDE)
+        grey = all(mode[0] in "1LIF" for _, mode in looks)
+        source = replace(
+            source, image_size=source.image_size or [height, width],
+            channels=source.channels or (1 if grey else 3),
+        )  # fmt: skip
     height, width, channels = read(source, "train").pixels.shape[1:]
     size = height if height == width else [height, width]
     found = zip(FOUND, (len(source.classes), channels, size), strict=True)

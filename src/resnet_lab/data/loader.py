@@ -1,6 +1,7 @@
 """Load batches of a data set that lies in memory, each by one index operation."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ class Batch(NamedTuple):
     seed: int  # of this batch's augmentation
 
 
+@dataclass(eq=False, repr=False)
 class BatchLoader:
     """Iterate over some of the images of a set, in batches.
 
@@ -43,38 +45,27 @@ class BatchLoader:
         changes: transforms of each image, seeded by (seed, epoch, index of the image).
     """
 
-    def __init__(
-        self,
-        images: Images,
-        indices: Tensor,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        balanced: bool = False,
-        pin: bool = False,
-        changes: Sequence[Each] = (),
-    ) -> None:
-        self.images = images
-        self.indices = indices.to(images.labels.device)
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.drop_last = drop_last
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.balanced = balanced
-        self.pin = pin
-        self.changes = changes
+    images: Images
+    indices: Tensor
+    batch_size: int
+    _: KW_ONLY
+    shuffle: bool = False
+    drop_last: bool = False
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+    balanced: bool = False
+    pin: bool = False
+    changes: Sequence[Each] = ()
+
+    def __post_init__(self) -> None:
+        self.indices = self.indices.to(self.images.labels.device)
         self.epoch = 0
         self._next = 0  # batch of the current iteration
         self._resume = {"epoch": 0, "next": 0}
         # Lightning calls `sampler.set_epoch` with the epoch that begins, also after a resume; and
         # trainer.overfit_batches warns of any sampler that is no SequentialSampler.
-        self.sampler = self if shuffle else _InOrder(self)
+        self.sampler = self if self.shuffle else _InOrder(self)
         self.batch_sampler = None  # read by Lightning wherever there is a sampler
 
     def set_epoch(self, epoch: int) -> None:
@@ -116,10 +107,14 @@ class BatchLoader:
             pixels, labels = (part.index_select(0, chosen) for part in self.images)
             if self.changes:
                 pixels = transform_each(self.changes, pixels, self._seeds(chosen))
-            if self.pin:
-                pixels, labels = pixels.pin_memory(), labels.pin_memory()
-            self._next = number + 1
-            yield Batch(pixels, labels, derive_seed(self.seed, self.epoch, number, self.rank))
+            yield self._batch(number, pixels, labels)
+
+    def _batch(self, number: int, pixels: Tensor, labels: Tensor) -> Batch:
+        """Return batch `number`, and note that it was given out."""
+        if self.pin:
+            pixels, labels = pixels.pin_memory(), labels.pin_memory()
+        self._next = number + 1
+        return Batch(pixels, labels, derive_seed(self.seed, self.epoch, number, self.rank))
 
     def _seeds(self, chosen: Tensor) -> list[int]:
         return [derive_seed(self.seed, self.epoch, index) for index in chosen.tolist()]
@@ -142,10 +137,7 @@ def shuffled(indices: Tensor, seed: int) -> Tensor:
 def drawn_evenly(indices: Tensor, labels: Tensor, seed: int) -> Tensor:
     """Return as many indices, drawn with repetition: first a class, then one of its images.
 
-    Args:
-        indices: of the images to draw from, int64 [n].
-        labels: of the whole set, see `resnet_lab.data.splits.groups`.
-        seed: of the draw, which alone decides the order.
+    `labels` are those of the whole set, see `resnet_lab.data.splits.groups`.
     """
     group = groups(labels[indices].cpu())
     ends = (1 / torch.bincount(group).double())[group].cumsum(0)

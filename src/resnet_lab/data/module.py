@@ -1,10 +1,10 @@
 """The data module of every set of labelled images that fits in memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from resnet_lab.core.device import free_on
@@ -12,16 +12,15 @@ from resnet_lab.core.threads import available_cores
 from resnet_lab.data.facts import Facts
 from resnet_lab.data.loader import Batch, BatchLoader, shuffled
 from resnet_lab.data.normalise import normalise
-from resnet_lab.data.pixels import Fit, check_fit, resize, sides
-from resnet_lab.data.sources.base import Images, Source
+from resnet_lab.data.pixels import resize
+from resnet_lab.data.sources.base import Images
 from resnet_lab.data.sources.pictures import on_disk
 from resnet_lab.data.split_images import SplitImages
 from resnet_lab.data.streaming import StreamLoader
-from resnet_lab.data.transforms.base import Augmentation, chosen
-from resnet_lab.data.transforms.each import Each, is_each
 
 
-class ImageDataModule(SplitImages, LightningDataModule):
+@dataclass(eq=False, repr=False, kw_only=True)
+class ImageDataModule(SplitImages):
     """Serve a labelled set of images that lies in memory.
 
     The training images of `source` are split once, by `split_seed`, into a training and a
@@ -29,92 +28,22 @@ class ImageDataModule(SplitImages, LightningDataModule):
     when the test begins. Batches are augmented (training only), resized to `image_size` and
     normalised on the device: float32 [B, C, H, W] in channels_last.
 
+    The other arguments are those of `SplitImages`.
+
     Args:
-        source: where images and labels come from.
-        name: of the data set, for runs and reports.
-        num_classes: number of classes; checked against the source.
-        channels: 1 or 3; checked against the images.
-        image_size: of the network's input: both sides, or [height, width]; other images are
-            resized, antialiased.
-        fit: `crop`, `pad` or `stretch` images of other proportions, see
-            `resnet_lab.data.pixels.resize`; None refuses them.
-        mean: per channel, of the training set, in [0, 1]; None: measured on the training part.
-        std: likewise.
-        augment: augmentations of training batches by name, applied in this order, see
-            `resnet_lab.data.transforms.base`; None leaves one out. Those of a single image, such
-            as torchvision's, come first, see `resnet_lab.data.transforms.each`.
-        transform: transforms of a single image, by name, for the images of validation and test.
-        target_transform: applied to each label.
-        val_size: images set aside for validation, as a count or a fraction below 1; 0 for none.
-        folds: cross-validation: the training images are split into so many parts, and `val_size`
-            does not count.
-        fold: which of them is for validation, from 0.
-        split_seed: of that split; independent of `seed`.
         sampler: balanced: draw all classes equally often, with repetition; None: each image once.
         workers: processes that decode pictures, where the source streams; None: one a core.
-        batch_size: images in a batch, over all devices together.
         seed: of order and augmentation.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        name: str,
-        num_classes: int,
-        channels: int,
-        image_size: int | list[int],
-        fit: Fit | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        augment: Mapping[str, Augmentation | Each | None] | None = None,
-        transform: Mapping[str, Each | None] | None = None,
-        target_transform: Callable[[Any], Any] | None = None,
-        folds: int | None = None,
-        fold: int | None = None,
-        val_size: int | float = 0.1,
-        split_seed: int = 0,
-        sampler: Literal["balanced"] | None = None,
-        workers: int | None = None,
-        batch_size: int = 128,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"data.batch_size={batch_size}: must be an integer >= 1")
-        if workers is not None and workers < 0:
-            raise ValueError(f"data.workers={workers}: must be an integer >= 0")
-        for fact, values in (("mean", mean), ("std", std)):
-            if values is not None and len(values) != channels:
-                raise ValueError(
-                    f"data.{fact} has {len(values)} values for data.channels={channels}: "
-                    "give one value per channel"
-                )
-        self.source = source
-        self.name = name
-        self.num_classes = num_classes
-        self.channels = channels
-        check_fit(fit)
-        self.image_size = sides(image_size)
-        self.fit = fit
-        self.mean = mean
-        self.std = std
-        changes = chosen(augment or {})
-        self.each = {name: change for name, change in changes.items() if is_each(change)}
-        self.augment = {name: change for name, change in changes.items() if name not in self.each}
-        self.transform = chosen(transform or {}, "data.transform")
-        self.target_transform = target_transform
-        if (folds is None) != (fold is None):
-            raise ValueError("data.folds and data.fold need each other: data.folds=5 data.fold=0")
-        self.folds = folds
-        self.fold = fold
-        self.val_size = val_size
-        self.split_seed = split_seed
-        self.sampler = sampler
-        self.workers = available_cores() if workers is None else workers
-        self.batch_size = batch_size
-        self.seed = seed
-        self._sets = {}
+    sampler: Literal["balanced"] | None = None
+    workers: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"data.workers={self.workers}: must be an integer >= 0")
         self._training: BatchLoader | None = None
         self._position: dict[str, int] | None = None  # of the checkpoint that is resumed
 
@@ -130,7 +59,7 @@ class ImageDataModule(SplitImages, LightningDataModule):
         """
         mean, std = self._statistics()
         return Facts(
-            name=str(self.name),
+            name=self.name,
             classes=list(self._classes),
             channels=self.channels,
             image_size=self.image_size[0] if len({*self.image_size}) == 1 else [*self.image_size],
@@ -192,7 +121,7 @@ class ImageDataModule(SplitImages, LightningDataModule):
             Images, float32 [B, C, *image_size] in channels_last, and labels, int64 [B].
         """
         pixels, generator = batch.pixels, torch.Generator().manual_seed(batch.seed)
-        for change in self.augment.values() if augment else ():
+        for change in self.batched.values() if augment else ():
             pixels = change(pixels, generator)
         return self.normalise(pixels), batch.labels
 
@@ -233,8 +162,9 @@ class ImageDataModule(SplitImages, LightningDataModule):
         if on_disk(images.pixels):
             placing["crop"] = split == "train" and not self._overfits
             if split != "train":
-                placing["changes"] = [*self.transform.values()]
-            workers = self.workers if split == "train" else min(self.workers, 4)
+                placing["changes"] = [*self.transforms.values()]
+            workers = available_cores() if self.workers is None else self.workers
+            workers = workers if split == "train" else min(workers, 4)
             return StreamLoader(images, indices, self.batch_size, workers=workers, **placing)
         return BatchLoader(images, indices, self.batch_size, seed=self.seed, **placing)
 

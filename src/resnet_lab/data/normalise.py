@@ -12,15 +12,9 @@ STREAMED = 2048  # pictures on disk that mean and std are measured on
 
 
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Subtract the mean and divide by the standard deviation, per channel.
+    """Turn bytes [B, H, W, C] into normalised float32 [B, C, H, W] in channels_last.
 
-    Args:
-        pixels: uint8 or float [B, H, W, C], from 0 to 255.
-        mean: per channel, in [0, 1].
-        std: likewise.
-
-    Returns:
-        float32 [B, C, H, W] in channels_last.
+    Mean and standard deviation are those of each channel, in [0, 1].
     """
     batch, height, width, channels = pixels.shape
     shift, scale = _row(tuple(mean), tuple(std), width, pixels.device)
@@ -46,14 +40,9 @@ def _row(
 
 
 def mean_and_std(pixels: Tensor, indices: Tensor) -> tuple[list[float], list[float]]:
-    """Measure mean and population std per channel, in [0, 1].
+    """Measure mean and population std per channel, in [0, 1], of uint8 [N, H, W, C] at `indices`.
 
-    Args:
-        pixels: uint8 [N, H, W, C], or pictures on disk.
-        indices: of the images that count.
-
-    Raises:
-        ValueError: a channel is constant.
+    Raises a ValueError if a channel is constant.
     """
     channels = pixels.shape[-1]
     if on_disk(pixels):  # some of them are enough

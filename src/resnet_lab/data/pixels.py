@@ -105,16 +105,10 @@ def keeps_proportions(height: int, width: int, size: tuple[int, int]) -> bool:
 
 
 def resize(pixels: Tensor, size: tuple[int, int], fit: Fit = "stretch") -> Tensor:
-    """Resize images: bilinear, antialiased.
+    """Resize images, uint8 [B, H, W, C], to height and width: bilinear, antialiased.
 
-    Args:
-        pixels: uint8 [B, H, W, C].
-        size: height and width wanted.
-        fit: where the proportions differ, `crop` cuts the centre out, `pad` fills up with black and
-            `stretch` does not keep them.
-
-    Returns:
-        float32 [B, *size, C], still from 0 to 255.
+    Where the proportions differ, `crop` cuts the centre out, `pad` fills up with black and
+    `stretch` does not keep them. Returns float32 [B, *size, C], still from 0 to 255.
     """
     images = pixels.permute(0, 3, 1, 2).float()
     height, width = images.shape[2:]

@@ -1,44 +1,89 @@
 """The splits of a labelled set of images: read, held to its facts, and set aside."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from resnet_lab.core.building import errors_of
 from resnet_lab.core.seeds import derive_seed
 from resnet_lab.data.facts import check_images
 from resnet_lab.data.normalise import mean_and_std
-from resnet_lab.data.pixels import Fit
+from resnet_lab.data.pixels import Fit, check_fit, sides
 from resnet_lab.data.sources.base import Images, Source, read
 from resnet_lab.data.sources.pictures import on_disk
 from resnet_lab.data.splits import fold_split, stratified_split
-from resnet_lab.data.transforms.base import try_out
-from resnet_lab.data.transforms.each import Each, transform_each, try_each
+from resnet_lab.data.transforms.base import Augmentation, chosen, try_out
+from resnet_lab.data.transforms.each import Each, is_each, transform_each, try_each
 
 
-class SplitImages:
-    """The part of `ImageDataModule` that knows which images a split has; see its arguments."""
+@dataclass(eq=False, repr=False, kw_only=True)
+class SplitImages(LightningDataModule):
+    """The part of `ImageDataModule` that knows which images a split has.
 
-    source: Source
-    name: str | None
+    Args:
+        source: where images and labels come from.
+        name: of the data set, for runs and reports.
+        num_classes: number of classes; checked against the source.
+        channels: 1 or 3; checked against the images.
+        image_size: of the network's input: both sides, or [height, width]; other images are
+            resized, antialiased.
+        fit: `crop`, `pad` or `stretch` images of other proportions, see
+            `resnet_lab.data.pixels.resize`; None refuses them.
+        mean: per channel, of the training set, in [0, 1]; None: measured on the training part.
+        std: likewise.
+        augment: augmentations of training batches by name, applied in this order, see
+            `resnet_lab.data.transforms.base`; None leaves one out. Those of a single image, such
+            as torchvision's, come first, see `resnet_lab.data.transforms.each`.
+        transform: transforms of a single image, by name, for the images of validation and test.
+        target_transform: applied to each label.
+        val_size: images set aside for validation, as a count or a fraction below 1; 0 for none.
+        folds: cross-validation: the training images are split into so many parts, and `val_size`
+            does not count.
+        fold: which of them is for validation, from 0.
+        split_seed: of that split; independent of `seed`.
+        batch_size: images in a batch, over all devices together.
+    """
+
+    source: Source = field(kw_only=False)
+    name: str
     num_classes: int
     channels: int
-    image_size: tuple[int, int]
-    fit: Fit | None
-    mean: Sequence[float] | None
-    std: Sequence[float] | None
-    augment: Mapping[str, Any]
-    each: Mapping[str, Each]
-    transform: Mapping[str, Each]
-    target_transform: Callable[[Any], Any] | None
-    folds: int | None
-    fold: int | None
-    val_size: int | float
-    split_seed: int
-    batch_size: int
-    _sets: dict[str, tuple[Images, Tensor]]  # split -> images, indices of its own
+    image_size: Any  # once built (height, width)
+    fit: Fit | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    augment: Mapping[str, Augmentation | Each | None] | None = None
+    transform: Mapping[str, Each | None] | None = None
+    target_transform: Callable[[Any], Any] | None = None
+    folds: int | None = None
+    fold: int | None = None
+    val_size: int | float = 0.1
+    split_seed: int = 0
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        if self.batch_size < 1:
+            raise ValueError(f"data.batch_size={self.batch_size}: must be an integer >= 1")
+        for fact, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != self.channels:
+                raise ValueError(
+                    f"data.{fact} has {len(values)} values for data.channels={self.channels}: "
+                    "give one value per channel"
+                )
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError("data.folds and data.fold need each other: data.folds=5 data.fold=0")
+        check_fit(self.fit)
+        self.image_size = sides(self.image_size)
+        changes = chosen(self.augment or {})
+        self.each = {name: change for name, change in changes.items() if is_each(change)}
+        self.batched = {name: change for name, change in changes.items() if not is_each(change)}
+        self.transforms = chosen(self.transform or {}, "data.transform")
+        self._sets: dict[str, tuple[Images, Tensor]] = {}  # split -> images, indices of its own
 
     def setup(self, stage: str) -> None:
         """Read and split the training images, or read the test images for the stage `test`.
@@ -62,7 +107,7 @@ class SplitImages:
                     f"data.batch_size={self.batch_size} is larger than the training split of "
                     f"{self.name}: use at most {len(train)}"
                 )
-            try_out(self.augment, try_each("data.augment", self.each, images.pixels.shape[1:]))
+            try_out(self.batched, try_each("data.augment", self.each, images.pixels.shape[1:]))
             if self.mean is None or self.std is None:
                 self.mean, self.std = mean_and_std(images.pixels, train)
         if stage == "test" and "test" not in self._sets:
@@ -86,13 +131,13 @@ class SplitImages:
 
     def _transformed(self, images: Images, indices: Tensor) -> tuple[Images, Tensor]:
         """Apply `transform` to the images of a split, once."""
-        if not self.transform:
+        if not self.transforms:
             return images, indices
-        try_each("data.transform", self.transform, images.pixels.shape[1:])
+        try_each("data.transform", self.transforms, images.pixels.shape[1:])
         if on_disk(images.pixels):  # its workers do so
             return images, indices
         seeds = [derive_seed(0, index) for index in indices.tolist()]
-        changed = transform_each([*self.transform.values()], images.pixels[indices], seeds)
+        changed = transform_each([*self.transforms.values()], images.pixels[indices], seeds)
         return Images(changed, images.labels[indices]), torch.arange(len(indices))
 
     def _read(self, split: str) -> Images:
@@ -101,7 +146,7 @@ class SplitImages:
             labels = [self.target_transform(label) for label in images.labels.tolist()]
             images = images._replace(labels=torch.tensor(labels))
         check_images(
-            images, self._classes, name=str(self.name), num_classes=self.num_classes,
+            images, self._classes, name=self.name, num_classes=self.num_classes,
             channels=self.channels, image_size=self.image_size, fit=self.fit,
         )  # fmt: skip
         return images

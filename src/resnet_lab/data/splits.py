@@ -55,17 +55,8 @@ def stratified_split(labels: Tensor, size: int | float, seed: int) -> tuple[Tens
 def fold_split(labels: Tensor, folds: int, fold: int, seed: int) -> tuple[Tensor, Tensor]:
     """Set aside one of several folds: parts of equal size and with the same mix of labels.
 
-    Args:
-        labels: see `stratified_split`.
-        folds: number of parts, which have no image in common and hold all of them.
-        fold: the one that is set aside, counted from 0.
-        seed: of the draw, which is the same for every fold.
-
-    Returns:
-        Sorted indices of the items that stay and of those set aside.
-
-    Raises:
-        ValueError: there is no such fold.
+    Returns sorted indices of the items that stay and of those set aside; the draw is the same for
+    every fold. Raises a ValueError if there is no such fold.
     """
     if not 2 <= folds <= len(labels):
         raise ValueError(f"data.folds={folds}: must be an integer from 2 to {len(labels)} (images)")

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, field
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class _Read(NamedTuple):
     said: str
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StreamLoader(BatchLoader):
     """A `BatchLoader` over `Pictures`.
 
@@ -30,22 +32,13 @@ class StreamLoader(BatchLoader):
     same for any number of workers and after a resume.
 
     Args:
-        images: pictures and their labels.
-        indices: see `BatchLoader`.
-        batch_size: likewise.
         workers: number of processes; 0 decodes in this one.
         crop: whether crops are random, as in training.
-        **options: of `BatchLoader`.
     """
 
-    def __init__(
-        self, images: Any, indices: Tensor, batch_size: int, *, workers: int, crop: bool,
-        **options: Any,
-    ) -> None:  # fmt: skip
-        super().__init__(images, indices, batch_size, **options)
-        self.workers = workers
-        self.crop = crop
-        self._broken: set[int] = set()
+    workers: int
+    crop: bool
+    _broken: set[int] = field(default_factory=set, init=False)
 
     def __iter__(self) -> Iterator[Batch]:
         pictures = cast(Pictures, self.images.pixels)
@@ -69,11 +62,7 @@ class StreamLoader(BatchLoader):
             kept = torch.tensor([one.pixels is not None for one in found])
             if len(read) < len(found):
                 self._leave_out(chosen, found, empty=not read)
-            pixels, labels = torch.stack(read), self.images.labels[chosen[kept]]
-            if self.pin:
-                pixels, labels = pixels.pin_memory(), labels.pin_memory()
-            self._next = number + 1
-            yield Batch(pixels, labels, derive_seed(self.seed, self.epoch, number, self.rank))
+            yield self._batch(number, torch.stack(read), self.images.labels[chosen[kept]])
 
     def _leave_out(self, chosen: Tensor, found: Sequence[_Read], *, empty: bool) -> None:
         """Count and name the pictures of a batch that cannot be read.

@@ -1,6 +1,5 @@
 """A model card (Mitchell et al. 2019), filled in with what a run has recorded."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from resnet_lab.core.text import markdown, markdown_code
 from resnet_lab.exporting.exporter import NAMES, Exporter
 from resnet_lab.reporting.run_record import as_finite
 from resnet_lab.reporting.wording import count_of
+from resnet_lab.training.published import digest
 
 RECIPE = (
     "optimizer", "scheduler", "trainer.max_epochs", "trainer.max_steps", "data.batch_size",
@@ -17,12 +17,7 @@ RECIPE = (
 
 
 def card(exporter: Exporter, out: Path) -> str:
-    """Format the model card of a network.
-
-    Args:
-        exporter: of the network.
-        out: directory whose exports are listed with their checksums.
-    """
+    """Format the model card of a network, with the checksums of the exports in `out`."""
     about, run = exporter.metadata(), exporter.run
     network, status = exporter.network, exporter.run.status
     parameters = sum(parameter.numel() for parameter in network.module.parameters())
@@ -66,8 +61,7 @@ def card(exporter: Exporter, out: Path) -> str:
     ]
     for name in NAMES.values():
         if (out / name).is_file():
-            digest = hashlib.sha256((out / name).read_bytes()).hexdigest()
-            lines.append(f"- `{name}`: sha256 `{digest}`")
+            lines.append(f"- `{name}`: sha256 `{digest(out / name)}`")
     return "\n".join(lines) + "\n"
 
 

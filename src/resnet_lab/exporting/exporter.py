@@ -1,6 +1,5 @@
 """Export the network of a run: ONNX, `torch.export` and safetensors, each held to PyTorch."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.data.pixels import resize
 from resnet_lab.runs.inference import TrainedNetwork, check_classifies, leave_uncompiled, load_split
 from resnet_lab.runs.run import Run
+from resnet_lab.training.published import digest
 
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2", "safetensors": "model.safetensors"}
 IMAGES = 256  # most test images that an export is held to PyTorch on
@@ -53,21 +53,13 @@ class Deployable(nn.Module):
 
 
 class Export(NamedTuple):
-    """An export that agrees with PyTorch.
+    """An export that agrees with PyTorch."""
 
-    Attributes:
-        path: of the file.
-        images: test images that it was run on.
-        difference: largest absolute difference of its outputs from PyTorch's.
-        agreeing: images of which both predict the same class.
-        right: images that it predicts the labelled class of.
-    """
-
-    path: Path
-    images: int
-    difference: float
-    agreeing: int
-    right: int
+    path: Path  # of the file
+    images: int  # test images that it was run on
+    difference: float  # largest absolute difference of its outputs from PyTorch's
+    agreeing: int  # images of which both predict the same class
+    right: int  # images that it predicts the labelled class of
 
 
 class Exporter:
@@ -143,7 +135,7 @@ class Exporter:
             "temperature": self.temperature,
             "data": facts["name"],
             "model": OmegaConf.to_container(self.run.config.model, resolve=False),
-            "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "checkpoint_sha256": digest(path),
             # Of the weights that were tested, and of no others.
             "test": self.run.status.get("test") if tested else None,
             "versions": self.run.status.get("versions"),
@@ -154,12 +146,7 @@ class Exporter:
     def export(self, kind: str, path: Path) -> Export:
         """Write a file, run it on test images, and keep it only if it agrees with PyTorch.
 
-        Args:
-            kind: "onnx", "torch" or "safetensors".
-            path: of the file.
-
-        Raises:
-            ValueError: a package is missing, or the export does not agree.
+        Raises a ValueError if a package is missing, or the export does not agree.
         """
         write = {"onnx": self._onnx, "torch": self._torch, "safetensors": self._safetensors}[kind]
         with replacing(path) as part:
@@ -172,11 +159,7 @@ class Exporter:
             return self._held(call, path)
 
     def _held(self, call: Call, path: Path) -> Export:
-        """Compare what an export says with what the network says, preprocessing included.
-
-        Raises:
-            ValueError: they differ.
-        """
+        """Compare what an export says with what the network says, preprocessing included."""
         rest = len(self.pixels) - sum(BATCHES)
         sizes = [*BATCHES, rest] if rest > 0 else [len(self.pixels)]
         whole = self.preprocessing and path.suffix != ".safetensors"  # which holds weights alone

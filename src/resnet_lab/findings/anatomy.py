@@ -120,11 +120,8 @@ def reinitialised(block: ResidualBlock, seed: int) -> Iterator[None]:
 def selected(blocks: Sequence[ResidualBlock], through: Sequence[Tensor]) -> Iterator[None]:
     """Let the gradient take one path: through the branch or the shortcut of each block.
 
-    The forward pass is unchanged.
-
-    Args:
-        blocks: of the network.
-        through: of each block, whether the gradient of each image takes the branch, bool [N].
+    The forward pass is unchanged. `through` says of each block whether the gradient of each image
+    takes the branch, bool [N].
     """
 
     def one_way(block: ResidualBlock, branches: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
@@ -159,9 +156,7 @@ def recorded(
 ) -> Iterator[list[tuple[Any, Any, Any]]]:
     """Record each block as it computes: input, branch and output, in a list that fills up.
 
-    Args:
-        blocks: to record.
-        keep: what is kept of "input", "branch" or "output", such as a clone.
+    `keep` returns what is kept of "input", "branch" or "output", such as a clone.
     """
     found: list[tuple[Any, Any, Any]] = []
     with ExitStack() as stack:

@@ -29,7 +29,7 @@ from resnet_lab.reporting.analysis.calibration import (
 )
 from resnet_lab.reporting.analysis.outputs import Outputs
 from resnet_lab.reporting.plots.drawing import Plot
-from resnet_lab.reporting.plots.figure import look, new_figure, tidy
+from resnet_lab.reporting.plots.figure import look, new_axes, tidy
 
 TITLE = "Calibration: sure, too sure, and mended by one number"
 PAPER = "Guo et al. 2017, table 1: ResNet-110 on CIFAR-10, ECE 4.6 % and 0.83 % after temperature"
@@ -180,8 +180,7 @@ def draw(measured: Measured) -> list[Plot]:
 
 
 def _against_depth(networks: Measured) -> Plot:
-    figure = new_figure(5.2, 3.6)
-    axes = figure.subplots()
+    figure, axes = new_axes(5.2, 3.6)
     for number, (key, label) in enumerate((("ece", "as trained"), ("ece_after", "temperature"))):
         points = sorted(
             (each["depth"], *(100 * each[key][end] for end in ("value", "low", "high")))

@@ -31,43 +31,25 @@ Statistic = Callable[[NDArray[np.int64]], float]  # of the indices of what was d
 
 
 class Options(NamedTuple):
-    """What a person may choose.
+    """What a person may choose."""
 
-    Attributes:
-        images: how many; None: what the finding takes.
-        draws: how often a random choice is repeated.
-        seed: of all of them.
-        say: called with each step.
-    """
-
-    images: int | None = None
-    draws: int = 10
-    seed: int = 0
-    say: Callable[[str], None] = lambda step: None
+    images: int | None = None  # how many; None: what the finding takes
+    draws: int = 10  # how often a random choice is repeated
+    seed: int = 0  # of all of them
+    say: Callable[[str], None] = lambda step: None  # called with each step
 
 
 class Check(NamedTuple):
-    """One comparison with a threshold.
+    """One comparison with a threshold."""
 
-    Attributes:
-        name: what is compared.
-        subject: of which network.
-        at: "at least", "at most" or "above".
-        threshold: P, from a published figure, or C, our own.
-        source: "P" or "C".
-        found: value with its 95 % interval; None: not applicable.
-        control: whether this is the control, where the finding must come out the other way.
-        reason: why it is not applicable.
-    """
-
-    name: str
-    subject: str
-    at: str
-    threshold: float
-    source: str
-    found: Interval | None
-    control: bool = False
-    reason: str = ""
+    name: str  # what is compared
+    subject: str  # of which network
+    at: str  # "at least", "at most" or "above"
+    threshold: float  # P, from a published figure, or C, our own
+    source: str  # "P" or "C"
+    found: Interval | None  # value with its 95 % interval; None: not applicable
+    control: bool = False  # of which the finding must come out the other way
+    reason: str = ""  # why it is not applicable
 
     @property
     def verdict(self) -> str:
@@ -128,15 +110,15 @@ def stated(checks: Sequence[Check]) -> str:
     )
 
 
-def bootstrap(statistic: Statistic, count: int, seed: int, resamples: int = RESAMPLES) -> Interval:
-    """Return a statistic with the 95 % interval of its bootstrap.
+def line(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
+    """Return slope and R^2 of a line through points; R^2 is 1 of a level one."""
+    slope, offset = np.polyfit(x, y, 1)
+    spread, rest = ((y - y.mean()) ** 2).sum(), ((y - slope * x - offset) ** 2).sum()
+    return float(slope), 1 - float(rest / spread) if spread > 1e-9 else 1.0
 
-    Args:
-        statistic: of the indices of what was drawn.
-        count: how many there are to draw from.
-        seed: of the resampling.
-        resamples: how many.
-    """
+
+def bootstrap(statistic: Statistic, count: int, seed: int, resamples: int = RESAMPLES) -> Interval:
+    """Return a statistic of `count` things with the 95 % interval of its bootstrap."""
     random = np.random.default_rng(seed)
     found = [statistic(random.integers(0, count, count)) for _ in range(resamples)]
     low, high = np.nanquantile(found, [0.025, 0.975]).tolist()

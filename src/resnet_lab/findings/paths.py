@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_lab.findings import anatomy
-from resnet_lab.findings.finding import Check, Measured, Options, bootstrap
+from resnet_lab.findings.finding import Check, Measured, Options, bootstrap, line
 from resnet_lab.findings.subjects import Subject
 from resnet_lab.models.residual import ResidualBlock
 from resnet_lab.reporting.plots.drawing import Plot
@@ -123,22 +123,17 @@ def _measured(samples: NDArray[np.float64], seed: int) -> Measured:
     count, n = samples.shape[0], samples.shape[1] - 1
     k = np.arange(n + 1)
 
-    def line(chosen: NDArray[np.int64]) -> tuple[float, float]:
+    def fitted(chosen: NDArray[np.int64]) -> tuple[float, float]:
         mean = samples[chosen].mean(0)
-        there = mean > 0
-        x, y = k[there], np.log(mean[there])
-        slope, offset = np.polyfit(x, y, 1)
-        spread = float(((y - y.mean()) ** 2).sum())
-        rest = float(((y - slope * x - offset) ** 2).sum())
-        return float(slope), 1 - rest / spread if spread > 1e-9 else 1.0
+        return line(k[mean > 0], np.log(mean[mean > 0]))
 
     def share(chosen: NDArray[np.int64]) -> float:
         first, last = PAPER_LENGTHS
         return float(weights_of(samples[chosen].mean(0))[first : last + 1].sum())
 
     statistics: dict[str, Any] = {
-        "slope": lambda chosen: line(chosen)[0],
-        "r2": lambda chosen: line(chosen)[1],
+        "slope": lambda chosen: fitted(chosen)[0],
+        "r2": lambda chosen: fitted(chosen)[1],
         "mean_length": lambda chosen: float(weights_of(samples[chosen].mean(0)) @ k) / n,
         "mass": share,
     }

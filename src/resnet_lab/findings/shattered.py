@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from resnet_lab.findings.finding import Check, Interval, Measured, Options, bootstrap
 from resnet_lab.findings.subjects import Subject
 from resnet_lab.reporting.plots.drawing import Plot
-from resnet_lab.reporting.plots.figure import look, new_figure, tidy
+from resnet_lab.reporting.plots.figure import look, new_axes, tidy
 
 TITLE = "Shattered gradients: why deep plain networks do not begin to learn"
 PAPER = "Balduzzi et al. 2017, figures 1 and 2"
@@ -116,8 +116,7 @@ def judge(measured: Measured) -> list[Check]:
 
 def draw(measured: Measured) -> list[Plot]:
     """Draw the autocorrelation against the lag."""
-    figure = new_figure(6.6, 3.8)
-    axes = figure.subplots()
+    figure, axes = new_axes(6.6, 3.8)
     for number, (name, rows) in enumerate(measured["autocorrelation"].items()):
         axes.plot(range(LAGS + 1), np.mean(rows, 0), label=name, linewidth=1.2, **look(number))
     axes.set_xlabel("lag (steps of the grid)")

@@ -26,12 +26,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnet_lab.findings import anatomy
-from resnet_lab.findings.finding import Check, Interval, Measured, Options, Statistic, bootstrap
+from resnet_lab.findings.finding import (
+    Check,
+    Interval,
+    Measured,
+    Options,
+    Statistic,
+    bootstrap,
+    line,
+)
 from resnet_lab.findings.subjects import Subject
 from resnet_lab.models.preact_resnet import PreActResidualBlock
 from resnet_lab.models.residual import initialise
 from resnet_lab.reporting.plots.drawing import Plot
-from resnet_lab.reporting.plots.figure import look, new_figure, tidy
+from resnet_lab.reporting.plots.figure import look, new_axes, new_figure, tidy
 
 TITLE = "Signal propagation: what batch norm does to a residual network at its start"
 PAPER = "Brock et al. 2021, figures 1 to 3; He et al. 2015, figure 7"
@@ -190,12 +198,12 @@ def judge(measured: Measured) -> list[Check]:
                 ),
             }
         reason = "" if long else f"no stage of {FEWEST} blocks"
-        label, line = "log2 of growth by a block, no norm", "R^2 of variance and block"
+        label, fit = "log2 of growth by a block, no norm", "R^2 of variance and block"
         checks += [
-            Check(f"{line}, norm", name, "at least", LINEAR, "C", lines.get("at"), reason=reason),
+            Check(f"{fit}, norm", name, "at least", LINEAR, "C", lines.get("at"), reason=reason),
             Check(label, name, "at least", DOUBLES[0], "C", lines.get("growth"), reason=reason),
             Check(label, name, "at most", DOUBLES[1], "C", lines.get("growth"), reason=reason),
-            Check(f"{line}, no norm", name, "at most", BENT, "C", lines.get("none"), True, reason),
+            Check(f"{fit}, no norm", name, "at most", BENT, "C", lines.get("none"), True, reason),
         ]
         if len(stages) > 1:
             starts = [stage.start for stage in stages[1:]]
@@ -211,10 +219,7 @@ def judge(measured: Measured) -> list[Check]:
 
 def _line(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return slope and R^2 of a line through values."""
-    x = np.arange(len(values))
-    slope, offset = np.polyfit(x, values, 1)
-    rest = float(((values - slope * x - offset) ** 2).sum())
-    return float(slope), 1 - rest / max(float(((values - values.mean()) ** 2).sum()), 1e-300)
+    return line(np.arange(len(values)), values)
 
 
 def draw(measured: Measured) -> list[Plot]:
@@ -236,8 +241,7 @@ def draw(measured: Measured) -> list[Plot]:
         caption = "At initialisation, Gaussian noise as images; means over initialisations."
         plots.append(Plot(f"Signals in {name}", caption, figure))
     if measured["layers"]:
-        figure = new_figure(6.6, 3.4)
-        axes = figure.subplots()
+        figure, axes = new_axes(6.6, 3.4)
         for number, (name, values) in enumerate(measured["layers"].items()):
             style = {**look(number), "markersize": 2.5}
             axes.plot(range(1, len(values) + 1), values, label=name, linewidth=1, **style)

@@ -1,6 +1,7 @@
 """What a finding is measured on: a network with the images of a split, or the runs of a sweep."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,33 +24,19 @@ BATCH = 100  # images; a lesion study keeps the inputs of all blocks of a batch
 SPLITS = {"val": "validation", "test": "test"}
 
 
+@dataclass(eq=False)
 class Subject:
-    """A network in evaluation mode, with the images of a split; they are read when asked for.
+    """A network in evaluation mode, with the images of a split; they are read when asked for."""
 
-    Args:
-        name: to show.
-        net: the network.
-        data: its data module.
-        split: "test" or "val".
-        config: of the run or of the command line.
-        source: of the weights: a file, or None for an untrained network.
-    """
+    name: str  # to show
+    net: nn.Module
+    data: ImageDataModule
+    split: str  # "test" or "val"
+    config: DictConfig  # of the run or of the command line
+    source: Path | None  # file of the weights; None: an untrained network
 
-    def __init__(
-        self,
-        name: str,
-        net: nn.Module,
-        data: ImageDataModule,
-        split: str,
-        config: DictConfig,
-        source: Path | None,
-    ) -> None:
-        self.name = name
-        self.net = net.float().eval().to(memory_format=torch.channels_last)
-        self.data = data
-        self.split = split
-        self.config = config
-        self.source = source
+    def __post_init__(self) -> None:
+        self.net = self.net.float().eval().to(memory_format=torch.channels_last)
 
     @classmethod
     def of_run(
@@ -106,12 +93,7 @@ class Subject:
         return images.pixels[indices], images.labels[indices]
 
     def images(self, count: int | None, seed: int) -> tuple[Tensor, Tensor]:
-        """Return inputs of the network, float32 [N, C, H, W], and labels, drawn without repeats.
-
-        Args:
-            count: how many at most; None: all.
-            seed: of the draw.
-        """
+        """Return up to `count` inputs, float32 [N, C, H, W], and labels, drawn without repeats."""
         pixels, labels = self._all
         if count is not None and count < len(labels):
             order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))

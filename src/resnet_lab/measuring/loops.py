@@ -4,6 +4,7 @@ import contextlib
 import io
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,10 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_lab.core.device import synchronize
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.fit import fit_and_test
 
 
+@dataclass(eq=False)
 class BareLoop:
     """The shortest training loop there is, over one batch in place.
 
@@ -28,17 +31,15 @@ class BareLoop:
         precision: as Lightning names it.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        batch: tuple[Tensor, Tensor],
-        precision: str,
-    ) -> None:
-        self.net, self.optimizer, self.batch = net, optimizer, batch
-        dtype = torch.bfloat16 if precision.startswith("bf16") else torch.float16
-        device = batch[0].device.type
-        self.mixed = torch.autocast(device, dtype, enabled=precision.endswith("mixed"))
+    net: nn.Module
+    optimizer: torch.optim.Optimizer
+    batch: tuple[Tensor, Tensor]
+    precision: str
+
+    def __post_init__(self) -> None:
+        dtype = torch.bfloat16 if self.precision.startswith("bf16") else torch.float16
+        device, mixed = self.batch[0].device.type, self.precision.endswith("mixed")
+        self.mixed = torch.autocast(device, dtype, enabled=mixed)
 
     def step(self) -> None:
         """Train on the batch."""
@@ -54,17 +55,12 @@ class BareLoop:
         device = self.batch[1].device
         for _ in range(warm_up):
             self.step()
-        _wait(device)
+        synchronize(device)
         start = time.perf_counter()
         for _ in range(steps):
             self.step()
-        _wait(device)
+        synchronize(device)
         return steps / (time.perf_counter() - start)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def timed_training(
@@ -114,7 +110,7 @@ class Clock(Callback):
         self._start = self._end = self._validation = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _wait(pl_module.device)
+        synchronize(pl_module.device)
         self._start = time.perf_counter()
         if trainer.current_epoch > 0:
             self.between.append(self._start - self._end - self._validation)
@@ -125,7 +121,7 @@ class Clock(Callback):
         length = max(1, int(trainer.num_training_batches) // self.blocks)
         if (batch_idx + 1) % length:
             return
-        _wait(pl_module.device)
+        synchronize(pl_module.device)
         self._end = time.perf_counter()
         if trainer.current_epoch > 0:
             self.rates.append(length / (self._end - self._start))
@@ -134,11 +130,11 @@ class Clock(Callback):
         self._start = self._end = time.perf_counter()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _wait(pl_module.device)
+        synchronize(pl_module.device)
         self._validation = -time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _wait(pl_module.device)
+        synchronize(pl_module.device)
         self._validation += time.perf_counter()
 
 

@@ -39,11 +39,7 @@ class Subject:
         use(self.cfg.trainer.threads)
 
     def bare(self, **changed: Any) -> BareLoop:
-        """Build the bare loop around this network and its one batch.
-
-        Args:
-            changed: `precision`, `channels_last` or `compile`, where not the configuration's.
-        """
+        """Build the bare loop around this network and its one batch, with some settings changed."""
         cfg = self.cfg.copy()
         cfg.task.channels_last = changed.get("channels_last", cfg.task.channels_last)
         cfg.task.compile = changed.get("compile", cfg.task.compile)

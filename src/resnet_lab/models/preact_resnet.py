@@ -41,8 +41,8 @@ from torch.nn import functional as F
 
 from resnet_lab.models.residual import (
     ResidualBlock,
-    blocks_per_stage,
     check_choice,
+    cifar_blocks,
     conv1x1,
     conv3x3,
 )
@@ -176,11 +176,6 @@ def cifar_preact_resnet(depth: int, block: str = "bottleneck", **options: Any) -
     Raises:
         ValueError: `depth` or an option has a value it cannot have.
     """
-    check_choice("block", block, ("basic", "bottleneck"))
-    if block == "basic":
-        n = blocks_per_stage(depth, 6, 2, published="110")
-        make_block: type[PreActResidualBlock] = PreActBasicBlock
-    else:
-        n = blocks_per_stage(depth, 9, 2, published="164, 1001")
-        make_block = PreActBottleneck
+    n = cifar_blocks(depth, block, "110")
+    make_block = PreActBasicBlock if block == "basic" else PreActBottleneck
     return PreActResNet(make_block, (n,) * 3, (16, 32, 64), stem_width=16, **options)

@@ -217,3 +217,15 @@ def blocks_per_stage(depth: int, step: int, extra: int, published: str) -> int:
             f"use {below} or {below + step} (published: {published})"
         )
     return n
+
+
+def cifar_blocks(depth: int, block: str, basic: str) -> int:
+    """Return the blocks of a stage of a CIFAR network: of 6n+2 layers, with bottlenecks of 9n+2.
+
+    Raises:
+        ValueError: There is no such network; `basic` names the published depths of basic blocks.
+    """
+    check_choice("block", block, ("basic", "bottleneck"))
+    if block == "basic":
+        return blocks_per_stage(depth, 6, 2, published=basic)
+    return blocks_per_stage(depth, 9, 2, published="164, 1001")

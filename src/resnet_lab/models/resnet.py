@@ -44,8 +44,8 @@ from torch.nn import functional as F
 from resnet_lab.models.pooling import MaxPool2d
 from resnet_lab.models.residual import (
     ResidualBlock,
-    blocks_per_stage,
     check_choice,
+    cifar_blocks,
     conv1x1,
     conv3x3,
     initialise,
@@ -230,13 +230,8 @@ def cifar_resnet(depth: int, block: str = "basic", shortcut: str = "A", **option
     Raises:
         ValueError: `depth` or an option has a value it cannot have.
     """
-    check_choice("block", block, ("basic", "bottleneck"))
-    if block == "basic":
-        n = blocks_per_stage(depth, 6, 2, published="20, 32, 44, 56, 110, 1202")
-        make_block: type[ResidualBlock] = BasicBlock
-    else:
-        n = blocks_per_stage(depth, 9, 2, published="164, 1001")
-        make_block = Bottleneck
+    n = cifar_blocks(depth, block, "20, 32, 44, 56, 110, 1202")
+    make_block = BasicBlock if block == "basic" else Bottleneck
     return ResNet(
         make_block,
         (n,) * 3,

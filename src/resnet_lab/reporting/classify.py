@@ -29,21 +29,13 @@ MOST_SHOWN = 1000  # images on a page, shared by the classes
 
 @dataclass(frozen=True)
 class Classified:
-    """What networks say of a picture file, or why it cannot be read.
+    """What networks say of a picture file, or why it cannot be read."""
 
-    Attributes:
-        path: of the file.
-        labels: of the most probable classes, the first one first; empty if it cannot be read.
-        probabilities: of those classes.
-        pixels: uint8 [H, W, C], as the first network sees it.
-        error: why it cannot be read, in one line; empty if it can.
-    """
-
-    path: Path
-    labels: tuple[int, ...] = ()
-    probabilities: tuple[float, ...] = ()
-    pixels: NDArray[np.uint8] | None = None
-    error: str = ""
+    path: Path  # of the file
+    labels: tuple[int, ...] = ()  # of the most probable classes; empty if it cannot be read
+    probabilities: tuple[float, ...] = ()  # of those classes
+    pixels: NDArray[np.uint8] | None = None  # uint8 [H, W, C], as the first network sees it
+    error: str = ""  # why it cannot be read, in one line; empty if it can
 
 
 def check_ensemble(networks: Sequence[TrainedNetwork]) -> None:

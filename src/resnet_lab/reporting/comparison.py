@@ -31,23 +31,14 @@ SAME = "The configurations are the same."
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of a second run with a first one.
+    """The comparison of a second run with a first one."""
 
-    Attributes:
-        first: the run to compare with.
-        second: the run that is compared.
-        split: of the images, "test" or "val".
-        config: rows of key and both values, where these differ.
-        metrics: rows of name and both recorded values.
-        paired: the predictions of both runs on the same images.
-    """
-
-    first: Run
-    second: Run
-    split: str
-    config: list[list[str]]
-    metrics: list[list[str]]
-    paired: "Paired"
+    first: Run  # the run to compare with
+    second: Run  # the run that is compared
+    split: str  # of the images, "test" or "val"
+    config: list[list[str]]  # rows of key and both values, where these differ
+    metrics: list[list[str]]  # rows of name and both recorded values
+    paired: "Paired"  # the predictions of both runs on the same images
 
     def result(self) -> dict[str, Any]:
         """Return the result as plain types."""
@@ -78,17 +69,9 @@ def compare(
     checkpoint: str | None = None,
     data_dir: str | None = None,
 ) -> Comparison:
-    """Compare two runs on the same images.
+    """Compare two runs on the same images; see `load_split` for the arguments.
 
-    Args:
-        first: the run to compare with.
-        second: the run that is compared.
-        split: "test" or "val".
-        checkpoint: "best" or "last"; None: the one that each run tested.
-        data_dir: directory of the data; None: the one that each run was trained with.
-
-    Raises:
-        ValueError: a checkpoint or the data is missing, or the images differ.
+    Raises a ValueError if a checkpoint or the data is missing, or the images differ.
     """
     from resnet_lab.reporting.predictions import pair, predict
 

@@ -25,16 +25,9 @@ from resnet_lab.reporting.wording import facts, failures, leaderboard_table, not
 def write_pages(
     results: Results, board: Leaderboard, out: Path, *, plots: bool = True
 ) -> tuple[Path, ...]:
-    """Write report.html, report.md, report.csv and runs.csv, each atomically.
+    """Write report.html, report.md, report.csv and runs.csv, each atomically; return their paths.
 
-    Args:
-        results: the runs.
-        board: their leaderboard.
-        out: directory of the files.
-        plots: whether to draw plots, which takes most of the time.
-
-    Returns:
-        The paths of the files.
+    Drawing the plots takes most of the time.
     """
     drawn: list[tuple[str, str, Markup]] = []
     if plots:
@@ -60,13 +53,7 @@ def write_pages(
 def page(
     results: Results, board: Leaderboard, plots: Sequence[tuple[str, str, Markup]] = ()
 ) -> str:
-    """Render the report as one HTML file.
-
-    Args:
-        results: the runs.
-        board: their leaderboard.
-        plots: title, caption and SVG of each plot.
-    """
+    """Render the report as one HTML file, with title, caption and SVG of each plot."""
     return html.render(
         "report.html",
         title=f"{results.name}: report",

@@ -99,17 +99,7 @@ class PairedNumbers(Paired):
 def predict(
     run: Run, split: str, checkpoint: str | None = None, data_dir: str | None = None
 ) -> Predictions:
-    """Predict a split of a run's data with one of its checkpoints.
-
-    Args:
-        run: a run directory.
-        split: "test" or "val".
-        checkpoint: "best", "last" or a path; None: the one that the run itself tested.
-        data_dir: directory of the data; None: the one that the run was trained with.
-
-    Raises:
-        ValueError: no such checkpoint, data or split.
-    """
+    """Predict a split of a run's data with one of its checkpoints; see `load_split`."""
     from resnet_lab.training.regression import ImageRegressor
 
     checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)

@@ -18,21 +18,13 @@ DEEPEST = 4  # most directory levels between a given directory and its runs
 
 @dataclass(frozen=True)
 class Results:
-    """All jobs below the given directories.
+    """All jobs below the given directories."""
 
-    Attributes:
-        directories: the given ones.
-        jobs: in the order of their launch, where that is known.
-        about: content of each `sweep.json`.
-        disk: size on disk in bytes.
-        checkpoints: bytes of that in checkpoints.
-    """
-
-    directories: tuple[Path, ...]
-    jobs: tuple[RunRecord, ...]
-    about: tuple[Mapping[str, Any], ...]
-    disk: int
-    checkpoints: int
+    directories: tuple[Path, ...]  # the given ones
+    jobs: tuple[RunRecord, ...]  # in the order of their launch, where that is known
+    about: tuple[Mapping[str, Any], ...]  # content of each `sweep.json`
+    disk: int  # size on disk in bytes
+    checkpoints: int  # bytes of that in checkpoints
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_lab.core.console import console
+from resnet_lab.core.console import say
 from resnet_lab.core.text import printable
 from resnet_lab.reporting.pages import write_pages
 from resnet_lab.reporting.ranking.board import Leaderboard
@@ -48,15 +48,10 @@ def report(
 
 
 def write_report(found: Report, out: str | Path | None = None, *, plots: bool = True) -> Report:
-    """Write the pages of a report.
+    """Write the pages of a report; drawing the plots takes most of the time.
 
-    Args:
-        found: the report.
-        out: directory of the pages; None: that of the report if it is a single one, else no pages.
-        plots: whether to draw plots, which takes most of the time.
-
-    Raises:
-        ValueError: the pages cannot be written.
+    Without `out` they go to the directory of the report if it is a single one, else nowhere. Raises
+    a ValueError if they cannot be written.
     """
     if out is None and len(found.results.directories) == 1:
         out = found.results.directories[0]
@@ -82,5 +77,4 @@ def show_files(result: Report) -> None:
     """Print the path of the page of a report."""
     for path in result.files:
         if path.name == "report.html":
-            written = f"written: {printable(path)}"
-            console().print(written, markup=False, highlight=False, soft_wrap=True)
+            say(f"written: {printable(path)}")

@@ -12,7 +12,7 @@ import yaml
 
 from resnet_lab.core.config import bears_on_result, override_key
 from resnet_lab.core.directions import headline
-from resnet_lab.core.recorded import with_new_names
+from resnet_lab.core.recorded import LOADER, refuse_aliases, with_new_names
 from resnet_lab.core.text import printable, printable_values
 
 FOLD = "data.fold"
@@ -22,20 +22,12 @@ DIVERGED = re.compile(r"\bdiverged\b|\breturned nan\b|\bis (nan|-?inf)\b", re.IG
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """The record of a job of a sweep, or of a single run.
+    """The record of a job of a sweep, or of a single run."""
 
-    Attributes:
-        directory: of the run; of a pending job, where it will be.
-        state: one of `resnet_lab.runs.run.STATES`; a running run without a process is interrupted.
-        settings: overrides by key, without the seed, the fold, and those that do not affect the
-            result.
-        status: content of `status.json`, or what `sweep.json` knows in the same form.
-    """
-
-    directory: Path
-    state: str
-    settings: Mapping[str, str]
-    status: Mapping[str, Any] = field(repr=False)
+    directory: Path  # of the run; of a pending job, where it will be
+    state: str  # one of `STATES`; a running run without a process is interrupted
+    settings: Mapping[str, str]  # overrides that affect the result, without seed and fold
+    status: Mapping[str, Any] = field(repr=False)  # `status.json`, or that of `sweep.json`
 
     @property
     def monitor(self) -> str | None:
@@ -153,12 +145,8 @@ def _read_leaves(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _section(text: str) -> tuple[tuple[str, Any], ...]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    if "*" in text and any(
-        isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)
-    ):
-        raise ValueError("aliases, which can expand without bound, are not supported")
-    return tuple(_leaves(with_new_names(printable_values(yaml.load(text, loader)))))
+    refuse_aliases(text, "config.yaml")
+    return tuple(_leaves(with_new_names(printable_values(yaml.load(text, LOADER)))))
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

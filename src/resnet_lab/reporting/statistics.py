@@ -32,12 +32,7 @@ class Difference(NamedTuple):
 
 
 def spread(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Spread:
-    """Compute mean, standard deviation and the 95 % interval of the mean.
-
-    Args:
-        values: at least one.
-        bounds: smallest and largest possible value; the interval is clipped to them.
-    """
+    """Compute mean, standard deviation and the 95 % interval of the mean, clipped to the bounds."""
     n, mean = len(values), statistics.fmean(values)
     if n < 2:
         return Spread(n, mean, None, None, None)
@@ -89,15 +84,15 @@ def paired_difference(
     Returns:
         The mean of second - first, its 95 % interval, and the p of the paired t-test, two-sided.
     """
-    from scipy.stats import t
+    from scipy.stats import ttest_rel
 
     between = [b - a for a, b in zip(first, second, strict=True)]
-    n, mean = len(between), statistics.fmean(between)
-    error = statistics.stdev(between) / math.sqrt(n) if n > 1 else math.inf
-    if error in (0.0, math.inf):  # all alike, or nothing to tell from
-        return mean, mean, mean, 1.0 if mean == 0 or n == 1 else 0.0
-    half = float(t.ppf(0.975, n - 1)) * error
-    return mean, mean - half, mean + half, float(2 * t.sf(abs(mean) / error, n - 1))
+    mean = statistics.fmean(between)
+    if len(set(between)) == 1:  # all alike, or nothing to tell from
+        return mean, mean, mean, 1.0 if mean == 0 or len(between) == 1 else 0.0
+    found = ttest_rel(second, first)
+    low, high = found.confidence_interval(0.95)
+    return mean, float(low), float(high), float(found.pvalue)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -113,12 +108,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Test whether two classifiers differ on the same images (McNemar 1947, exact binomial).
 
-    Args:
-        only_first: images that only the first had right.
-        only_second: images that only the second had right.
-
-    Returns:
-        The two-sided p; 1 if they are right on the same images.
+    Takes the numbers of images that only one of them had right; returns the two-sided p.
     """
     if only_first + only_second == 0:
         return 1.0

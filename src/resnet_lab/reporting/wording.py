@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from rich.filesize import decimal
+
 from resnet_lab.core.text import printable
 from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric, short, short_names
 from resnet_lab.reporting.reading import Results
@@ -96,16 +98,6 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
-def size(count: int) -> str:
-    """Format a size in bytes."""
-    value, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
-
-
 def facts(results: Results, board: Leaderboard) -> list[tuple[str, str]]:
     """Return the facts above the table: names and texts."""
     counts = ", ".join(f"{count} {state}" for state, count in results.states.items())
@@ -117,7 +109,7 @@ def facts(results: Results, board: Leaderboard) -> list[tuple[str, str]]:
         ("swept", _swept(board)),
         ("all jobs", shared),
         ("time", f"{duration(spent)} of training, added up over the jobs"),
-        ("disk", f"{size(results.disk)}, {size(results.checkpoints)} of it checkpoints"),
+        ("disk", f"{decimal(results.disk)}, {decimal(results.checkpoints)} of it checkpoints"),
     ]
     return [(name, text) for name, text in rows if text]
 

@@ -68,12 +68,11 @@ class ActiveRun(Run):
             directory: new, empty, or an earlier run's.
             config: the configuration, resolved here.
             overrides: what the user typed, for the records.
-            trust: whether to build whatever `config` names; see `resnet_lab.core.trust`.
+            trust: see `resnet_lab.core.trust`.
             listeners: called with the directory and the status whenever the state changes.
 
         Raises:
-            ValueError: the directory is something else, is in use by another process, or holds a
-                run of another configuration.
+            ValueError: the directory is something else, or in use, or holds another run.
         """
         path = Path(directory).resolve()
         if not leads():
@@ -214,11 +213,9 @@ class ActiveRun(Run):
         self.status.update(recorded)
 
     def finish(self, sums: "Sums | None", logged: Mapping[str, Any] | None = None) -> None:
-        """Record that the run is done.
+        """Record that the run is done: with the sums of its test, where the task has any.
 
-        Args:
-            sums: of its test, where the task has any.
-            logged: metrics that the task logged, those of the test too; None: it was not tested.
+        `logged` are the metrics that the task logged, of the test too; None: it was not tested.
         """
         if logged is not None:
             own = {

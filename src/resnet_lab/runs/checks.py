@@ -27,12 +27,7 @@ MAX_INTEGER = 10**18  # torch takes none beyond 64 bits
 def resolved(config: DictConfig, *, trust: bool = False) -> DictConfig:
     """Return a configuration as its run records it, with the facts of its data.
 
-    Args:
-        config: composed, or recorded.
-        trust: whether to build whatever source of data it names; see `resnet_lab.core.trust`.
-
-    Raises:
-        ValueError: a value is missing or cannot be.
+    Raises a ValueError if a value is missing or cannot be.
     """
     check_values(config)
     check_threads(OmegaConf.select(config, "trainer.threads", default="auto"))
@@ -55,13 +50,9 @@ def resolved(config: DictConfig, *, trust: bool = False) -> DictConfig:
 
 
 def check_values(config: DictConfig) -> None:
-    """Hold the values that decide what is run to what can be run.
+    """Hold the values of a configuration, not yet resolved, to what can be run.
 
-    Args:
-        config: composed, not yet resolved.
-
-    Raises:
-        ValueError: with the key, the value and the way out.
+    Raises a ValueError with the key, the value and the way out.
     """
     for group in ("data", "model", "task", "optimizer", "trainer"):
         if not OmegaConf.select(config, f"{group}._target_", throw_on_missing=False):

@@ -15,22 +15,13 @@ from resnet_lab.training.thread_choice import for_evaluation
 def evaluate(
     run: Run, split: str = "test", checkpoint: str | None = None, data_dir: str | None = None
 ) -> dict[str, Any]:
-    """Measure a checkpoint of a run on a split of its data.
-
-    Args:
-        run: a run directory.
-        split: "test" or "val".
-        checkpoint: "best", "last" or a path; None: the one that the run itself tested.
-        data_dir: where the data lies now; None: where it lay when the run was trained.
+    """Measure a checkpoint of a run on a split of its data; see `load_split` for the arguments.
 
     Returns:
         `acc` with its 95 % interval `acc_low`, `acc_high`, `loss` (nats), `images`, and `classes`:
         the same for each class by its name. `acc_top5` where there are many classes. Other tasks
         have other metrics in their place, see `resnet_lab.training`; those of the group `metrics`
         join them.
-
-    Raises:
-        ValueError: no such checkpoint or data, or the data has another number of classes.
     """
     freeze_gc()
     checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)

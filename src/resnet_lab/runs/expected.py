@@ -13,14 +13,9 @@ from resnet_lab.core.errors import closest
 def check_expected(config: DictConfig, names: Sequence[str], *, trust: bool = False) -> None:
     """Refuse, before training, an expectation that the run could not be held to.
 
-    Args:
-        config: of the run.
-        names: of the metrics that it will have: of the test, and of the weights that are best.
-        trust: see `resnet_lab.core.trust`.
-
-    Raises:
-        ValueError: the run will not have the metric, its direction is not known, or the value or
-            the tolerance is no number.
+    `names` are those of the metrics that it will have: of the test, and of the weights that are
+    best. Raises a ValueError if the one that is expected is not among them, its direction is not
+    known, or the value or the tolerance is no number.
     """
     expected = config.get("expected")
     if not expected:

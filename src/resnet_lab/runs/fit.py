@@ -24,10 +24,8 @@ from resnet_lab.training.thread_choice import for_training
 def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
     """Train from the run's last checkpoint, or from the start; test what `cfg.test` says, once.
 
-    Args:
-        run: open for training.
-        watchers: callbacks besides those of the configuration, called before them; see
-            `EpochCallback.ended`.
+    The watchers are callbacks besides those of the configuration, called before them; see
+    `EpochCallback.ended`.
     """
     freeze_gc()
     quiet_lightning()

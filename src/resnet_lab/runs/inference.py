@@ -35,19 +35,16 @@ Pictures = Picture | Sequence[Picture]
 def load_split(
     run: Run, split: str, checkpoint: str | None = None, data_dir: str | None = None
 ) -> "tuple[str, ImageTask, Facts, ImageDataModule]":
-    """Load a checkpoint of a run, and a split of its data.
+    """Load a checkpoint of a run, and a split of its data, "test" or "val".
 
     Args:
         run: a run directory.
-        split: "test" or "val".
+        split: of its data.
         checkpoint: "best", "last" or a path; None: the one that the run itself tested.
         data_dir: where the data lies now; None: where it lay when the run was trained.
 
     Returns:
         The checkpoint, the task in evaluation mode, the facts of its data, and the data.
-
-    Raises:
-        ValueError: no such checkpoint, data or split.
     """
     quiet_lightning()
     if data_dir is not None:
@@ -100,11 +97,7 @@ def leave_uncompiled(run: Run) -> None:
 
 
 def check_classifies(run: Run, task: object) -> None:
-    """Refuse a run whose images do not have one class each.
-
-    Raises:
-        ValueError: its task is another one.
-    """
+    """Raise a ValueError for a run whose images do not have one class each."""
     from resnet_lab.training.task import ImageClassifier
 
     if not isinstance(task, ImageClassifier):
@@ -171,18 +164,7 @@ class TrainedNetwork:
         )
 
     def __call__(self, images: "Tensor | NDArray[np.uint8] | Pictures") -> Tensor:
-        """Compute logits.
-
-        Args:
-            images: uint8 [N, H, W, C], or pictures: a path or a PIL image, or several of them.
-
-        Returns:
-            float32 [N, classes], on the CPU.
-
-        Raises:
-            ValueError: the images are something else.
-            Exception: whatever Pillow raises for a file that it cannot read.
-        """
+        """Compute logits, float32 [N, classes] on the CPU; of what `pixels` takes."""
         return torch.cat(list(self.batches(self.pixels(images))))
 
     def predict_probabilities(
@@ -191,17 +173,10 @@ class TrainedNetwork:
         *,
         augment: str | None = None,
     ) -> Tensor:
-        """Compute the probability of each class.
+        """Compute the probability of each class, float32 [N, classes] on the CPU.
 
-        Args:
-            images: as for the network itself.
-            augment: the mean over versions of each image: see `VIEWS`; None: the image alone.
-
-        Returns:
-            float32 [N, classes], on the CPU.
-
-        Raises:
-            ValueError: the images of the run do not have one class each.
+        With `augment` it is the mean over versions of each image, see `VIEWS`. Raises a ValueError
+        if the images of the run do not have one class each.
         """
         check_classifies(self.run, self._task)
         pixels = self.pixels(images)
@@ -212,8 +187,8 @@ class TrainedNetwork:
     def pixels(self, images: "Tensor | NDArray[np.uint8] | Pictures") -> Tensor:
         """Return images as the training data holds them, uint8 [N, H, W, C]; pictures are decoded.
 
-        Raises:
-            ValueError: an array is of another kind.
+        They are such an array; or a path or a PIL image, or several of them. Raises a ValueError
+        for an array of another kind, and whatever Pillow raises for a file that it cannot read.
         """
         if isinstance(images, Tensor | np.ndarray):
             pixels = torch.as_tensor(images)
@@ -234,14 +209,9 @@ class TrainedNetwork:
         return decode.load(Path(picture), self.form)
 
     def batches(self, pixels: Tensor, indices: Tensor | None = None) -> Iterator[Tensor]:
-        """Yield the logits of images, batch by batch.
+        """Yield the logits of images, uint8 [N, H, W, C]: of all, or of those at `indices`.
 
-        Args:
-            pixels: uint8 [N, H, W, C].
-            indices: of the images to classify; None: all of them.
-
-        Yields:
-            float32 [B, classes], on the CPU; at most `BATCH` images.
+        They are float32 [B, classes] on the CPU, of at most `BATCH` images.
         """
         parts = torch.split(torch.arange(len(pixels)) if indices is None else indices, BATCH)
         if self._threads is None:

@@ -21,15 +21,8 @@ def check_measured(
 ) -> None:
     """Hold the network, `monitor` and `expected` to the data and the length of the run.
 
-    Args:
-        config: of the run.
-        task: with its network.
-        data: set up to fit.
-        trust: see `resnet_lab.core.trust`.
-
-    Raises:
-        ValueError: the run would not have what it is to be judged by, or the network does not go
-            with the data.
+    Raises a ValueError if the run would not have what it is to be judged by, or the network does
+    not go with the data.
     """
     validates = data.size("val") > 0 and config.trainer.get("limit_val_batches", 1.0) != 0
     _check_steps(config, task)
@@ -101,12 +94,7 @@ def _check_watched(config: DictConfig, task: "ImageTask", validates: bool) -> No
 
 
 def check_callback(name: str, callback: "Callback") -> None:
-    """Refuse a callback that a resumed run could not go on with as an undisturbed one would.
-
-    Args:
-        name: under `callbacks` in the configuration.
-        callback: as it was built.
-    """
+    """Refuse a callback that a resumed run could not go on with as an undisturbed one would."""
     from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
     if isinstance(callback, GradientAccumulationScheduler):

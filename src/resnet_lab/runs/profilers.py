@@ -42,13 +42,8 @@ PROFILERS: dict[str, Callable[[Path, str], Profiler]] = {
 def build_profiler(name: str, directory: Path) -> Profiler:
     """Build a profiler of Lightning that writes to `profile/` in a run directory.
 
-    Args:
-        name: simple (seconds of each hook), advanced (of each function) or pytorch (of each
-            operation, with traces for a browser).
-        directory: of the run.
-
-    Raises:
-        ValueError: there is no such profiler.
+    It is simple (seconds of each hook), advanced (of each function) or pytorch (of each operation,
+    with traces for a browser).
     """
     if name not in PROFILERS:
         raise ValueError(f"trainer.profiler={name}: must be one of {', '.join(PROFILERS)}, or null")

@@ -33,13 +33,7 @@ FOR_OTHERS = (
 
 
 def check_members(key: str, built: Any, members: tuple[str, ...]) -> None:
-    """Raise a ValueError that names the first member which is missing.
-
-    Args:
-        key: `task` or `data`.
-        built: the module.
-        members: that it has to offer.
-    """
+    """Raise a ValueError that names the first member which a module of the user's own lacks."""
     for name in members:
         if not hasattr(built, name):
             raise ValueError(

@@ -20,14 +20,7 @@ EVENTS = "events.out.tfevents.*"
 
 
 class CSVFile:
-    """Rows of numbers with a step, whose columns become known as they are first logged.
-
-    Args:
-        path: of the file; it need not exist yet.
-
-    Attributes:
-        path: of the file.
-    """
+    """Rows of numbers with a step, whose columns become known as they are first logged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -104,13 +97,8 @@ def rewind_events(directory: Path, step: int, before: int) -> None:
 
     They are taken out of the files. TensorBoard knows a mark that hides events, but it hides what a
     reader happens to have read before it. Readers go by the order of the files' names, which begin
-    with the second of making: files that seem to come from the future (the clock was set back) get
-    names that sort before those of new files.
-
-    Args:
-        directory: of the event files.
-        step: the first one to drop.
-        before: second from which on the names of new files begin.
+    with the second of making: files that seem to come from the future (the clock was set back, they
+    are not from `before` that second) get names that sort before those of new files.
     """
     paths = sorted(directory.glob(EVENTS))
     late = any(path.name.split(".")[3] >= f"{before:010d}" for path in paths)

@@ -81,15 +81,10 @@ def follow_data(run: Run) -> None:
 
 
 def agree(config: DictConfig, run: Run) -> bool:
-    """Bring a run and the configuration that it is to go on with together.
+    """Bring a run and the resolved configuration that it is to go on with together.
 
-    Args:
-        config: resolved. It may say anew what bears on no result, where the data lies, and how
-            long to train; the run has it afterwards.
-        run: an earlier one.
-
-    Returns:
-        Whether the run is to be longer than it was.
+    The configuration may say anew what bears on no result, where the data lies, and how long to
+    train; the run has it afterwards. Returns whether the run is to be longer than it was.
 
     Raises:
         ValueError: they differ, or the run cannot become longer.
@@ -161,11 +156,7 @@ def _check_longer(run: Run, config: DictConfig, asked: str) -> None:
 def _depends_on_length(before: DictConfig, now: DictConfig, each: int, done: int) -> str | None:
     """Name what would have been otherwise in a longer run; None: nothing.
 
-    Args:
-        before: configuration of the run.
-        now: configuration of the longer one.
-        each: steps in an epoch; 0: not known.
-        done: steps that the checkpoint has behind it.
+    An epoch has `each` steps (0: not known), and the checkpoint `done` steps behind it.
     """
     for name, node in (now.callbacks or {}).items():
         if node and str(node.get("_target_")).endswith(".SWA") and isinstance(node.start, float):

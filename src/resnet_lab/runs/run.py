@@ -11,6 +11,7 @@ The directory may be moved and renamed: nothing in it says where it lies.
 """
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,35 +39,18 @@ TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps
 ANEW = "delete it; to make it anew, resume the run: what it said is in the last checkpoint"
 
 
+@dataclass(eq=False)
 class Run:
-    """A run directory, to read.
+    """A run directory, to read."""
 
-    Attributes:
-        directory: absolute path.
-        config: the resolved configuration.
-        status: the content of `status.json`.
-        trust: whether the configuration may name any class; see `resnet_lab.core.trust`.
-    """
-
-    def __init__(
-        self, directory: Path, config: DictConfig, status: dict[str, Any], *, trust: bool = False
-    ) -> None:
-        self.directory = directory
-        self.config = config
-        self.status = status
-        self.trust = trust
+    directory: Path  # absolute
+    config: DictConfig  # resolved
+    status: dict[str, Any]  # content of `status.json`
+    trust: bool = field(default=False, kw_only=True)  # see `resnet_lab.core.trust`
 
     @classmethod
     def load(cls, directory: str | Path, *, trust: bool = False) -> "Run":
-        """Open a run to read it.
-
-        Args:
-            directory: of the run.
-            trust: whether to build whatever its configuration names; see `resnet_lab.core.trust`.
-
-        Raises:
-            ValueError: the directory is missing or is no run directory.
-        """
+        """Open a run to read it; raise a ValueError if the directory is missing or no run's."""
         path = Path(directory).resolve()
         if not path.is_dir():
             raise ValueError(f"{directory}: no such directory; runs lie under logs/runs")
@@ -102,9 +86,8 @@ class Run:
     def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
         """Build the data module of the configuration; nothing is read yet.
 
-        Args:
-            facts: of a checkpoint; its mean and std then normalise, also where the configuration
-                leaves them to be measured.
+        The mean and std of a checkpoint's `facts` normalise, also where the configuration leaves
+        them to be measured.
         """
         if facts is not None:
             self.config.data.mean, self.config.data.std = facts["mean"], facts["std"]
@@ -184,10 +167,7 @@ class Run:
             task.add_metrics(metrics, splits)
 
     def load_task(self, which: str = "best") -> "tuple[ImageTask, Facts]":
-        """Build the network with the weights of a checkpoint.
-
-        Args:
-            which: "best", "last" or a path.
+        """Build the network with the weights of a checkpoint: "best", "last" or a path.
 
         Returns:
             The task, in evaluation mode, and the facts of the data that it was trained on.
@@ -210,14 +190,7 @@ class Run:
         return (self.directory / "checkpoints" / f"{which}.ckpt").is_file()
 
     def checkpoint(self, which: str = "best") -> Path:
-        """Return the path of a checkpoint.
-
-        Args:
-            which: "best", "last" or a path.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """Return the path of "best", "last" or a path; raise a ValueError if there is none."""
         named = self.directory / "checkpoints" / f"{which}.ckpt"
         path = named if which in ("best", "last") else Path(which)
         if not path.is_file():

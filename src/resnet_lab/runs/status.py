@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from resnet_lab.callbacks.record import EpochCallback, Record
+from resnet_lab.core.device import synchronize
 from resnet_lab.data import ImageDataModule
 from resnet_lab.runs.active import ActiveRun
 
@@ -67,17 +68,17 @@ class Status(EpochCallback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Time the validation inside the epoch."""
-        _wait(pl_module.device)
+        synchronize(pl_module.device)
         self._validation_began = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the validation out of the epoch's time."""
-        _wait(pl_module.device)
+        synchronize(pl_module.device)
         self._validating += time.perf_counter() - self._validation_began
 
     def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
         """Record the epoch and flush the loggers."""
-        _wait(task.device)
+        synchronize(task.device)
         now = time.perf_counter()
         batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed - self._first
         images = batches * trainer.datamodule.batch_size  # type: ignore[attr-defined]
@@ -122,8 +123,3 @@ class Status(EpochCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep it for `on_fit_start`: a test loads a checkpoint too, and takes nothing back."""
         self._recorded = state_dict
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -54,16 +54,9 @@ def build_callbacks(run: Run) -> list[Callback]:
 def build_trainer(
     run: Run, callbacks: Sequence[Callback], loggers: Sequence[Logger], *, validates: bool
 ) -> Trainer:
-    """Build the trainer of a run.
+    """Build the trainer of a run, whose directory takes the checkpoints.
 
-    Args:
-        run: whose directory takes the checkpoints.
-        callbacks: of the configuration and of the run.
-        loggers: likewise.
-        validates: whether there is a validation split.
-
-    Raises:
-        ValueError: the configuration gives the trainer what it cannot take.
+    Raises a ValueError if the configuration gives the trainer what it cannot take.
     """
     config = run.config.trainer
     if config.get("logger") not in (None, True, False):

@@ -1,5 +1,6 @@
 """Save and restore what an interrupted epoch has besides weights: metric sums and random states."""
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -10,14 +11,9 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 
 def save_progress(task: LightningModule, sums: Metric) -> dict[str, Any]:
-    """Return the state of an epoch, as plain types, the same on every process.
-
-    Args:
-        task: being trained.
-        sums: its training metrics.
-    """
+    """Return the state of an epoch, as plain types, the same on every process."""
     with sums.sync_context():
-        values = {name: getattr(sums, name).clone() for name in sums._defaults}
+        values = deepcopy(sums.metric_state)
     progress = {"sums": values, "rng": _gathered(task, torch.get_rng_state())}
     if task.device.type == "cuda":
         progress["cuda_rng"] = _gathered(task, torch.cuda.get_rng_state(task.device))

@@ -1,6 +1,7 @@
 """Metrics of the group `metrics`, any of torchmetrics, beside the sums that a task keeps itself."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Any
 
@@ -99,11 +100,7 @@ class FurtherMetrics(nn.Module):
         found = {}
         for name, metric in self.of(split).items():
             with metric.sync_context():
-                sums = {key: getattr(metric, key) for key in metric._defaults}
-                found[name] = {
-                    key: [part.clone() for part in value] if isinstance(value, list) else +value
-                    for key, value in sums.items()
-                }
+                found[name] = deepcopy(metric.metric_state)
         return found
 
     def restore(self, split: str, state: Mapping[str, Any], device: torch.device) -> None:

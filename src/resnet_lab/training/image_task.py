@@ -125,12 +125,8 @@ class ImageTask(MeasuredTask):
     def check(self, facts: Facts, labels: Tensor | None = None) -> None:
         """Check the network and the loss against the data, before training starts.
 
-        Args:
-            facts: of the data.
-            labels: of the training images; a loss that has the method `balance` is given them.
-
-        Raises:
-            ValueError: the network, the loss or the task does not fit the data.
+        A loss that has the method `balance` is given the labels of the training images. Raises a
+        ValueError if the network, the loss or the task does not fit the data.
         """
         self.classes = facts["classes"]
         check_network(self.net, facts)

@@ -137,13 +137,7 @@ class BinaryCrossEntropy(nn.Module):
 def check_loss(loss: Any, labels: Tensor, outputs: int) -> None:
     """Balance a loss by the labels of the training set, and try it on a few of them.
 
-    Args:
-        loss: to be trained with; one with the method `balance` is given the labels.
-        labels: of the training images.
-        outputs: number of classes, labels or numbers.
-
-    Raises:
-        ValueError: the loss does not take them, or does not give one number.
+    Raises a ValueError if the loss does not take them, or does not give one number.
     """
     name = type(loss).__name__
     try:

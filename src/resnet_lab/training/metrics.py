@@ -21,12 +21,17 @@ TOP5_FROM = 20  # classes; with fewer, top-5 accuracy says little
 class Sums(Metric):
     """Base of the metrics that a task keeps itself: sums over images, added up over devices.
 
-    Attributes:
-        names: of the numbers that `compute` returns.
+    Args:
+        **zeros: what each sum begins with, by its name.
     """
 
     full_state_update = False
-    names: tuple[str, ...] = ("loss",)
+    names: tuple[str, ...] = ("loss",)  # of the numbers that `compute` returns
+
+    def __init__(self, **zeros: Tensor) -> None:
+        super().__init__()
+        for name, zero in zeros.items():
+            self.add_state(name, zero, dist_reduce_fx="sum")
 
     def _apply(self, fn: Any, exclude_state: Sequence[str] = "") -> nn.Module:
         """Move the sums, in float32: half precision cannot add up the losses of an epoch."""
@@ -53,19 +58,17 @@ class ClassificationSums(Sums):
         num_classes: number of classes; top-5 accuracy is kept from 20 classes on.
     """
 
+    loss: Tensor
+    seen: Tensor  # images of each class
+    correct: Tensor  # of those, found
+    correct_top5: Tensor
+
     def __init__(self, num_classes: int) -> None:
-        super().__init__()
+        seen, correct = torch.zeros(2, num_classes, dtype=torch.int64).unbind()
+        top5 = torch.zeros((), dtype=torch.int64)
+        super().__init__(loss=torch.zeros(()), seen=seen, correct=correct, correct_top5=top5)
         self.top5 = num_classes >= TOP5_FROM
         self.names = ("loss", "acc", *["acc_top5"] * self.top5)
-        self.loss: Tensor
-        self.seen: Tensor
-        self.correct: Tensor
-        self.correct_top5: Tensor
-        counts = torch.zeros(num_classes, dtype=torch.int64)
-        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("seen", counts.clone(), dist_reduce_fx="sum")  # images of each class
-        self.add_state("correct", counts.clone(), dist_reduce_fx="sum")  # of those, found
-        self.add_state("correct_top5", counts.new_zeros(()), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, labels: Tensor, loss: Tensor | None = None) -> None:
         """Add a batch.
@@ -141,13 +144,7 @@ def is_logged(task: LightningModule, batch_idx: int) -> bool:
 
 
 def write_now(task: LightningModule, values: Mapping[str, Tensor], step: int) -> None:
-    """Write values to the loggers.
-
-    Args:
-        task: being trained or tested.
-        values: by metric, each of one element.
-        step: of the optimizer.
-    """
+    """Write values of one element each, by metric, to the loggers."""
     if task.trainer.is_global_zero and not task.trainer.sanity_checking:
         numbers = {name: float(value) for name, value in values.items()}
         for logger in task.loggers:
@@ -155,16 +152,7 @@ def write_now(task: LightningModule, values: Mapping[str, Tensor], step: int) ->
 
 
 def log_epoch(task: LightningModule, split: str, measured: Mapping[str, Tensor]) -> None:
-    """Log the metrics of an epoch.
-
-    Args:
-        task: being trained or tested.
-        split: "train", "val" or "test".
-        measured: by name, over all devices.
-
-    Raises:
-        ValueError: the loss is not finite.
-    """
+    """Log the metrics of an epoch, over all devices; raise a ValueError for an infinite loss."""
     values = {f"{split}/{name}": value for name, value in measured.items()}
     loss = float(values[f"{split}/loss"])
     if not math.isfinite(loss):

@@ -90,12 +90,11 @@ def mix(mixers: Sequence[Mixer], images: Tensor, seed: int) -> Mixed:
 class LossSum(Sums):
     """Mean loss of mixed batches, kept on the device until it is read."""
 
+    loss: Tensor
+    batches: Tensor
+
     def __init__(self) -> None:
-        super().__init__()
-        self.loss: Tensor
-        self.batches: Tensor
-        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("batches", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        super().__init__(loss=torch.zeros(()), batches=torch.zeros((), dtype=torch.int64))
 
     def update(self, loss: Tensor) -> None:
         """Add the mean loss of a batch; all training batches have one size."""

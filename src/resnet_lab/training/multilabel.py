@@ -21,19 +21,15 @@ class MultiLabelSums(Sums):
     """
 
     names = ("loss", "acc", "f1")
+    loss: Tensor
+    images: Tensor
+    right: Tensor
+    counts: Tensor  # of each label: found, predicted, there, and right either way
 
     def __init__(self, labels: int) -> None:
-        super().__init__()
-        self.loss: Tensor
-        self.images: Tensor
-        self.right: Tensor
-        self.counts: Tensor
-        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("right", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        # Of each label: found, predicted, there, and right either way.
+        images, right = torch.zeros(2, dtype=torch.int64).unbind()
         counts = torch.zeros(4, labels, dtype=torch.int64)
-        self.add_state("counts", counts, dist_reduce_fx="sum")
+        super().__init__(loss=torch.zeros(()), images=images, right=right, counts=counts)
 
     def update(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Add a batch of logits and labels, [B, L], and its mean loss."""

@@ -38,14 +38,9 @@ def compile_mode(compile: bool | str, accumulate: int = 1) -> str | None:
 
 
 def check_network(net: nn.Module, facts: Facts) -> None:
-    """Pass a blank image through a network.
+    """Pass a blank image through a network, which stays in the mode that it is in.
 
-    Args:
-        net: left in the mode that it is in.
-        facts: of the data.
-
-    Raises:
-        ValueError: the network does not take such images or does not give one logit per class.
+    Raises a ValueError if it does not take such images or does not give one logit per class.
     """
     shape = (facts["channels"], *sides(facts["image_size"]))
     training = net.training

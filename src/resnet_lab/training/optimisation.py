@@ -16,15 +16,7 @@ LENGTHS = ("total_steps", "T_max", "total_iters")  # what schedulers call the le
 def build_optimizer(
     factory: Callable[..., Optimizer], groups: Sequence[Mapping[str, Any]]
 ) -> Optimizer:
-    """Build the optimizer of some parameter groups.
-
-    Args:
-        factory: called with the groups.
-        groups: see `parameter_groups`; `lr_scale` scales the learning rate of each.
-
-    Raises:
-        ValueError: the optimizer refuses its arguments.
-    """
+    """Build the optimizer of `parameter_groups`; `lr_scale` scales the learning rate of each."""
     with errors_of("optimizer"):
         optimizer = factory(groups)
     for group in optimizer.param_groups:
@@ -42,17 +34,8 @@ def scheduler_config(
 ) -> dict[str, Any]:
     """Build the learning-rate scheduler of an optimizer, as Lightning's `lr_scheduler` dictionary.
 
-    Args:
-        factory: called with the optimizer and with whichever of `LENGTHS` it takes and is not
-            given yet.
-        optimizer: of `build_optimizer`.
-        total: length of the run, in steps of the scheduler.
-        interval: what one step of the scheduler is, "step" or "epoch".
-        monitor: metric that a ReduceLROnPlateau watches.
-        monitor_mode: its direction, "min" or "max".
-
-    Raises:
-        ValueError: the scheduler refuses its arguments.
+    The factory is given whichever of `LENGTHS` it takes and does not have yet: `total`, the length
+    of the run in steps of the scheduler. A ReduceLROnPlateau watches `monitor`.
     """
     given = factory.keywords if isinstance(factory, partial) else {}
     takes = inspect.signature(factory).parameters

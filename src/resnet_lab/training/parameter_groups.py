@@ -27,15 +27,9 @@ def head_of(net: nn.Module) -> nn.Module:
 
 
 def freeze_parameters(net: nn.Module, freeze: str | None, backbone_lr: float) -> None:
-    """Freeze the backbone if `freeze` is "backbone".
+    """Freeze the backbone of a network if `freeze` is "backbone".
 
-    Args:
-        net: changed in place.
-        freeze: "backbone" or None.
-        backbone_lr: factor on the learning rate of the backbone.
-
-    Raises:
-        ValueError: a value is wrong, the two contradict each other, or there is no head.
+    Raises a ValueError if a value is wrong, the two contradict each other, or there is no head.
     """
     if freeze not in (None, "backbone"):
         raise ValueError(f"task.freeze={freeze}: must be backbone (once called trunk) or null")
@@ -63,13 +57,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sort the parameters that learn into groups for an optimizer, by rate and weight decay.
 
-    Args:
-        net: a network.
-        backbone_lr: factor on the learning rate of all parameters but the head's.
-        decay_norm_and_bias: False: no weight decay for biases and norm layers.
-
-    Returns:
-        At most four groups, each with its factor on the learning rate as `lr_scale`.
+    Without `decay_norm_and_bias`, biases and norm layers have no weight decay. Returns at most four
+    groups, each with its factor on the learning rate as `lr_scale`.
     """
     head = set(net.parameters() if backbone_lr == 1 else head_of(net).parameters())
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}

@@ -28,12 +28,9 @@ HEADS = ("fc", "linear", "head", "classifier")  # names of the last layer elsewh
 def load_pretrained(net: nn.Module, weights: str, replace_classifier: bool = False) -> None:
     """Load published weights into a network before training.
 
-    Args:
-        net: changed in place.
-        weights: a checkpoint (ours, or a state dict in the usual wrappings, with the usual prefixes
-            and names of a head), or the name of torchvision's weights for this network, or of
-            `published.PUBLISHED`.
-        replace_classifier: keep the new head instead of the published one.
+    The weights are a checkpoint (ours, or a state dict in the usual wrappings, with the usual
+    prefixes and names of a head), or the name of torchvision's weights for this network, or of
+    `published.PUBLISHED`. With `replace_classifier` the new head stays.
 
     Raises:
         ValueError: the weights do not exist, cannot be read without running code, or do not fit.
@@ -94,13 +91,9 @@ def read(path: Path) -> Any:
 def load_weights(
     module: nn.Module, state: Mapping[str, Tensor], source: str, replace_classifier: bool = False
 ) -> None:
-    """Load weights strictly.
+    """Load weights strictly; with `replace_classifier` the head stays as it is.
 
-    Args:
-        module: changed in place.
-        state: by name. Checkpoints from before torch 0.4.1 have no `num_batches_tracked`.
-        source: where they come from, for the message.
-        replace_classifier: keep the head as it is.
+    Checkpoints from before torch 0.4.1 have no `num_batches_tracked`.
 
     Raises:
         ValueError: names or shapes differ; the message names the first of each kind.

@@ -21,16 +21,13 @@ class RegressionSums(Sums):
     """
 
     names = ("loss", "mae", "rmse", "r2")
+    images: Tensor
+    sums: Tensor  # of the images: loss, absolute error and its square, squared error
+    targets: Tensor  # their sums, and those of their squares
 
     def __init__(self, numbers: int) -> None:
-        super().__init__()
-        self.images: Tensor
-        self.sums: Tensor
-        self.targets: Tensor
-        self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        # Of the images: loss, absolute error and its square, squared error.
-        self.add_state("sums", torch.zeros(4), dist_reduce_fx="sum")
-        self.add_state("targets", torch.zeros(2, numbers), dist_reduce_fx="sum")  # and squares
+        count = torch.zeros((), dtype=torch.int64)
+        super().__init__(images=count, sums=torch.zeros(4), targets=torch.zeros(2, numbers))
 
     def update(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """Add a batch of outputs and targets, [B, L], and its mean loss."""

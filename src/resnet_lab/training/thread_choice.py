@@ -81,14 +81,7 @@ def for_training(
 def for_evaluation(
     config: DictConfig, net: Callable[[Tensor], object], images: Tensor, batches: int
 ) -> int:
-    """Return the number of threads for an evaluation of a run.
-
-    Args:
-        config: of the run.
-        net: in evaluation mode, or what calls it.
-        images: the first batch, normalised.
-        batches: in the evaluation.
-    """
+    """Return the number of threads for an evaluation of a run, from its first batch, normalised."""
     most, setting = most_threads(), setting_of(config)
     if isinstance(setting, int):
         return min(setting, most)
@@ -139,14 +132,7 @@ def length(config: DictConfig, images: int) -> int:
 def training_step(
     net: nn.Module, images: Tensor, labels: Tensor, precision: str
 ) -> Callable[[int], None]:
-    """Return a function that runs a training step of some of the images on a copy of a network.
-
-    Args:
-        net: copied, so that neither weights nor statistics change.
-        images: normalised.
-        labels: of the images.
-        precision: in Lightning's notation.
-    """
+    """Return a function that runs a training step of some of the images on a copy of a network."""
     dtype = torch.float64 if precision.startswith("64") else torch.float32
     half = torch.float16 if precision.startswith("16") else torch.bfloat16
     autocast = torch.autocast("cpu", half, enabled="16" in precision)

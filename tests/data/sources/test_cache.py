@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def source(root: Path, tmp_path: Path) -> ImageFolder:
     write_folder(root, {"cat": 10, "dog": 10})
-    return ImageFolder(str(root), 8, cache=str(tmp_path / "cache"))
+    return ImageFolder(str(root), image_size=8, cache=str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_cache_holds_the_same_images(source: ImageFolder, root: Path, decoded: list[int]) -> None:
-    plain = ImageFolder(str(root), 8).read("train")
+    plain = ImageFolder(str(root), image_size=8).read("train")
     decoded.clear()
     first, second = source.read("train"), source.read("train")
     assert decoded == [16]

@@ -44,7 +44,9 @@ def test_test_split_is_seeded(root: Path) -> None:
     write_folder(root, {"cat": 20, "dog": 20})
 
     def greys(**options: Any) -> list[int]:
-        return ImageFolder(str(root), 4, **options).read("test").pixels[:, 0, 0, 0].tolist()
+        return (
+            ImageFolder(str(root), image_size=4, **options).read("test").pixels[:, 0, 0, 0].tolist()
+        )
 
     assert greys() == greys()
     assert greys() != greys(split_seed=1)
@@ -53,7 +55,7 @@ def test_test_split_is_seeded(root: Path) -> None:
 
 def test_new_pictures_leave_the_others_on_their_side(root: Path) -> None:
     write_folder(root, {"cat": 100, "dog": 100}, size=(4, 4))
-    source = ImageFolder(str(root), 4)
+    source = ImageFolder(str(root), image_size=4)
     before = set(source.read("test").pixels[:, 0, 0, 0].tolist())
     (root / "cat" / "000.png").rename(root / "cat" / "moved.png")
     after = set(source.read("test").pixels[:, 0, 0, 0].tolist())
@@ -63,7 +65,7 @@ def test_new_pictures_leave_the_others_on_their_side(root: Path) -> None:
 def testsplits_of_its_own(root: Path) -> None:
     for split, count in (("train", 5), ("val", 3), ("test", 2)):
         write_folder(root / split, {"cat": count, "dog": count})
-    source = ImageFolder(str(root), 8)
+    source = ImageFolder(str(root), image_size=8)
     source.prepare()
     assert source.splits == ("train", "val", "test")
     assert source.classes == class_names(str(root)) == ("cat", "dog")
@@ -73,21 +75,21 @@ def testsplits_of_its_own(root: Path) -> None:
 def test_without_a_test_folder_a_share_of_train_is_the_test_split(root: Path) -> None:
     for split, count in (("train", 10), ("val", 3)):
         write_folder(root / split, {"cat": count, "dog": count})
-    source = ImageFolder(str(root), 8)
+    source = ImageFolder(str(root), image_size=8)
     source.prepare()
     assert [len(source.read(split).labels) for split in source.splits] == [16, 6, 4]
 
 
 def test_a_class_may_be_called_train(root: Path) -> None:
     write_folder(root, {"car": 4, "train": 4})
-    assert ImageFolder(str(root), 8).classes == ("car", "train")
+    assert ImageFolder(str(root), image_size=8).classes == ("car", "train")
 
 
 def test_only_the_split_asked_for_is_read(root: Path) -> None:
     for split in ("train", "test"):
         write_folder(root / split, {"cat": 2, "dog": 2})
     (root / "test" / "cat" / "000.png").write_bytes(b"not a picture")
-    source = ImageFolder(str(root), 8)
+    source = ImageFolder(str(root), image_size=8)
     source.prepare()
     assert len(source.read("train").labels) == 4
     assert "1 of 4 images" in error(source, "test")
@@ -114,7 +116,7 @@ def test_other_files_are_ignored_and_deeper_folders_are_not(root: Path) -> None:
         "dog/001.png",
         "dog/UPPER.PNG",
     ]
-    ImageFolder(str(root), 8).prepare()
+    ImageFolder(str(root), image_size=8).prepare()
 
 
 def test_links_are_followed_and_circles_end(root: Path, tmp_path: Path) -> None:
@@ -122,14 +124,14 @@ def test_links_are_followed_and_circles_end(root: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "elsewhere", {"dog": 3})
     (root / "dog").symlink_to(tmp_path / "elsewhere" / "dog")
     (root / "cat" / "circle").symlink_to(root / "cat")
-    source = ImageFolder(str(root), 8, follow_links=True)
+    source = ImageFolder(str(root), image_size=8, follow_links=True)
     assert len(source.read("train").labels) + len(source.read("test").labels) == 5
 
 
 def test_order_is_that_of_the_names(root: Path) -> None:
     for split in ("train", "test"):
         write_folder(root / split, {"a": 100, "b": 100}, size=(4, 4))
-    greys = ImageFolder(str(root), 4).read("train").pixels[:, 0, 0, 0].tolist()
+    greys = ImageFolder(str(root), image_size=4).read("train").pixels[:, 0, 0, 0].tolist()
     assert greys == [*range(100), *range(40, 140)]
 
 
@@ -198,7 +200,7 @@ def test_pictures_that_cannot_be_read_are_counted_and_the_first_is_named(root: P
     (folder / "002.jpg").write_bytes(b"")
     (folder / "003.jpg").unlink()
     (folder / "003.jpg").symlink_to(root / "gone.jpg")
-    message = error(ImageFolder(str(root), 8))
+    message = error(ImageFolder(str(root), image_size=8))
     assert f"3 of 8 images cannot be read, the first is {folder / '001.jpg'} (" in message
 
 
@@ -208,9 +210,9 @@ def test_forbidden(root: Path) -> None:
         write_folder(root / split, {"cat": 2, "dog": 2})
     path = root / "train" / "cat" / "000.png"
     path.chmod(0)
-    assert str(path) in error(ImageFolder(str(root), 8))
+    assert str(path) in error(ImageFolder(str(root), image_size=8))
     path.parent.chmod(0)
-    message = error(ImageFolder(str(root), 8))
+    message = error(ImageFolder(str(root), image_size=8))
     path.parent.chmod(0o755)
     assert str(path.parent) in message
 

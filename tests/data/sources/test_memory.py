@@ -37,7 +37,7 @@ def test_memory_in_use_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_too_many_for_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path, {"cat": 10, "dog": 10})
     monkeypatch.setattr(decode, "free_memory", lambda: 2**20)
-    message = error(ImageFolder(str(tmp_path), 224))
+    message = error(ImageFolder(str(tmp_path), image_size=224))
     assert "16 images of 224x224x3" in message
     assert "smaller image_size" in message
     assert "cache" in message

@@ -2,21 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from resnet_lab.data.pixels import limits, to_bytes
-from resnet_lab.data.sources.base import Images, check_split, part_of
+from resnet_lab.data.pixels import to_bytes
+from resnet_lab.data.sources.base import Images, Settled, check_split, part_of
 
 # What the arrays of a split are called; the last ones are of a set that has no test split.
 NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("images", "labels"), ("x", "y"), ("X", "y"))
 
 
 @dataclass(frozen=True)
-class ArraysFile:
+class ArraysFile(Settled):
     """Read arrays of images, [N, H, W], [N, H, W, C] or [N, C, H, W], and of their labels.
 
     They are called `train_images` and `train_labels`, or `x_train` and `y_train`, likewise of `val`
@@ -32,10 +31,6 @@ class ArraysFile:
     file: str
     range: Literal["auto"] | list[float] = "auto"
     test_fraction: float = 0.2
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "file", str(Path(self.file).expanduser().absolute()))
-        object.__setattr__(self, "range", limits(self.range) or "auto")
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,11 +1,16 @@
 """The interface of a source of images, and one shared cache of what was read."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from resnet_lab.data.pixels import Fit, limits, sides
+from resnet_lab.data.sources.decode import Form, Look
 from resnet_lab.data.splits import stratified_split
 
 
@@ -54,6 +59,59 @@ class Source(Protocol):
             ValueError: no such split, or its files are missing or damaged.
         """
         ...
+
+
+class Settled:
+    """Base of the dataclasses here: equal sources stay equal, and have a hash.
+
+    Paths become absolute, as the working directory may change, and lists and mappings tuples; of a
+    mapping, a null is left out.
+    """
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, _settled(name, value))
+
+
+def _settled(name: str, value: Any) -> Any:
+    if name in ("file", "root"):
+        return str(Path(value).expanduser().absolute())
+    if name == "range":
+        return limits(value) or "auto"
+    if name == "image_size" and value is not None:
+        return sides(value)
+    if isinstance(value, Mapping):
+        return tuple(sorted((key, each) for key, each in value.items() if each is not None))
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSource(Settled):
+    """Base of the sources that decode pictures to images of one size.
+
+    Args:
+        image_size: of both sides in pixels, or [height, width]; None: not known yet.
+        channels: 1 or 3; None: not known yet.
+        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.sources.decode.Form`.
+        range: the values that are black and white, where they are no bytes; see
+            `resnet_lab.data.pixels.to_bytes`.
+        test_fraction: share of each class that is set aside, where there is no test split.
+    """
+
+    image_size: int | list[int] | None = None
+    channels: int | None = None
+    fit: Fit = "crop"
+    range: Literal["auto"] | list[float] = "auto"
+    test_fraction: float = 0.2
+
+    @property
+    def form(self) -> Form:
+        """What pictures are decoded to."""
+        return Form.of(self.image_size, self.channels or 3, self.fit, self.range)
+
+    def looks(self) -> list[Look]:
+        """Return width, height and mode of some pictures; asked where size or channels are None."""
+        raise NotImplementedError
 
 
 @lru_cache(maxsize=3)  # train, val and test of one source

@@ -22,7 +22,7 @@ def cached(
     shape: tuple[int, ...],
     fill: Callable[[Pixels], None],
 ) -> Tensor:
-    """Return the images stored as `name` in `folder`; make them first unless they are current.
+    """Return images that `fill` made and `folder` keeps; make them anew unless they are current.
 
     Several processes may call this at once: one makes the images and the others wait. Half-written
     images are never used.

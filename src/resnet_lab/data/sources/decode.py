@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
 
 from resnet_lab.core.threads import available_cores
 from resnet_lab.data.pixels import ByUser, Fit, Pixels, Range, check_fit, limits, sides
 from resnet_lab.data.sources.modes import to_8_bits
+
+Look = tuple[tuple[int, int], str]  # width and height of a picture, and its mode
 
 CHUNK = 64  # images a thread takes at once
 MEMINFO = Path("/proc/meminfo")
@@ -146,6 +150,30 @@ def free_memory() -> int | None:
     except OSError:
         pass
     return min(found, default=None)
+
+
+def decode_pictures(
+    count: int, picture: Callable[[int], Path | Image.Image], form: Form, name: Callable[[int], Any]
+) -> Tensor:
+    """Decode so many pictures, uint8 [count, height, width, channels]; see `decode_all`."""
+    pixels = allocate((count, *form.shape))
+
+    def load_one(index: int) -> Pixels:
+        found = picture(index)
+        return load(found, form) if isinstance(found, Path) else to_pixels(found, form)
+
+    decode_all(pixels, load_one, name)
+    return torch.from_numpy(pixels)
+
+
+def looks(count: int, picture: Callable[[int], Path | Image.Image]) -> list[Look]:
+    """Return (width, height) and mode of about 64 of so many pictures."""
+    found: list[Look] = []
+    for index in range(0, count, -(-count // 64)):
+        one = picture(index)
+        with Image.open(one, formats=tuple(FORMATS)) if isinstance(one, Path) else one as image:
+            found.append((image.size, image.mode))
+    return found
 
 
 def decode_all(pixels: Pixels, decode: Callable[[int], Pixels], name: Callable[[int], Any]) -> None:

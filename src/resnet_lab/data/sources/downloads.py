@@ -100,14 +100,8 @@ def fetch(
     """Make a split complete in `root`: unpack the archives that lie there, download the others.
 
     Several processes may call this at once: one works and the others wait. Everything is made in a
-    folder of its own and moved when it is whole; no file that was there is changed.
-
-    Args:
-        cls: of `torchvision.datasets`.
-        arguments: that it takes for the split.
-        root: the data directory.
-        mirrors: addresses of folders with the same archives, tried before torchvision's own.
-        download: whether the network may be used.
+    folder of its own and moved when it is whole; no file that was there is changed. Mirrors are
+    tried before torchvision's own addresses.
 
     Raises:
         ValueError: that is not possible; names what is missing and where it belongs.

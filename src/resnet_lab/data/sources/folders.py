@@ -35,12 +35,8 @@ def class_names(root: str) -> tuple[str, ...]:
 def pictures(folder: Path, within: Path | None = None) -> list[Path]:
     """Return the picture files anywhere below `folder`, sorted; links are followed.
 
-    Args:
-        folder: where to look.
-        within: a folder that links may not lead out of; None: they may lead anywhere.
-
-    Raises:
-        ValueError: some folder may not be read, or a link leads out.
+    They may not lead out of the folder `within`. Raises a ValueError if one does, or if some folder
+    may not be read.
     """
 
     def refuse(error: OSError) -> None:

@@ -13,12 +13,10 @@ COLUMNS = ("path", "file", "filename", "image")  # of a list, the first one that
 def find_pictures(given: Sequence[str], standard_input: Iterable[str] = ()) -> list[Path]:
     """Return the picture files that a person names, each once, in the order of their naming.
 
-    Args:
-        given: files, folders (with everything below them), patterns such as `photos/*.jpg`, lists
-            (`.csv` and `.tsv` files), and `-` for the lines of standard input. A list has a column
-            `path`, `file`, `filename` or `image`, or else the first one counts; paths in it are
-            relative to its folder.
-        standard_input: the lines of it.
+    They are files, folders (with everything below them), patterns such as `photos/*.jpg`, lists
+    (`.csv` and `.tsv` files), and `-` for the lines of standard input. A list has a column `path`,
+    `file`, `filename` or `image`, or else the first one counts; paths in it are relative to its
+    folder.
 
     Raises:
         ValueError: something that was named does not exist, or holds no pictures.

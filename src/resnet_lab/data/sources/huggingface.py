@@ -6,15 +6,14 @@ from typing import Any
 
 import torch
 
-from resnet_lab.data.pixels import Fit, Pixels, sides
 from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.base import Images, check_split, part_of
+from resnet_lab.data.sources.base import Images, PictureSource, check_split, part_of
 
 Options = tuple[tuple[str, Any], ...] | dict[str, Any]
 
 
 @dataclass(frozen=True)
-class HuggingFaceSource:
+class HuggingFaceSource(PictureSource):
     """Read pictures and classes with the package `datasets`.
 
     Args:
@@ -22,28 +21,17 @@ class HuggingFaceSource:
         options: of `datasets.load_dataset`, such as name or revision; a null is left out.
         image: column of the pictures; None: the first one that holds some.
         label: column of the classes; None: the first one that holds classes.
-        image_size: of both sides in pixels, or [height, width]; None: not known yet.
-        channels: 1 or 3; None: not known yet.
-        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.sources.decode.Form`.
-        test_fraction: share that is set aside, where there is no test split.
     """
 
     dataset: str
     options: Options = ()
     image: str | None = None
     label: str | None = None
-    image_size: int | list[int] | None = None
-    channels: int | None = None
-    fit: Fit = "crop"
-    test_fraction: float = 0.2
 
     def __post_init__(self) -> None:
-        options = sorted((k, v) for k, v in dict(self.options).items() if v is not None)
-        object.__setattr__(self, "options", tuple(options))
+        super().__post_init__()
         if Path(self.dataset).expanduser().is_dir():
             object.__setattr__(self, "dataset", str(Path(self.dataset).expanduser().absolute()))
-        if self.image_size is not None:
-            object.__setattr__(self, "image_size", sides(self.image_size))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,24 +50,20 @@ class HuggingFaceSource:
         """Download what is missing."""
         self._rows("train")
 
-    def looks(self, count: int) -> list[tuple[tuple[int, int], str]]:
-        """Return (width, height) and mode of about so many training pictures."""
+    def looks(self) -> list[decode.Look]:
+        """Return width, height and mode of some training pictures."""
         rows, image, _ = self._rows("train")
-        pictures = (rows[index][image] for index in range(0, len(rows), -(-len(rows) // count)))
-        return [(picture.size, picture.mode) for picture in pictures]
+        return decode.looks(len(rows), lambda index: rows[index][image])
 
     def read(self, split: str) -> Images:
         """Decode one split; see `Source.read`."""
         check_split(split, self.splits)
         rows, image, label = self._rows(split)
-        form = decode.Form.of(self.image_size, self.channels or 3, self.fit)
-        pixels = decode.allocate((len(rows), *form.shape))
-
-        def load(index: int) -> Pixels:
-            return decode.to_pixels(rows[index][image], form)
-
-        decode.decode_all(pixels, load, name=lambda index: f"number {index} of {self.dataset}")
-        images = Images(torch.from_numpy(pixels), torch.tensor(list(rows[label])))
+        pixels = decode.decode_pictures(
+            len(rows), lambda index: rows[index][image], self.form,
+            name=lambda index: f"number {index} of {self.dataset}",
+        )  # fmt: skip
+        images = Images(pixels, torch.tensor(list(rows[label])))
         alone = split != "val" and not {"test", "validation"} & self._sets().keys()
         return part_of(images, split, self.test_fraction) if alone else images
 

@@ -6,18 +6,18 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from resnet_lab.data.pixels import Fit, Pixels
+from resnet_lab.data.pixels import Pixels
 from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.base import Images, check_split
+from resnet_lab.data.sources.base import Images, PictureSource, check_split
 from resnet_lab.data.sources.cache import cached
-from resnet_lab.data.sources.decode import EXTENSIONS, Form
+from resnet_lab.data.sources.decode import EXTENSIONS
 from resnet_lab.data.sources.folders import class_names, folders_in, has_splits, pictures
 from resnet_lab.data.sources.pictures import Crops, Pictures, index
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(PictureSource):
     """Pictures in class folders, decoded once to images of one size.
 
     `root` holds one folder a class, or `train/` and, if there are such splits, `val/` and `test/`,
@@ -34,15 +34,9 @@ class ImageFolder:
 
     Args:
         root: the folder.
-        image_size: of both sides of the images in pixels, or [height, width].
-        channels: 1 for grey, 3 for colour.
-        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.sources.decode.Form`.
-        range: the values that are black and white in files of more than 8 bits, as in [0, 4095];
-            see `resnet_lab.data.sources.modes`.
         follow_links: whether links may lead out of `root`; those that stay in it are followed
             always.
-        test_fraction: share of each class that is set aside, where there is no `test/`.
-        split_seed: which ones.
+        split_seed: which images are set aside, where there is no `test/`.
         test_folder: name of the folder that is the test split, where there are splits.
         streaming: whether the pictures stay on disk, and are decoded whenever they are needed.
         scale: with streaming, see `resnet_lab.data.sources.pictures.Crops`.
@@ -55,12 +49,9 @@ class ImageFolder:
     """
 
     root: str
-    image_size: int | list[int] = 64
-    channels: int = 3
-    fit: Fit = "crop"
-    range: Literal["auto"] | list[float] = "auto"
+    image_size: int | list[int] | None = field(default=64, kw_only=True)
+    channels: int | None = field(default=3, kw_only=True)
     follow_links: bool = False
-    test_fraction: float = 0.2
     split_seed: int = 0
     cache: str | None = None
     test_folder: str = "test"
@@ -71,9 +62,8 @@ class ImageFolder:
     on_error: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
-        form = self._form()
-        object.__setattr__(self, "image_size", (form.height, form.width))  # a list has no hash
-        object.__setattr__(self, "range", form.extent)
+        super().__post_init__()
+        _ = self.form  # refuses what it cannot be
         if not 0 < self.test_fraction < 1:
             raise ValueError(f"test_fraction={self.test_fraction}: lies between 0 and 1")
         if self.on_error not in ("stop", "skip"):
@@ -85,9 +75,6 @@ class ImageFolder:
             pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
             if len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
                 raise ValueError(f"data.source.{name}={value}: must lie above {low}, up to {high}")
-            object.__setattr__(self, name, value if name == "centre" else pair)
-        # Absolute, so that equal sources stay equal when the working directory changes.
-        object.__setattr__(self, "root", str(Path(self.root).expanduser().absolute()))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -136,9 +123,7 @@ class ImageFolder:
         key = (split, self.test_folder, self.test_fraction, self.split_seed, self.follow_links)
         names, labels = index(folder, repr(key), self.root, lambda: self._list(split))
         crops = Crops(self.scale, self.ratio, self.centre)
-        pictures: Any = Pictures(
-            self.root, names, self._form(), crops, skip=self.on_error == "skip"
-        )
+        pictures: Any = Pictures(self.root, names, self.form, crops, skip=self.on_error == "skip")
         return Images(pictures, labels)
 
     def _list(self, split: str) -> list[tuple[Path, int]]:
@@ -197,11 +182,8 @@ class ImageFolder:
             if (key <= last) == (split == "test")
         ]
 
-    def _form(self) -> Form:
-        return Form.of(self.image_size, self.channels, self.fit, self.range)
-
     def _pixels(self, split: str, paths: Sequence[Path]) -> Tensor:
-        form = self._form()
+        form = self.form
         shape = (len(paths), *form.shape)
         if self.cache is None:
             pixels = decode.allocate(shape)
@@ -217,7 +199,7 @@ class ImageFolder:
         )
 
     def _decode(self, pixels: Pixels, paths: Sequence[Path]) -> None:
-        form = self._form()
+        form = self.form
         log.info("decoding %s images of %s", f"{len(paths):,}", self.root)
 
         def load(index: int) -> Pixels:
@@ -236,5 +218,5 @@ class ImageFolder:
             name = os.path.relpath(path, self.root)
             entry = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0"
             digest.update(entry.encode("utf-8", "surrogateescape"))
-        form = dataclasses.asdict(self._form())
+        form = dataclasses.asdict(self.form)
         return json.dumps({**form, "images": len(paths), "sha256": digest.hexdigest()})

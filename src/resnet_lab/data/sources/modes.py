@@ -17,11 +17,6 @@ def to_8_bits(image: Image.Image, channels: int, extent: Range) -> Image.Image:
     - Colour of 16 bits a channel, Pillow reads as the higher 8 bits: right for the range
       [0, 65535], refused for any other.
 
-    Args:
-        image: as `Image.open` gives it, or any other.
-        channels: 1 or 3.
-        extent: see `pixels.to_bytes`.
-
     Raises:
         ByUser: the user has to say how, or to convert the files.
         ValueError: Pillow cannot convert such a picture.

@@ -24,17 +24,11 @@ ATTEMPTS = 10  # to draw a crop that lies in the picture, as torchvision's
 
 @dataclass(frozen=True)
 class Crops:
-    """What streaming cuts out of a picture.
+    """What streaming cuts out of a picture."""
 
-    Args:
-        scale: in training, the smallest and largest share of the picture's area.
-        ratio: in training, the smallest and largest width over height.
-        centre: in validation, the share of the shorter side that the centre crop takes.
-    """
-
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    centre: float = 0.875
+    scale: tuple[float, float] = (0.08, 1.0)  # in training, least and greatest share of the area
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # in training, least and greatest width / height
+    centre: float = 0.875  # in validation, share of the shorter side
 
 
 class Pictures:
@@ -169,15 +163,10 @@ def draw_crop(size: tuple[int, int], crops: Crops, seed: int) -> tuple[int, int,
 def index(
     folder: Path, key: str, root: str, build: Callable[[], Sequence[tuple[Path, int]]]
 ) -> tuple[npt.NDArray[np.bytes_], Tensor]:
-    """Return names and labels of the files of a split; built once, then kept on disk.
+    """Return names and labels of the files of a split; listed once, then kept in `folder`.
 
-    It is built anew when a folder that holds files, or one above it, has changed.
-
-    Args:
-        folder: where the index lies.
-        key: what the list depends on besides the files.
-        root: of the pictures.
-        build: lists paths and labels.
+    They are listed anew when a folder that holds files, or one above it, has changed. `key` is what
+    the list depends on besides the files below `root`.
 
     Returns:
         Names below `root`, mapped from the file, and labels, int64 [N].

@@ -3,19 +3,17 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
-from resnet_lab.data.pixels import Fit, limits, sides
 from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.base import Images, check_split, part_of
+from resnet_lab.data.sources.base import Images, PictureSource, check_split, part_of
 
 
 @dataclass(frozen=True)
-class TableFile:
+class TableFile(PictureSource):
     """Read a table with a header: a column of paths, one of labels or several of 0 and 1.
 
     Paths are relative to the table. A column `split` with train, val or test, if there is one, says
@@ -26,31 +24,17 @@ class TableFile:
         path: column of the paths; None: the first.
         label: column of the labels, or a list of columns that are 0 or 1; None: all the others.
         numbers: whether labels are numbers, for task=regression, rather than names of classes.
-        image_size: of both sides in pixels, or [height, width]; None: not known yet.
-        channels: 1 or 3; None: not known yet.
-        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.sources.decode.Form`.
-        range: the values that are black and white, where they are no bytes.
-        test_fraction: share that is set aside, where no picture is of the split `test`.
     """
 
     file: str
     path: str | None = None
     label: str | list[str] | None = None
     numbers: bool = False
-    image_size: int | list[int] | None = None
-    channels: int | None = None
-    fit: Fit = "crop"
-    range: Literal["auto"] | list[float] = "auto"
-    test_fraction: float = 0.2
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "file", str(Path(self.file).expanduser().absolute()))
-        object.__setattr__(self, "range", limits(self.range) or "auto")
-        if self.image_size is not None:
-            object.__setattr__(self, "image_size", sides(self.image_size))
-        if self.label is not None:
-            given = (self.label,) if isinstance(self.label, str) else tuple(self.label)
-            object.__setattr__(self, "label", given)
+        super().__post_init__()
+        if isinstance(self.label, str):
+            object.__setattr__(self, "label", (self.label,))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,14 +55,10 @@ class TableFile:
         """Check that the table can be read."""
         self._table()
 
-    def looks(self, count: int) -> list[tuple[tuple[int, int], str]]:
-        """Return (width, height) and mode of about so many pictures."""
+    def looks(self) -> list[decode.Look]:
+        """Return width, height and mode of some pictures."""
         rows, path, _ = self._table()
-        found = []
-        for row in rows[:: -(-len(rows) // count)]:
-            with Image.open(self._place(row[path]), formats=tuple(decode.FORMATS)) as picture:
-                found.append((picture.size, picture.mode))
-        return found
+        return decode.looks(len(rows), lambda index: self._place(rows[index][path]))
 
     def read(self, split: str) -> Images:
         """Decode one split; see `Source.read`."""
@@ -87,17 +67,17 @@ class TableFile:
         alone = split != "val" and not any(row.get("split") == "test" for row in rows)
         wanted = "train" if alone else split
         rows = [row for row in rows if row.get("split", "train") == wanted]
-        form = decode.Form.of(self.image_size, self.channels or 3, self.fit, self.range)
-        pixels = decode.allocate((len(rows), *form.shape))
         places = [self._place(row[path]) for row in rows]
-        decode.decode_all(pixels, lambda i: decode.load(places[i], form), name=places.__getitem__)
+        pixels = decode.decode_pictures(
+            len(rows), places.__getitem__, self.form, places.__getitem__
+        )
         if len(labels) > 1 or self.numbers:
             values = torch.tensor([[self._number(row, name) for name in labels] for row in rows])
             found = values if self.numbers or len(labels) == 1 else values.to(torch.uint8)
         else:
             index = {name: number for number, name in enumerate(self.classes)}
             found = torch.tensor([index[row[labels[0]]] for row in rows])
-        images = Images(torch.from_numpy(pixels), found)
+        images = Images(pixels, found)
         return part_of(images, split, self.test_fraction) if alone else images
 
     def _place(self, name: str) -> Path:

@@ -3,19 +3,18 @@
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from resnet_lab.data.pixels import ByUser, Fit, Pixels, limits, sides, to_bytes
+from resnet_lab.data.pixels import ByUser, to_bytes
 from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.base import Images, check_split, part_of, read
-from resnet_lab.data.sources.decode import Form
+from resnet_lab.data.sources.base import Images, PictureSource, check_split, part_of, read
 from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of, splits_of
 
 Arguments = Mapping[str, Any] | tuple[tuple[str, Any], ...]
@@ -26,7 +25,7 @@ _NAMES: dict["TorchvisionSource", tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True)
-class TorchvisionSource:
+class TorchvisionSource(PictureSource):
     """A torchvision data set, in torchvision's own layout below `root`.
 
     What is there is used as it is: no network, and nothing is written. An archive of CIFAR or of
@@ -46,13 +45,7 @@ class TorchvisionSource:
             other splits follow from what the class takes, `train=` or `split=`.
         test: likewise for the test split. Where it is the same as `train`, because the set has no
             split of its own (EuroSAT, Caltech101: both are {}), a part is set aside.
-        test_fraction: how much of it, as a share of each class.
         val: likewise; None where the set has no validation split of its own.
-        channels: 1 or 3, for sets that are stored as picture files; None: not known yet.
-        image_size: of both sides in pixels, or [height, width]; likewise.
-        fit: `crop`, `pad` or `stretch`, likewise; see `resnet_lab.data.sources.decode.Form`.
-        range: the values that are black and white, where they are no bytes; see
-            `resnet_lab.data.pixels.to_bytes`.
         mirrors: addresses of folders that hold the same archives, tried before torchvision's own.
         download: whether the network may be used.
     """
@@ -62,17 +55,14 @@ class TorchvisionSource:
     train: Arguments | None = (("train", True),)
     test: Arguments = (("train", False),)
     val: Arguments | None = None
-    channels: int | None = 3
-    image_size: int | list[int] | None = None
-    fit: Fit = "crop"
-    range: Literal["auto"] | list[float] = "auto"
+    channels: int | None = field(default=3, kw_only=True)
     mirrors: tuple[str, ...] = ()
     download: bool = True
-    test_fraction: float = 0.2
     options: Arguments = ()
 
     def __post_init__(self) -> None:
-        options = {k: v for k, v in dict(self.options).items() if v is not None}
+        super().__post_init__()
+        options = dict(self.options)
         if self.train is None:
             for split, arguments in splits_of(self._class(), options).items():
                 object.__setattr__(self, split, arguments)
@@ -80,12 +70,6 @@ class TorchvisionSource:
             arguments = {**options, **dict(getattr(self, split))}
             object.__setattr__(self, split, tuple(sorted(arguments.items())))
         object.__setattr__(self, "options", ())
-        if self.image_size is not None:
-            object.__setattr__(self, "image_size", sides(self.image_size))
-        object.__setattr__(self, "range", limits(self.range) or "auto")
-        object.__setattr__(self, "mirrors", tuple(self.mirrors))
-        # Absolute, so that equal sources stay equal when the working directory changes.
-        object.__setattr__(self, "root", str(Path(self.root).expanduser().absolute()))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -127,12 +111,10 @@ class TorchvisionSource:
             return part_of(images, split, self.test_fraction)
         return images
 
-    def looks(self, count: int) -> list[tuple[tuple[int, int], str]]:
-        """Return (width, height) and mode of about so many training pictures."""
+    def looks(self) -> list[decode.Look]:
+        """Return width, height and mode of some training pictures."""
         dataset = self._open("train")
-        chosen = range(0, len(dataset), -(-len(dataset) // count))
-        pictures = (dataset[index][0] for index in chosen)
-        return [(picture.size, picture.mode) for picture in pictures]
+        return decode.looks(len(dataset), lambda index: dataset[index][0])
 
     def _class(self) -> Any:
         from torchvision import datasets
@@ -193,11 +175,9 @@ class TorchvisionSource:
                 f"{self.dataset} is stored as picture files: set data.source.image_size to the "
                 "height and width that they are to have"
             )
-        form = Form.of(self.image_size, self.channels, self.fit, self.range)
-        pixels = decode.allocate((len(dataset), *form.shape))
         labels = torch.empty(len(dataset), dtype=torch.int64)
 
-        def load(index: int) -> Pixels:
+        def picture(index: int) -> Image:
             image, target = dataset[index]
             if not isinstance(image, Image) or not isinstance(target, int | np.integer):
                 raise ByUser(
@@ -205,7 +185,9 @@ class TorchvisionSource:
                     "class: this is no classification set, or needs other arguments"
                 )
             labels[index] = int(target)
-            return decode.to_pixels(image, form)
+            return image
 
-        decode.decode_all(pixels, load, name=lambda index: f"number {index} of {self.dataset}")
-        return Images(torch.from_numpy(pixels), labels)
+        pixels = decode.decode_pictures(
+            len(dataset), picture, self.form, lambda index: f"number {index} of {self.dataset}"
+        )
+        return Images(pixels, labels)

@@ -62,11 +62,7 @@ class RandAugment:
 def _change(images: Tensor, table: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
     """Draw an operation for each image, and which way it goes, and apply it.
 
-    Args:
-        images: uint8 [B, H, W, C].
-        table: strengths by operation and level.
-        level: int64 [B].
-        generator: of the draws.
+    `table` holds strengths by operation and level, and `level` is that of each image, int64 [B].
     """
     if images.shape[-1] not in (1, 3):
         raise ValueError(

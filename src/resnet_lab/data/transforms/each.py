@@ -54,15 +54,9 @@ def transform_each(changes: Sequence[Each], pixels: Tensor, seeds: Sequence[int]
 
 
 def try_each(key: str, changes: Mapping[str, Each], shape: Sequence[int]) -> tuple[int, ...]:
-    """Apply each transform to a black image of shape [H, W, C]; return the shape in the end.
+    """Apply the transforms at `key` to a black image [H, W, C]; return the shape in the end.
 
-    Args:
-        key: of the transforms in the configuration.
-        changes: by name.
-        shape: of an image.
-
-    Raises:
-        ValueError: one refuses such images, or gives something else than an image of bytes.
+    Raises a ValueError if one refuses such images, or gives something else than an image of bytes.
     """
     image = torch.zeros(1, *shape, dtype=torch.uint8)
     for name, change in changes.items():

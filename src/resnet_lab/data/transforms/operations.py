@@ -23,9 +23,6 @@ def apply(images: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
         images: uint8 [B, H, W, C], on any device.
         operation: places in `OPERATIONS`, int64 [B] on the CPU.
         strength: what each does with it is its own affair; float64 [B] on the CPU.
-
-    Returns:
-        The changed images.
     """
     order = operation.argsort(stable=True)
     counts = operation.bincount(minlength=len(OPERATIONS)).tolist()

@@ -9,12 +9,7 @@ from resnet_lab.reporting.ranking.board import Leaderboard
 
 
 def chosen_plots(board: Leaderboard, *, search: bool = False) -> list[Plot]:
-    """Draw the plots that fit what was swept.
-
-    Args:
-        board: the leaderboard.
-        search: whether a sweeper chose the values, rather than a grid.
-    """
+    """Draw the plots that fit what was swept, by a grid or by a search."""
     plots = [group_curves(board)]
     if len(board.ranked) > 1:
         numbers = [key for key in board.keys if board.numbers(key)]

@@ -39,15 +39,10 @@ def robust_limits(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def clip(axes: Axes, which: str, marks: Iterable[Mark]) -> str:
-    """Set robust limits on an axis and mark the outliers at the edge.
+    """Set robust limits on an axis, "x" or "y", and mark the outliers at the edge.
 
-    Args:
-        axes: with its points drawn.
-        which: "x" or "y".
-        marks: all points; of several at one place, only the first is labelled.
-
-    Returns:
-        A sentence for the caption; empty where all values fit.
+    Of several marks at one place, only the first is labelled. Returns a sentence for the caption;
+    empty where all values fit.
     """
     marks = list(marks)
     limits = robust_limits([mark.value for mark in marks])

@@ -108,12 +108,7 @@ def _draw(axes: Axes, curve: Curve, line: dict[str, Any]) -> None:
 
 
 def finish_curves(axes: Axes, label: str) -> None:
-    """Set up the axes of learning curves: epochs, and a logarithmic scale with plain numbers.
-
-    Args:
-        axes: with its curves drawn.
-        label: of the vertical axis, with its unit.
-    """
+    """Set up the axes of learning curves: epochs, and a logarithmic scale with plain numbers."""
     axes.set_xlabel("epoch")
     last = max((float(np.max(line.get_xdata())) for line in axes.lines), default=1.0)
     axes.set_xlim(0.5, last + 0.5)

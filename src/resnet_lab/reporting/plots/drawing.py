@@ -111,14 +111,7 @@ def is_logarithmic(values: Sequence[float] | NDArray[np.float64]) -> bool:
 
 
 def number_axis(axes: Axes, which: str, values: Sequence[float], *, ticks: bool = True) -> None:
-    """Scale an axis for numbers: logarithmic if they are spread so, with ticks at few values.
-
-    Args:
-        axes: with its points drawn.
-        which: "x" or "y".
-        values: swept or measured numbers.
-        ticks: whether to put ticks at the values if they are few.
-    """
+    """Scale an axis for numbers: logarithmic if they are spread so, with ticks at few values."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     if is_logarithmic(values):
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")

@@ -1,8 +1,6 @@
 """Figures that touch no global state, and what all plots share: colours, markers, axes."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from matplotlib import rc_context
@@ -26,18 +24,12 @@ class _Figure(Figure):
         for text in self.findobj(Text):
             assert isinstance(text, Text)
             text.set_parse_math(False)
-        with literal_texts():
+        with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+            # Names that the font or the layout cannot show.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            warnings.filterwarnings("ignore", message="constrained_layout not applied")
+            warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             super().draw(renderer)
-
-
-@contextmanager
-def literal_texts() -> Iterator[None]:
-    """Create texts without formulas; ignore names that the font or the layout cannot show."""
-    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-        yield
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -45,6 +37,12 @@ def new_figure(width: float, height: float) -> Figure:
     figure = _Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Create a figure with one pair of axes; see `new_figure`."""
+    figure = new_figure(width, height)
+    return figure, figure.subplots()
 
 
 def in_legend(name: str) -> str:

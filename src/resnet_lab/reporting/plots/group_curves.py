@@ -19,7 +19,7 @@ from resnet_lab.reporting.plots.drawing import (
     shortened,
     split_name,
 )
-from resnet_lab.reporting.plots.figure import COLOURS, in_legend, look, new_figure
+from resnet_lab.reporting.plots.figure import COLOURS, in_legend, look, new_axes, new_figure
 from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric
 
 PANELS = 3  # the most that fit beside each other
@@ -29,13 +29,8 @@ COLOURED = len(COLOURS)  # groups that one plot can tell apart
 def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
     """Draw training error (dashed) and validation error (solid) against the epoch.
 
-    One panel for each value of `key`, one colour for each value of `other`, as in figure 6 of He et
-    al. 2015, where deeper plain networks train worse and deeper residual networks do not.
-
-    Args:
-        board: the leaderboard.
-        key: swept key with two or three values.
-        other: the other swept key.
+    One panel for each of two or three values of `key`, one colour for each value of `other`, as in
+    figure 6 of He et al. 2015, where deeper plain networks train worse and residual ones do not.
     """
     values, others = ordered(board, key), ordered(board, other)
     if not 2 <= len(values) <= PANELS or len(others) > COLOURED:
@@ -95,8 +90,7 @@ def group_curves(board: Leaderboard) -> Plot | None:
     named, rest = curves[: min(COLOURED, results)], curves[min(COLOURED, results) :]
     labels = names_in_plots([group for group, _ in named])
     columns = max(1, min(4, 88 // (max(map(len, labels)) + 9)))
-    figure = new_figure(WIDTH, 3.9 + 0.22 * -(-len(labels) // columns))
-    axes = figure.subplots()
+    figure, axes = new_axes(WIDTH, 3.9 + 0.22 * -(-len(labels) // columns))
     for _, by_epoch in rest:
         axes.plot(*_mean_curve(by_epoch), color=REST, linewidth=0.8)
     banded = False

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resnet_lab.core.text import printable
-from resnet_lab.reporting.plots.figure import new_figure
+from resnet_lab.reporting.plots.figure import new_axes, new_figure
 
 NUMBERED_CLASSES = 20  # with more, the numbers in a confusion matrix are too small to read
 NAMED_CLASSES = 100  # with more, the class names are too small to read
@@ -19,13 +19,9 @@ NAMED_CLASSES = 100  # with more, the class names are too small to read
 def confusion_matrix(
     counts: NDArray[np.integer[Any]], classes: Sequence[str], *, shares: bool = True
 ) -> Figure:
-    """Draw a confusion matrix.
+    """Draw a confusion matrix of numbers of images, [true class, predicted class].
 
-    Args:
-        counts: numbers of images, [true class, predicted class].
-        classes: names of the classes, index = label.
-        shares: whether the numbers are percent of the images of the true class, or images; the
-            colours are percent.
+    The colours are percent of the true class, and so are the numbers if these are `shares`.
     """
     number = len(classes)
     assert counts.shape == (number, number), f"{counts.shape} counts for {number} classes"
@@ -36,8 +32,7 @@ def confusion_matrix(
     longest = max(map(len, names))
     upright = longest > 3
     cells, text = min(1.5 + 0.36 * number, 9.0 if number <= 50 else 11.0), 0.09 * longest  # inches
-    figure = new_figure(cells + text + 1.8, cells + 0.5 + text * upright)
-    axes = figure.subplots()
+    figure, axes = new_axes(cells + text + 1.8, cells + 0.5 + text * upright)
     # A square-root scale makes the few mistakes visible beside the diagonal.
     image = axes.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
     if number <= NUMBERED_CLASSES:
@@ -64,15 +59,9 @@ def confusion_matrix(
 
 
 def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 6) -> Figure:
-    """Draw images in a grid, each below its title, without interpolation.
+    """Draw images, uint8 [N, H, W, C], in a grid, each below its title, without interpolation.
 
-    Args:
-        images: uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB).
-        titles: one for each image; long ones are wrapped.
-        columns: number of images in a row.
-
-    Raises:
-        ValueError: there are no images.
+    Raises a ValueError if there are none.
     """
     if len(images) == 0:
         raise ValueError("there are no images to show")

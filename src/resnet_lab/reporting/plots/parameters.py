@@ -24,7 +24,7 @@ from resnet_lab.reporting.plots.drawing import (
     shortened,
     values_of,
 )
-from resnet_lab.reporting.plots.figure import look, new_figure, tidy
+from resnet_lab.reporting.plots.figure import look, new_axes, tidy
 from resnet_lab.reporting.ranking.board import Leaderboard, short, short_names
 
 FEWEST = 10  # with fewer jobs, these plots say nothing
@@ -37,8 +37,7 @@ def parallel_coordinates(board: Leaderboard) -> Plot | None:
     if len(groups) < FEWEST:
         return None
     keys = _varied(board)
-    figure = new_figure(max(WIDTH, 1.5 + 1.15 * len(keys)), 4.3)
-    axes = figure.subplots()
+    figure, axes = new_axes(max(WIDTH, 1.5 + 1.15 * len(keys)), 4.3)
     heights, names = [], short_names(keys)
     for place, key in enumerate(keys):
         height, ticks = _axis([group.settings[key] for group in groups])
@@ -101,8 +100,7 @@ def importance(board: Leaderboard) -> Plot | None:
         return None
     found = permutation_importance(forest, features, target, n_repeats=20, random_state=0)
     order = np.argsort(found.importances_mean)
-    figure = new_figure(WIDTH, 1.0 + 0.36 * len(keys))
-    axes = figure.subplots()
+    figure, axes = new_axes(WIDTH, 1.0 + 0.36 * len(keys))
     axes.barh(
         [key_label(keys[place]) for place in order],
         found.importances_mean[order],

@@ -21,7 +21,7 @@ from resnet_lab.reporting.plots.drawing import (
     shortened,
     values_of,
 )
-from resnet_lab.reporting.plots.figure import COLOURS, in_legend, look, new_figure, tidy
+from resnet_lab.reporting.plots.figure import COLOURS, in_legend, look, new_axes, new_figure, tidy
 from resnet_lab.reporting.ranking.board import Leaderboard
 
 CELLS = 12  # most values along one side of a heat map
@@ -37,8 +37,7 @@ def against_number(board: Leaderboard, key: str, by: str | None = None) -> Plot 
         return None
     alone = all(len(group.ranked) == 1 for group in board.ranked)
     joined = not alone or len(board.ranked) <= CELLS  # a line through many single seeds is a zigzag
-    figure = new_figure(WIDTH, 3.7 + (0.3 if by else 0))
-    axes = figure.subplots()
+    figure, axes = new_axes(WIDTH, 3.7 + (0.3 if by else 0))
     means_drawn, seeds_drawn = [], []
     for number, kind in enumerate(kinds):
         groups = [group for group in board.ranked if by is None or group.settings[by] == kind]
@@ -74,8 +73,7 @@ def against_number(board: Leaderboard, key: str, by: str | None = None) -> Plot 
 def against_category(board: Leaderboard, key: str) -> Plot:
     """Draw seeds, mean and interval of each value of a key, the best on top."""
     groups = board.ranked[:ROWS]
-    figure = new_figure(WIDTH, 1.1 + 0.42 * len(groups))
-    axes = figure.subplots()
+    figure, axes = new_axes(WIDTH, 1.1 + 0.42 * len(groups))
     for row, group in enumerate(groups):
         seeds = values_of(group.ranked, board.metric)
         axes.plot(seeds, [row] * len(seeds), "o", color=look(0)["color"], alpha=0.55, markersize=6)
@@ -174,8 +172,7 @@ def landscape(board: Leaderboard, first: str, second: str) -> Plot | None:
     if len(board.ranked) < 5:
         return None
     groups = list(reversed(board.ranked))  # the best drawn last, on top
-    figure = new_figure(WIDTH, 4.4)
-    axes = figure.subplots()
+    figure, axes = new_axes(WIDTH, 4.4)
     xs, ys = numbers_of(groups, first), numbers_of(groups, second)
     means = means_of(groups, board.metric)
     clipped = robust_limits(means)

@@ -61,30 +61,17 @@ class Metric:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Jobs that differ only in their seed.
+    """Jobs that differ only in their seed."""
 
-    Attributes:
-        settings: value of each swept key.
-        jobs: all of them, in any state.
-        ranked: finished jobs with a value of the metric, one for each seed.
-        metric: spread of the metric over `ranked`; None if that is empty.
-        tests: spread of each metric of the test split, by name; an accuracy is in [0, 1].
-        seconds: mean time of training.
-        best: the job with the best value.
-        against_best: test against the best group, p corrected for multiple comparisons; None for
-            the best group and where no test is possible.
-        verdict: the result of that test, in words.
-    """
-
-    settings: Mapping[str, str]
-    jobs: tuple[RunRecord, ...]
-    ranked: tuple[RunRecord, ...]
-    metric: Spread | None
-    tests: Mapping[str, Spread]
-    seconds: float | None
-    best: RunRecord | None
-    against_best: Difference | None = None
-    verdict: str = ""
+    settings: Mapping[str, str]  # value of each swept key
+    jobs: tuple[RunRecord, ...]  # all of them, in any state
+    ranked: tuple[RunRecord, ...]  # finished jobs with a value of the metric, one for each seed
+    metric: Spread | None  # spread of the metric over `ranked`; None if that is empty
+    tests: Mapping[str, Spread]  # of each metric of the test split; an accuracy is in [0, 1]
+    seconds: float | None  # mean time of training
+    best: RunRecord | None  # the job with the best value
+    against_best: Difference | None = None  # corrected; None: the best, or no test is possible
+    verdict: str = ""  # the result of that test, in words
 
     @property
     def label(self) -> str:
@@ -122,29 +109,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Groups from best to worst: sound and complete ones first, those without a result last.
+    """Groups from best to worst: sound and complete ones first, those without a result last."""
 
-    Attributes:
-        basis: data, limits and metric that the jobs have in common.
-        metric: the metric that ranks them.
-        test: the metric that their tests are told by.
-        keys: swept keys without the seed.
-        shared: overrides that all jobs have in common.
-        groups: from best to worst.
-        repeated: jobs left out because a later one has the same settings and seed.
-        description: how the jobs differ from those of the others: `3 jobs on mnist`.
-        others: leaderboards of jobs with other data, limits or metric.
-    """
-
-    basis: Basis
-    metric: Metric
-    test: Metric
-    keys: tuple[str, ...]
-    shared: Mapping[str, str]
-    groups: tuple[Group, ...]
-    repeated: tuple[RunRecord, ...]
-    description: str = ""
-    others: tuple["Leaderboard", ...] = ()
+    basis: Basis  # data, limits and metric that the jobs have in common
+    metric: Metric  # the metric that ranks them
+    test: Metric  # the metric that their tests are told by
+    keys: tuple[str, ...]  # swept keys without the seed
+    shared: Mapping[str, str]  # overrides that all jobs have in common
+    groups: tuple[Group, ...]  # from best to worst
+    repeated: tuple[RunRecord, ...]  # left out: a later one has the same settings and seed
+    description: str = ""  # how the jobs differ from those of the others: `3 jobs on mnist`
+    others: tuple["Leaderboard", ...] = ()  # leaderboards of jobs with other data, limits or metric
 
     @property
     def jobs(self) -> tuple[RunRecord, ...]:

@@ -21,17 +21,11 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Basis:
-    """What jobs must have in common to be compared.
+    """What jobs must have in common to be compared."""
 
-    Attributes:
-        data: facts of the data set, by key; empty if unknown.
-        limits: what cuts the jobs short, by key; empty for full runs.
-        monitor: the metric; None if unknown.
-    """
-
-    data: tuple[tuple[str, str], ...]
-    limits: tuple[tuple[str, str], ...] = ()
-    monitor: str | None = None
+    data: tuple[tuple[str, str], ...]  # facts of the data set, by key; empty if unknown
+    limits: tuple[tuple[str, str], ...] = ()  # what cuts jobs short; empty: full runs
+    monitor: str | None = None  # the metric; None if unknown
 
 
 def comparable(jobs: Sequence[RunRecord]) -> dict[Basis, list[RunRecord]]:
@@ -54,13 +48,7 @@ def comparable(jobs: Sequence[RunRecord]) -> dict[Basis, list[RunRecord]]:
 
 
 def described(count: int, basis: Basis, others: Iterable[Basis] = ()) -> str:
-    """Describe jobs by how they differ from others: `3 limited jobs on mnist`.
-
-    Args:
-        count: number of jobs.
-        basis: of these jobs.
-        others: of the other jobs.
-    """
+    """Describe jobs by how they differ from others: `3 limited jobs on mnist`."""
     beside = [other for other in others if other != basis]
     words = f"{count} {'limited ' if basis.limits else ''}job{'' if count == 1 else 's'}"
     if any(other.data != basis.data for other in beside):
