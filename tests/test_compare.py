@@ -1,4 +1,4 @@
-"""Two runs compared: the tables, the test, the page, and what cannot be compared."""
+"""Runs compared: the tables, the test, the page, and what cannot be compared."""
 
 import json
 import shutil
@@ -12,8 +12,8 @@ from hydra.core.global_hydra import GlobalHydra
 from resnet_lab import compare
 from resnet_lab.core.config import CONF
 from resnet_lab.core.hydra_versions import VERSION_BASE
-from resnet_lab.reporting.comparison import changed_images
-from resnet_lab.reporting.predictions import Predictions, pair
+from resnet_lab.reporting.comparing.comparison import changed_images
+from resnet_lab.reporting.comparing.predictions import Predictions, pair
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
@@ -61,7 +61,8 @@ def command(capsys: pytest.CaptureFixture):
 def test_predictions_are_those_that_are_evaluated(split: str, runs, command) -> None:
     code, out, err = command(*runs, "--split", split, "--json")
     assert (code, err) == (0, "")
-    found = json.loads(out)
+    told = json.loads(out)
+    (found,) = told["comparisons"]
     accuracies = [evaluate(Run.load(path), split)["acc"] for path in runs]
     assert found["acc"] == pytest.approx(accuracies)
     right, wrong = found["newly_right"], found["newly_wrong"]
@@ -71,7 +72,7 @@ def test_predictions_are_those_that_are_evaluated(split: str, runs, command) -> 
     assert (len(found["newly_right_images"]), len(found["newly_wrong_images"])) == (right, wrong)
     assert right > wrong  # the first has hardly learned
     assert 0 <= found["p"] <= 1
-    assert found["config"] == {"optimizer.lr": ["0.001", "0.1"]}
+    assert told["config"] == {"optimizer.lr": ["0.001", "0.1"]}
 
 
 def test_the_comparison_is_printed_and_written(runs, command) -> None:
@@ -81,7 +82,7 @@ def test_the_comparison_is_printed_and_written(runs, command) -> None:
     assert "optimizer.lr  0.001  0.1" in out
     assert f"written: {runs[1] / 'compare.html'}" in out
     page = (runs[1] / "compare.html").read_text()
-    assert "Newly right: " in page
+    assert "Newly right in second: " in page
     assert "data:image/png;base64," in page
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org/", "")
@@ -93,21 +94,52 @@ def test_the_page_goes_where_it_is_asked_for(runs, command, tmp_path: Path) -> N
     assert not (runs[1] / "compare.html").exists()
 
 
+def test_any_number_of_runs_is_compared_with_the_first(runs, command, tmp_path: Path) -> None:
+    third = tmp_path / f"{'x' * 50}third"  # too long to head a column
+    shutil.copytree(runs[1], third)
+    code, out, err = command(*runs, third, "--out", tmp_path)
+    assert (code, err) == (0, "")
+    said = " ".join(out.split())
+    assert "lr=0.1 lr=0.1" not in said  # no names, as they are not distinct
+    assert "run 1 has " in said
+    assert "p is corrected for 2 comparisons (Holm)" in said
+    page = (tmp_path / "compare.html").read_text()
+    for heading in ("Newly right in run 2: ", "Newly wrong in run 3: ", "Comparison of 3 runs"):
+        assert heading in page
+    told = json.loads(command(*runs, third, "--json")[1])
+    first, second = told["comparisons"]
+    assert first["newly_right_images"] == second["newly_right_images"]
+    assert first["p_holm"] == pytest.approx(2 * first["p"])
+    assert told["config"] == {"optimizer.lr": ["0.001", "0.1", "0.1"]}
+
+
+def test_runs_with_long_names_are_named_by_the_settings_that_differ(runs, command) -> None:
+    long = [run.rename(run.with_name("x" * 50 + run.name)) for run in runs]
+    assert "lr=0.001 has " in " ".join(command(*long)[1].split())
+
+
+def test_a_run_alone_is_refused(runs, command) -> None:
+    code, out, err = command(runs[0])
+    assert (code, out) == (1, "")
+    assert err == f"error: {runs[0]}: name another run to compare it with\n"
+
+
 def test_a_run_does_not_differ_from_itself(runs, command) -> None:
     code, out, _ = command(runs[0], runs[0], "--json")
-    found = json.loads(out)
-    assert (code, found["difference"], found["p"], found["config"]) == (0, 0.0, 1.0, {})
+    told = json.loads(out)
+    (found,) = told["comparisons"]
+    assert (code, found["difference"], found["p"], told["config"]) == (0, 0.0, 1.0, {})
     assert "The configurations are the same." in command(runs[0], runs[0])[1]
-    assert "Newly right: 0" in (runs[0] / "compare.html").read_text()
+    assert "Newly right in run 2: 0" in (runs[0] / "compare.html").read_text()
 
 
 def test_a_run_without_curves_is_compared_by_the_rest(runs, command) -> None:
     (runs[0] / "metrics.csv").unlink()
     assert command(*runs)[0] == 0
-    assert "The first run has no curves." in (runs[1] / "compare.html").read_text()
+    assert "first has no curves." in (runs[1] / "compare.html").read_text()
     (runs[1] / "metrics.csv").unlink()
     assert command(*runs)[0] == 0
-    assert "Neither run has curves." in (runs[1] / "compare.html").read_text()
+    assert "No run has curves." in (runs[1] / "compare.html").read_text()
 
 
 def test_other_images_are_refused(runs, command) -> None:

@@ -373,12 +373,12 @@ def test_damaged_curves_leave_the_report(rows: str, tmp_path: Path) -> None:
 def test_two_runs_from_elsewhere_are_compared(status: dict[str, object], tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
-    from resnet_lab.reporting import comparison as compare
+    from resnet_lab.reporting.comparing import rows as compare
     from resnet_lab.runs.run import Run
 
     texts = ({"model": {"name": "${oc.env:HOME}", HOSTILE: 1}}, {"model": {"name": HOSTILE}})
     first, second = (Run(tmp_path, OmegaConf.create(text), status) for text in texts)
-    rows = compare._config(first, second) + compare._metrics(first, second)
+    rows = compare.config_rows([first, second]) + compare.metric_rows([first, second])
     told = "".join(cell for row in rows for cell in row)
     assert hidden(told) == []
     assert "\n" not in told

@@ -1,9 +1,10 @@
-"""Compare two runs: configurations, curves, metrics, and what each says of the same images.
+"""Compare runs: configurations, curves, metrics, and what each says of the same images.
 
-    python -m resnet_lab.compare logs/runs/<run> logs/runs/<other> [--split val] [--json]
+    python -m resnet_lab.compare logs/runs/<run> logs/runs/<other> ... [--out both] [--json]
 
-Prints tables and writes compare.html, one file, into the second run's directory. "Newly right" are
-images that the first run has wrong and the second right.
+Each run is compared with the first one. Prints tables and writes compare.html, one file, into the
+last run's directory or where --out says. "Newly right" are images that the first run has wrong and
+the other right.
 """
 
 import json
@@ -16,7 +17,7 @@ from resnet_lab.core.files import write
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
 from resnet_lab.core.trust import TRUST
-from resnet_lab.reporting.comparison import compare, page, show_comparison
+from resnet_lab.reporting.comparing.comparison import compare, page, show_comparison
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
@@ -24,30 +25,28 @@ from resnet_lab.sweeps.resolvers import register_resolvers
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = command_parser("compare", __doc__)
-    parser.add_argument("first", help="directory of the run to compare with")
-    parser.add_argument("second", help="directory of the run that is compared")
+    parser.add_argument("run", nargs="+", help="run directory; the first is compared with")
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument(
         "--checkpoint", choices=("best", "last"), help="(default: the one that each run tested)"
     )
     parser.add_argument("--data-dir", help="where the data lies now")
     parser.add_argument("--trust", action="store_true", help=TRUST)
-    parser.add_argument("--out", help="directory for compare.html (default: the second run's)")
+    parser.add_argument("--out", help="directory for compare.html (default: the last run's)")
     parser.add_argument("--json", action="store_true", help="print JSON, write nothing")
     options = parser.parse_args(arguments)
     register_resolvers()
     set_up_logging()
     with reduced_overhead(), errors_in_one_line():
-        first, second = (
-            Run.load(directory, trust=options.trust)
-            for directory in (options.first, options.second)
-        )
-        comparison = compare(first, second, options.split, options.checkpoint, options.data_dir)
+        if len(options.run) < 2:
+            raise ValueError(f"{options.run[0]}: name another run to compare it with")
+        runs = [Run.load(directory, trust=options.trust) for directory in options.run]
+        comparison = compare(runs, options.split, options.checkpoint, options.data_dir)
         if options.json:
             print(json.dumps(comparison.result(), indent=2))
             return
         show_comparison(comparison)
-        path = Path(options.out or second.directory) / "compare.html"
+        path = Path(options.out or runs[-1].directory) / "compare.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, page(comparison))
         console().print(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import markdown  # which TensorBoard shows texts with
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -51,6 +52,17 @@ def test_charts_show_tags_that_a_run_has(tiny, tmp_path) -> None:
     scalars = EventAccumulator(str(tmp_path / "run")).Reload().Tags()["scalars"]
     shown = {pattern.rstrip("$") for patterns in CHARTS.values() for pattern in patterns}
     assert shown <= set(scalars)
+
+
+def test_an_override_does_not_break_the_table_of_the_summary(tiny, tmp_path) -> None:
+    train(tiny("trainer.max_epochs=1"), tmp_path / "run", overrides=["name=a`|b`c|d"])
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    (written,) = events.Tensors("summary/text_summary")
+    shown = markdown.markdown(
+        written.tensor_proto.string_val[0].decode(), extensions=["markdown.extensions.tables"]
+    )
+    assert "<td><code>resnet-train 'name=a`|b`c|d'</code></td>" in shown
+    assert "<td>test/acc</td>" in shown
 
 
 def test_histograms_of_each_stage_every_few_epochs(tiny, tmp_path) -> None:

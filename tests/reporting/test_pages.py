@@ -83,6 +83,20 @@ def test_pages_without_plots_have_no_svg(sweep: Path) -> None:
     assert "svg" not in Checked(write(sweep, plots=False)["report.html"]).tags
 
 
+def test_a_long_table_is_folded_after_twenty_rows(tmp_path: Path) -> None:
+    for number in range(23):
+        fake_job(tmp_path, f"optimizer.lr={number}", "seed=0", value=number / 100)
+    pages = write(tmp_path, plots=False)
+    page = pages["report.html"]
+    Checked(page)
+    shown, folded = page.split("<summary>3 more</summary>")
+    assert (shown.count("<tbody>"), folded.count("<tbody>")) == (1, 1)
+    assert re.search(r"<td>20</td>", shown)
+    assert re.search(r"<td>21</td>", folded)
+    assert pages["report.md"].count("<details><summary>3 more</summary>") == 1
+    assert "| 23 | 0 |" in pages["report.md"]
+
+
 def test_the_markdown_is_a_table(sweep: Path) -> None:
     lines = write(sweep)["report.md"].splitlines()
     rows = [line for line in lines if line.startswith("|")]

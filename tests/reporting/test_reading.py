@@ -110,7 +110,7 @@ def test_the_sweep_record_adds_pending_jobs(tmp_path: Path) -> None:
         (2, "failed"),
     ]
     assert results.jobs[2].error == "no such key"
-    assert results.search
+    assert results.trials(results.jobs[1:]) == list(results.jobs[1:])
     assert results.about[0]["command"] == "train -m seed=0,1,2"
 
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,35 @@ def test_the_table_gives_no_rank_without_a_result(tmp_path: Path) -> None:
     fake_job(tmp_path, "model=b", "seed=0", state="failed", value=None)
     _, board = read(tmp_path)
     assert column(board, "") == ["1", NONE]
-    assert column(board, "not finished") == [NONE, "1 of 1 failed"]
+    assert column(board, "not finished") == [NONE, "failed"]
+
+
+def test_the_table_tells_how_far_pruned_jobs_came(tmp_path: Path) -> None:
+    fake_job(tmp_path, "lr=1", "seed=0")
+    fake_job(tmp_path, "lr=2", "seed=0", state="pruned", value=0.5, epochs=2)
+    for seed in range(2):
+        fake_job(tmp_path, "lr=3", f"seed={seed}", state="pruned", value=0.4, epochs=1 + seed)
+    assert column(read(tmp_path)[1], "not finished")[1:] == [
+        "pruned: best 50.00 after epoch 2",
+        "2 of 2 pruned: best 40.00 after epoch 1; best 40.00 after epoch 2",
+    ]
+
+
+def test_facts_describe_a_search(tmp_path: Path) -> None:
+    fake_job(tmp_path, "lr=1", "seed=0")
+    search = {"sampler": "random", "seed": 3, "pruner": "null", "space": {"lr": "from 1 to 2"}}
+    (tmp_path / "sweep.json").write_text(json.dumps({"search": search, "jobs": []}))
+    told = dict(facts(*read(tmp_path)))
+    assert told["sampler"] == "random draws, seed 3"
+    assert told["pruner"] == "none: every trial came to its end"
+    assert told["space"] == "lr from 1 to 2"
+
+
+def test_facts_of_a_search_without_a_description_leave_it_out(tmp_path: Path) -> None:
+    fake_job(tmp_path, "lr=1", "seed=0")
+    for search in (True, {"space": "none"}, ["tpe"]):
+        (tmp_path / "sweep.json").write_text(json.dumps({"search": search, "jobs": []}))
+        assert not dict(facts(*read(tmp_path))).get("space")
 
 
 def test_the_answer_names_the_best_and_its_significance(tmp_path: Path) -> None:

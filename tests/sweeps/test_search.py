@@ -108,7 +108,9 @@ def test_a_search_finds_better_than_chance_and_is_recorded(search) -> None:
     assert max(found[10:]) > max(found[:10])  # TPE begins with ten at random
     assert sum(found[10:]) / 20 > sum(found[:10]) / 10
     told = record()
-    assert (told["search"], told["state"], len(told["jobs"])) == (True, "done", 30)
+    assert (told["state"], len(told["jobs"])) == ("done", 30)
+    assert (told["search"]["sampler"], told["search"]["pruner"]) == ("tpe", "null")
+    assert told["search"]["space"].keys() == {item.partition("=")[0] for item in BOWL}
     assert max(entry["metric"] for entry in told["jobs"]) == max(found)
 
 

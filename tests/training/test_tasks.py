@@ -92,7 +92,7 @@ def test_several_labels_are_learned_and_told_of(
     train(labelled("EvenAndLarge", "task=multilabel", "seed=1"), tmp_path / "other", trust=True)
     capsys.readouterr()
     compare.main([str(tmp_path / "run"), str(tmp_path / "other"), "--json"])
-    paired = json.loads(capsys.readouterr().out)
+    (paired,) = json.loads(capsys.readouterr().out)["comparisons"]
     assert paired["acc"][0] == pytest.approx(found["acc"])
     network = load(tmp_path / "run")
     assert network(network.data.source.read("test").pixels[:3]).shape == (3, 2)
@@ -143,7 +143,7 @@ def test_a_number_is_learned_and_told_of(labelled, tmp_path: Path, capsys, monke
     assert "test/acc" not in said
     capsys.readouterr()
     compare.main([str(tmp_path / "run0"), str(tmp_path / "run1"), "--json"])
-    paired = json.loads(capsys.readouterr().out)
+    (paired,) = json.loads(capsys.readouterr().out)["comparisons"]
     assert paired["mae"][0] == pytest.approx(test["mae"], rel=1e-4)
     assert paired["difference_low"] < paired["difference"] < paired["difference_high"]
 

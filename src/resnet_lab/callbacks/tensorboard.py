@@ -19,7 +19,7 @@ from resnet_lab.callbacks.tensorboard_tags import tag
 from resnet_lab.core.building import build
 from resnet_lab.core.config import NOT_OF_THE_NETWORK, bears_on_result, flat, override_key
 from resnet_lab.core.harmless import harmless_callback
-from resnet_lab.core.text import printable
+from resnet_lab.core.text import markdown, markdown_code
 from resnet_lab.data.pixels import sides
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
@@ -98,7 +98,7 @@ class TensorBoardRecord(Callback):
         """Write how the run was made and what came out, as a Markdown table, and the best value."""
         status = self._status
         command = shlex.join(["resnet-train", *status.get("overrides", ())])
-        rows = {"command": f"`{command}`", "commit": status.get("commit")}
+        rows = {"commit": status.get("commit")}
         for name, value in sorted(trainer.callback_metrics.items()):
             if name.startswith("test/"):
                 rows[name] = f"{float(value):.4f}"
@@ -111,7 +111,9 @@ class TensorBoardRecord(Callback):
             rows[name.replace("_", " ")] = status.get(name)
         versions = status.get("versions", {})
         rows["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
-        lines = [f"| {name} | {printable(str(value))} |" for name, value in rows.items()]
+        cells = {"command": markdown_code(command)}
+        cells |= {markdown(name): markdown(str(value)) for name, value in rows.items()}
+        lines = [f"| {name} | {cell} |" for name, cell in cells.items()]
         table = "\n".join(["| | |", "| --- | --- |", *lines])
         writer.add_text("summary", table, trainer.global_step)
 

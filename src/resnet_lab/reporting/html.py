@@ -12,18 +12,21 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHOWN_ROWS = 20  # of a table; the others are folded
 CSS_DPI = 96  # pixels of a page to the inch
 
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("resnet_lab.reporting"),
         autoescape=True,  # names and messages may come from elsewhere
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["shown_rows"] = SHOWN_ROWS
+    return environment
 
 
 def render(template: str, **values: Any) -> str:

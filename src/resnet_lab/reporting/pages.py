@@ -36,7 +36,7 @@ def write_pages(
 
             drawn = [
                 (plot.title, plot.caption, html.svg(plot.figure, plot.title))
-                for plot in chosen_plots(board, search=results.search)
+                for plot in chosen_plots(board, results.trials(board.jobs))
             ]
     pages = {
         "report.html": page(results, board, drawn),
@@ -184,8 +184,15 @@ def _table(board: Leaderboard) -> list[str]:
     columns, rows = leaderboard_table(board)
     words = word_columns(board)
     rule = [":---" if name in words else "---:" for name in columns]
-    lines = [_row(columns), f"| {' | '.join(rule)} |", *map(_row, rows)]
-    return ["\n".join(lines), "\n".join(f"- {markdown_text(line)}" for line in notes(board))]
+    head = [_row(columns), f"| {' | '.join(rule)} |"]
+    cells = list(map(_row, rows))
+    more = cells[html.SHOWN_ROWS :]
+    folded = [f"<details><summary>{len(more):,} more</summary>", "\n".join([*head, *more])]
+    return [
+        "\n".join([*head, *cells[: html.SHOWN_ROWS]]),
+        *([*folded, "</details>"] if more else []),
+        "\n".join(f"- {markdown_text(line)}" for line in notes(board)),
+    ]
 
 
 def _row(cells: Sequence[str]) -> str:

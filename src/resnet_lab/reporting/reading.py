@@ -38,10 +38,10 @@ class Results:
                 return printable(job.directory.relative_to(root))
         return printable(job.directory.name)
 
-    @property
-    def search(self) -> bool:
-        """Whether the values were chosen by a search rather than a grid."""
-        return any(about.get("search") for about in self.about)
+    def trials(self, among: Sequence[RunRecord]) -> list[RunRecord]:
+        """Return jobs in the order of their launch if a search chose their values, else none."""
+        search = any(about.get("search") for about in self.about)
+        return [job for job in self.jobs if job in among] if search else []
 
     @property
     def states(self) -> dict[str, int]:

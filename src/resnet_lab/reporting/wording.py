@@ -11,6 +11,7 @@ from resnet_lab.core.text import printable
 from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric, short, short_names
 from resnet_lab.reporting.reading import Results
 from resnet_lab.reporting.run_record import RunRecord
+from resnet_lab.reporting.searched import search_facts
 from resnet_lab.reporting.statistics import LEVEL, Spread
 
 NONE = "\N{EN DASH}"
@@ -40,7 +41,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
         ),
         ("best seed", lambda group: _best_seed(group, metric.shown)),
         ("time", lambda group: duration(group.seconds)),
-        ("not finished", lambda group: group.unfinished or NONE),
+        ("not finished", lambda group: group.lost(metric) or NONE),
     ]
     columns = [
         (title, cell)
@@ -107,6 +108,7 @@ def facts(results: Results, board: Leaderboard) -> list[tuple[str, str]]:
         *(("command", str(about["command"])) for about in results.about if about.get("command")),
         ("jobs", f"{len(results.jobs)}: {counts}"),
         ("swept", _swept(board)),
+        *search_facts(results),
         ("all jobs", shared),
         ("time", f"{duration(spent)} of training, added up over the jobs"),
         ("disk", f"{decimal(results.disk)}, {decimal(results.checkpoints)} of it checkpoints"),

@@ -29,6 +29,7 @@ from resnet_lab.sweeps.study import (
     STORAGE,
     Options,
     Study,
+    described,
     open_study,
     refuse_lost_study,
 )
@@ -96,7 +97,7 @@ class Search:
         returns: list[JobReturn] = []
         with Sweep.open(fix_directory(self.config), self.config) as sweep:
             study = self._study(sweep.directory)
-            note = {"search": True, "trials": self.trials}
+            note = {"search": self._described(), "trials": self.trials}
             change(sweep.directory, lambda record: record.update(note))
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             left = [trial.number for trial in running]  # running when a process was killed
@@ -112,6 +113,17 @@ class Search:
             last = f"; the last error: {errors[-1]}" if errors else ""
             raise ValueError(f"no trial came to its end{last}")
         return returns
+
+    def _described(self) -> dict[str, Any]:
+        """Return sampler, pruner and space in words, for the record of the sweep."""
+        sampler, pruner, seed = self.options
+        space = self.space.described()
+        return {
+            "sampler": described(sampler),
+            "pruner": described(pruner),
+            "seed": seed,
+            "space": {key: space[key] for key in self.space.ranges},
+        }
 
     def _study(self, directory: Path | None) -> Study:
         monitor, mode = str(self.config.monitor), monitor_mode(self.config, trust=True)

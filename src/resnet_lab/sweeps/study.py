@@ -120,7 +120,7 @@ def open_study(
     direction = StudyDirection.MINIMIZE if mode == "min" else StudyDirection.MAXIMIZE
     optuna.create_study(storage=storage, study_name=NAME, direction=direction, load_if_exists=True)
     study = Study(storage, space, options)
-    now = {"monitor": monitor, SAMPLER: _described(options.sampler), **space.described()}
+    now = {"monitor": monitor, SAMPLER: described(options.sampler), **space.described()}
     then: dict[str, str] = study.user_attrs.get("search", now)
     then.setdefault(SAMPLER, now[SAMPLER])  # not recorded by older studies
     differ = [
@@ -148,7 +148,8 @@ def refuse_lost_study(directory: Path) -> None:
         )
 
 
-def _described(choice: Choice) -> str:
+def described(choice: Choice) -> str:
+    """Return a sampler or a pruner as text."""
     plain = OmegaConf.to_container(choice) if isinstance(choice, DictConfig) else choice
     return plain if isinstance(plain, str) else json.dumps(plain, sort_keys=True)
 

@@ -18,7 +18,8 @@ CURVE = [0.5, 0.8, 0.9]
 
 def drawn(directory: Path, *, search: bool = False) -> dict[str, Plot]:
     """Choose the plots of a sweep; each must also be drawn without a warning."""
-    plots = chosen_plots(rank(read_results([directory])), search=search)
+    board = rank(read_results([directory]))
+    plots = chosen_plots(board, board.jobs if search else ())
     for plot in plots:
         plot.figure.savefig(io.BytesIO())
         assert plot.caption.endswith(".")
@@ -228,10 +229,10 @@ def test_importance_is_left_out_where_nothing_is_learned(search: Path) -> None:
     assert "Importance of the parameters" not in drawn(search, search=True)
 
 
-def test_a_search_of_few_jobs_has_no_plots(tmp_path: Path) -> None:
+def test_a_search_of_few_jobs_has_no_importance(tmp_path: Path) -> None:
     jobs = grid("model.depth=8,20", "optimizer.lr=0.1,0.01", "model=a,b")
     fake_sweep(tmp_path, {job: [0.5] for job in jobs})
-    assert drawn(tmp_path, search=True) == {}
+    assert [title for title in drawn(tmp_path, search=True) if "Trials" not in title] == ["Search"]
 
 
 def test_tradeoff_names_the_pareto_front(tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ class Group:
         counts = Counter(map(_end, (job for job in self.jobs if job not in self.ranked)))
         return ", ".join(f"{count} of {len(self.jobs)} {end}" for end, count in counts.items())
 
+    def lost(self, metric: Metric) -> str:
+        """The state of the jobs without a result, and how far pruned ones came."""
+        pruned = (
+            f"best {metric.shown(job.value)} after epoch {job.status.get('epochs')}"
+            for job in self.jobs
+            if job.state == "pruned" and job.value is not None
+        )
+        states = self.unfinished.removeprefix("1 of 1 ")
+        return ": ".join(filter(None, [states, "; ".join(pruned)]))
+
     def beats(self, other: "Group", metric: Metric) -> bool:
         """Whether its mean is better, however many jobs it lost."""
         if self.metric is None or other.metric is None:
