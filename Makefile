@@ -32,7 +32,7 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	exit 1; }
 endef
 
-.PHONY: help setup train test test-slurm test-hydra14 lint docs tensorboard benchmark faults rename clean
+.PHONY: help setup train test test-slurm test-ray test-hydra14 lint docs tensorboard benchmark faults rename clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -65,6 +65,10 @@ test: $(STAMP) ## run the tests; ARGS="-m slow" for the slow ones
 test-slurm: $(STAMP) ## run sweeps through a SLURM cluster on this machine (Debian's slurmctld slurmd slurm-client munge)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[slurm]"
 	@$(BIN)/python -m pytest tests/slurm -m slurm -n 0 $(ARGS)
+
+test-ray: $(STAMP) ## run sweeps and a search through a Ray cluster of two nodes on this machine
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
+	@$(BIN)/python -m pytest tests/ray -m ray -n 0 $(ARGS)
 
 # A second environment, with what hydra-core 1.4 asks for instead of what constraints.txt pins.
 test-hydra14: ## run the tests with the pre-release of Hydra 1.4, in .venv-hydra14

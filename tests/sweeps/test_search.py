@@ -50,7 +50,7 @@ class Searcher:
         f: Callable[[Values], float] = bowl,
         directory: str = "sweep",
         monitor: str = "val/acc",
-        n_jobs: int = 1,
+        n_jobs: int | None = 1,
         sampler: str | DictConfig = "tpe",
         pruner: str | DictConfig | None = None,
         seed: int = 0,

@@ -1,23 +1,21 @@
 """A pool of processes on this machine."""
 
-from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
-from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from hydra_plugins.resnet_lab.runner import RunnerLauncher
+
+if TYPE_CHECKING:
+    from resnet_lab.sweeps.runner import Runner, Stream
 
 
-class LocalPool(Launcher):
+class LocalPool(RunnerLauncher):
     """Run several jobs at once, each in a fresh process; see `resnet_lab.sweeps.pool`.
 
     Args:
         workers: jobs at once; None: `jobs_per_gpu` on each GPU, or one for each two cores.
         jobs_per_gpu: that share a GPU.
     """
-
-    config: DictConfig
-    context: HydraContext
 
     def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
         for name, value in (("workers", workers), ("jobs_per_gpu", jobs_per_gpu)):
@@ -26,29 +24,8 @@ class LocalPool(Launcher):
         self.workers = workers
         self.jobs_per_gpu = jobs_per_gpu
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Keep what the jobs are composed from."""
-        self.config, self.context = config, hydra_context
-        self.max_failures = OmegaConf.select(config, "hydra.sweeper.max_failures")
-
-    @property
-    def slots(self) -> int:
-        """The number of jobs at once, for a search to choose as many together."""
+    def runner(self, stream: "Stream") -> "AbstractContextManager[Runner]":
+        """Return the pool."""
         from resnet_lab.sweeps.pool import Pool
 
-        return Pool(self.workers, self.jobs_per_gpu).workers
-
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
-        """Run the jobs, and return when all have ended."""
-        from resnet_lab.sweeps.composing import Composer
-        from resnet_lab.sweeps.job import find_job
-        from resnet_lab.sweeps.pool import Pool
-
-        jobs = [find_job(self.config, overrides) for overrides in job_overrides]
-        compose = Composer(self.config, self.context)
-        pool = Pool(self.workers, self.jobs_per_gpu, self.max_failures)
-        return pool.run(self.config.hydra.sweep.dir, jobs, compose)
+        return nullcontext(Pool(self.workers, self.jobs_per_gpu, self.max_failures))

@@ -13,7 +13,7 @@ class Search(BaseSweeper):
     Args:
         params: ranges by key, as an option of the group `sweep` names them.
         n_trials: of the whole search, those of earlier launches too.
-        n_jobs: trials that are chosen together; None: as many as the launcher runs at once.
+        n_jobs: trials at once; None: as many as the launcher has slots for.
         sampler: chooses the values.
         pruner: ends trials that are worse than others.
         seed: of the sampler.
@@ -41,8 +41,9 @@ class Search(BaseSweeper):
         from resnet_lab.sweeps.space import Space
         from resnet_lab.sweeps.study import Options
 
-        at_once: int = getattr(self.launcher, "slots", 1) if self.n_jobs is None else self.n_jobs
-        given: dict[str, Any] = {"n_trials": self.n_trials, "n_jobs": at_once}
+        given: dict[str, Any] = {"n_trials": self.n_trials}
+        if self.n_jobs is not None or not hasattr(self.launcher, "stream"):
+            given["n_jobs"] = 1 if self.n_jobs is None else self.n_jobs
         for name, value in given.items():
             if type(value) is not int or value < 1:
                 raise ValueError(f"hydra.sweeper.{name}={value}: must be an integer >= 1")
@@ -51,6 +52,6 @@ class Search(BaseSweeper):
         space = Space.read(self.overrides(arguments))
         options = Options(self.sampler, self.pruner, self.seed)
         search = resnet_lab.sweeps.search.Search(
-            self.config, self.context, self.launcher, space, options, self.n_trials, at_once
+            self.config, self.context, self.launcher, space, options, **given
         )
         return search.run()

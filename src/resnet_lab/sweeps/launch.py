@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from resnet_lab.sweeps.sweep import Sweep, distinct
 
 if TYPE_CHECKING:
     from resnet_lab.sweeps.estimate import Estimate
+    from resnet_lab.sweeps.runner import Stream
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ def _check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "l
 
     compose = Composer(config, context)
     launcher = str(config.hydra.launcher._target_)
-    preflight = Preflight(elsewhere=launcher.endswith(".Slurm"))
+    far = launcher.endswith(".Slurm") or config.hydra.launcher.get("address") is not None
+    preflight = Preflight(elsewhere=far)
     estimates = []
     names = distinct([job.overrides for job in jobs])
     told = time.monotonic()
@@ -157,10 +160,8 @@ def launch(
     errors: dict[str, str] = {}
     returns = []
     for job in jobs:
-        status = read_status(sweep.directory / job.directory) or {}
-        if status.get("damaged"):
-            error = errors[job.directory] = str(status["error"])
-            print(f"error: job {job.directory}: {error}", file=sys.stderr, flush=True)
+        if (error := damage(sweep, job)) is not None:
+            errors[job.directory] = error
             returns.append(returned(job, ValueError(error)))
     sound = [job for job in jobs if job.directory not in errors]
     for part, number in _parts(sound, launcher, limit, first):
@@ -172,6 +173,43 @@ def launch(
                 errors[job.directory] = one_line(result._return_value)
         returns += results
     sweep.mark_failed(errors)
+    return returns
+
+
+def damage(sweep: Sweep, job: Job) -> str | None:
+    """Return, and print, what is wrong with the record of a job; None: it can be run."""
+    status = read_status(sweep.directory / job.directory) or {}
+    if not status.get("damaged"):
+        return None
+    error = str(status["error"])
+    print(f"error: job {job.directory}: {error}", file=sys.stderr, flush=True)
+    return error
+
+
+def launch_stream(launcher: Launcher, stream: "Stream", first: int) -> list[JobReturn]:
+    """Run jobs that are asked for as slots come free.
+
+    A launcher without slots is given as many as there are, and waits for the last of them.
+
+    Args:
+        launcher: that runs them.
+        stream: of the jobs.
+        first: number of the first one.
+    """
+    if hasattr(launcher, "stream"):
+        done: list[JobReturn] = launcher.stream(stream)
+        return done
+    returns: list[JobReturn] = []
+    batch: list[Job] = []
+    for job in chain(stream.jobs, [None]):
+        if job is not None:
+            batch.append(job)
+        elif batch:
+            results = launcher.launch([each.overrides for each in batch], first + len(returns))
+            for each, result in zip(batch, results, strict=True):
+                stream.ended(each, result)
+            returns += results
+            batch.clear()
     return returns
 
 

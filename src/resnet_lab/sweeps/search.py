@@ -1,13 +1,13 @@
 """Search: a sweep whose values Optuna chooses by the results of earlier trials.
 
-Trials are chosen in batches of as many as run at once; the launcher runs a batch, and its results
-are told to the study. So a slot of a pool waits for the slowest trial of its batch. Each trial is a
-job of the sweep: values that were tried before are not trained again, and a trial of a killed
-process is resumed.
+A trial is chosen the moment that a pool or a Ray cluster has a slot for it, by the results so far.
+Other launchers get batches, and wait for the slowest trial of each. Each trial is a job of the
+sweep: values that were tried before are not trained again, and a trial of a killed process is
+resumed.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,19 @@ from optuna.trial import TrialState
 
 from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.directions import monitor_mode
+from resnet_lab.core.errors import one_line
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.job import Job, find_job
-from resnet_lab.sweeps.launch import check, finish, fix_directory, launch, refuse_misuse
+from resnet_lab.sweeps.launch import (
+    check,
+    damage,
+    finish,
+    fix_directory,
+    launch_stream,
+    refuse_misuse,
+)
 from resnet_lab.sweeps.record import best_value, change, load, read_status
+from resnet_lab.sweeps.runner import Stream
 from resnet_lab.sweeps.space import Space
 from resnet_lab.sweeps.study import (
     STORAGE,
@@ -57,8 +66,8 @@ class Search:
         launcher: that runs the trials.
         space: that is searched.
         options: how.
-        trials: number of them in the whole study, whatever became of them.
-        at_once: number of them that are chosen and run together.
+        n_trials: number of them in the whole study, whatever became of them.
+        n_jobs: number of them that run at once; None: as many as the launcher has slots for.
     """
 
     def __init__(
@@ -68,16 +77,17 @@ class Search:
         launcher: Launcher,
         space: Space,
         options: Options,
-        trials: int,
-        at_once: int,
+        n_trials: int,
+        n_jobs: int | None = None,
     ) -> None:
         self.config = config
         self.context = context
         self.launcher = launcher
         self.space = space
         self.options = options
-        self.trials = min(trials, space.points) if options.sampler == "grid" else trials
-        self.at_once = at_once
+        self.trials = min(n_trials, space.points) if options.sampler == "grid" else n_trials
+        self.n_jobs = n_jobs
+        self._open: dict[str, list[optuna.Trial]] = {}  # that run, by directory of the job
 
     def run(self) -> list[JobReturn]:
         """Search until there are so many trials.
@@ -94,18 +104,22 @@ class Search:
         self._check()
         if self.config.preflight:
             return []
-        returns: list[JobReturn] = []
         with Sweep.open(fix_directory(self.config), self.config) as sweep:
             study = self._study(sweep.directory)
             note = {"search": self._described(), "trials": self.trials}
             change(sweep.directory, lambda record: record.update(note))
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            left = [trial.number for trial in running]  # running when a process was killed
+            left = [trial.number for trial in running]  # given back by a process that was killed
             over = study.count() - len(left)
             if over:
                 log.info("%d of %d trials are done already", over, self.trials)
-            while batch := self._batch(study, left):
-                returns += self._try(sweep, study, batch)
+            stream = Stream(
+                self._jobs(sweep, study, left),
+                self.trials - over,
+                self._name,
+                lambda job, result: self._ended(sweep, study, job, result),
+            )
+            returns = launch_stream(self.launcher, stream, over)
         self._conclude(study)
         finish(sweep, [job for job in returns if job.status is not JobStatus.FAILED])
         if not study.count(TrialState.COMPLETE):
@@ -148,31 +162,47 @@ class Search:
             log.info("the first of %d trials of a new search:", self.trials)
             show_table(jobs[: len(samples)], estimates[: len(samples)])
 
-    def _batch(self, study: Study, left: list[int]) -> list[optuna.Trial]:
-        """Choose the trials to run next: unfinished ones of an earlier process, then new ones."""
-        batch = [study.choose(number) for number in left[: self.at_once]]
-        del left[: self.at_once]
-        while len(batch) < self.at_once and study.count() < self.trials and not study.exhausted:
-            batch.append(study.choose())
-        return batch
+    def _jobs(self, sweep: Sweep, study: Study, left: list[int]) -> Iterator[Job | None]:
+        """Choose trials as they are asked for: unfinished ones, then new ones; see `Stream`.
 
-    def _try(
-        self, sweep: Sweep, study: Study, batch: Sequence[optuna.Trial]
-    ) -> Sequence[JobReturn]:
-        """Run the trials of a batch that are not done yet, and tell the results of all."""
-        jobs = [find_job(self.config, self.space.overrides(trial.params)) for trial in batch]
-        sweep.add(jobs)
-        states = sweep.states()
-        due: dict[str, Job] = {}
-        for trial, job in zip(batch, jobs, strict=True):
-            if states[job.directory] not in OVER and job.directory not in due:
-                due[job.directory] = job
-                if self.options.pruner is not None:
-                    write_trial(sweep.directory / job.directory, trial, self.options.pruner)
-        returns = launch(sweep, self.launcher, list(due.values()), batch[0].number)
-        for trial, job in zip(batch, jobs, strict=True):
+        Args:
+            sweep: that they are entered in.
+            study: that chooses them.
+            left: numbers of the unfinished ones of an earlier process.
+        """
+        while left or (study.count() < self.trials and not study.exhausted):
+            if self.n_jobs and sum(map(len, self._open.values())) >= self.n_jobs:
+                yield None
+                continue
+            trial = study.choose(left.pop(0) if left else None)
+            job = find_job(self.config, self.space.overrides(trial.params))
+            if job.directory in self._open:  # the same values are being tried
+                self._open[job.directory].append(trial)
+                yield None
+                continue
+            sweep.add([job])
+            directory = sweep.directory / job.directory
+            error = damage(sweep, job)
+            if error is not None:
+                sweep.mark_failed({job.directory: error})
+            if error is not None or (read_status(directory) or {}).get("state") in OVER:
+                _tell(study, trial, directory)
+                continue
+            if self.options.pruner is not None:
+                write_trial(directory, trial, self.options.pruner)
+            self._open[job.directory] = [trial]
+            yield job
+
+    def _ended(self, sweep: Sweep, study: Study, job: Job, result: JobReturn) -> None:
+        """Tell the result of a job to the study, and a failure to the sweep."""
+        error = result._return_value
+        if result.status is JobStatus.FAILED and isinstance(error, Exception):
+            sweep.mark_failed({job.directory: one_line(error)})
+        for trial in self._open.pop(job.directory):
             _tell(study, trial, sweep.directory / job.directory)
-        return returns
+
+    def _name(self, job: Job) -> str:
+        return " ".join(self.space.tried(self._open[job.directory][0].params))
 
     def _conclude(self, study: Study) -> None:
         counts = {name: study.count(state) for state, name in NAMES.items()}
