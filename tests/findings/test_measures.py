@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_lab.findings import anatomy, calibration, lesion, norm_free, paths, shattered, signal
+from resnet_lab.findings import (
+    anatomy,
+    calibration,
+    lesion,
+    norm_free,
+    paths,
+    refinement,
+    shattered,
+    signal,
+)
 from resnet_lab.findings.finding import Check, Options, bootstrap, verdict
 from resnet_lab.findings.subjects import SweepSubject
 from resnet_lab.models.preact_resnet import cifar_preact_resnet
@@ -234,3 +243,45 @@ def test_norm_free_takes_the_best_rate_and_counts_a_diverged_run_as_zero() -> No
     assert learned.found["low"] > 0.96  # 980 of 1,000 images
     (plot,) = norm_free.draw(measured)
     assert len(plot.figure.axes) == 2
+
+
+def test_a_branch_that_is_a_gradient_step_has_cosine_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that add minus a constant gradient: loss = sum of x * direction."""
+    direction = torch.tensor([1.0, -2.0, 3.0]).view(1, 3, 1, 1)
+
+    class Step(paths.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.add_shortcut(-self.factor * direction.expand_as(x), x)
+
+    net = nn.Sequential(*(Step(factor) for factor in (1.0, 0.5, -1.0)), nn.Flatten())
+    x = torch.randn(8, 3, 1, 1, generator=torch.Generator().manual_seed(0))
+    subject = SimpleNamespace(
+        name="net", trained=True, net=net, batches=lambda count, seed: [(x, torch.arange(8) % 3)]
+    )
+    monkeypatch.setattr(
+        refinement.F, "cross_entropy",
+        lambda logits, labels, reduction: (logits * direction.flatten()).sum(),
+    )  # fmt: skip
+    found = refinement.measure([subject], Options())["networks"]["net"]
+    assert found["cosine_of_block"] == pytest.approx([1, 1, -1])
+    assert found["cosine"]["value"] == pytest.approx(1 / 3)
+    size = direction.norm() / x.flatten(1).norm(dim=1)
+    assert found["ratio_of_block"][0] == pytest.approx(float(size.mean()), rel=1e-5)
+    end = (x - 0.5 * direction).flatten(1).norm(dim=1)
+    distance = (direction.norm() / (2 * end)).mean()
+    assert found["distance_of_block"] == pytest.approx([float(distance), float(2 * distance), 0])
+
+
+def test_refinement_without_later_branches_is_that_of_a_network_without_them() -> None:
+    torch.manual_seed(0)
+    subject = Subject(cifar_resnet(14, num_classes=3))
+    measured = json.loads(json.dumps(refinement.measure([subject], Options())))
+    found = measured["networks"]["net"]
+    assert found["blocks"] == [1, 2, 4, 6]
+    assert found["accuracy_without_later"][-1] == 1
+    with anatomy.deleted(anatomy.blocks_of(subject.net)[2:]), torch.no_grad():
+        right = (subject.net(X).argmax(1) == subject.labels).float().mean()
+    assert found["accuracy_without_later"][1] == pytest.approx(float(right))
+    assert refinement.draw(measured)
+    plain = Subject(cifar_resnet(14, num_classes=3, residual=False))
+    assert refinement.measure([plain], Options()) == {"networks": {}}
