@@ -13,9 +13,15 @@ from pathlib import Path
 
 import psutil
 
-# `ray start` gives a node the address of a network interface; these nodes are on loopback alone.
+# `ray start` gives a node the address of a network interface; these nodes are on loopback alone. It
+# gives up after 30 seconds, which a busy machine may need: its clock goes slowly.
 START = """
-from ray._private import services
+import time
+from types import SimpleNamespace
+from ray._private import node, services
+node.time = SimpleNamespace(
+    time=time.time, sleep=time.sleep, monotonic=lambda: time.monotonic() / 10
+)
 services.resolve_ip_for_localhost = lambda host: host
 from ray.scripts.scripts import main
 main()
@@ -39,6 +45,8 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_agent_register_timeout_ms": "300000",
+            "RAY_worker_niceness": "0",
         }
         self.node_environment = {**environment, **alone}
         self.environment = {
@@ -50,10 +58,11 @@ class Cluster:
 
     def add(self, cpus: int) -> None:
         """Start a node, and wait until it runs."""
-        where = ["--address", self.address] if self.nodes else ["--head", "--port", self.port]
+        head = ["--head", "--port", self.port, "--no-monitor", "--include-dashboard", "false"]
+        where = ["--address", self.address] if self.nodes else head
         options = [
-            "--node-ip-address", "127.0.0.1", "--num-cpus", str(cpus), "--num-gpus", "0",
-            "--include-dashboard", "false", "--object-store-memory", str(100 * 2**20), "--block",
+            "--node-ip-address", "127.0.0.1", "--num-cpus", str(cpus), "--num-gpus", "0", "--block",
+            "--object-store-memory", str(100 * 2**20), "--include-log-monitor", "false",
         ]  # fmt: skip
         printed = self.scratch / f"node{len(self.nodes)}"
         with printed.open("wb") as out:

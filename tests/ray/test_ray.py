@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from resnet_lab.runs.run import Run
 from tests.conftest import TINY
 from tests.helpers import LR, fits, record, states, trials
 from tests.helpers import runs_of as runs
@@ -97,9 +96,7 @@ def test_a_node_dies_and_its_jobs_resume_on_the_other(tmp_path_factory) -> None:
     assert {name: fits(run) for name, run in found.items()} == {
         name: 2 if name in lost else 1 for name in found
     }
-    for name in lost:
-        log = Run.load(f"sweep/{name}").directory / "train.log"
-        assert "resum" in log.read_text()
+    assert len(reached()) == 4  # they saved there and went on behind it: no batch was trained twice
     disturbed = {name: result(run) for name, run in found.items()}
     Path("sweep").rename("disturbed")
     quiet = start({**os.environ}, *GRID)  # one after the other in one process

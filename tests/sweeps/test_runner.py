@@ -15,6 +15,7 @@ from hydra_plugins.resnet_lab.ray import Ray
 from resnet_lab.sweeps import job_process
 from resnet_lab.sweeps.job import Job
 from resnet_lab.sweeps.job_process import run_on_node
+from resnet_lab.sweeps.pool import Pool
 from resnet_lab.sweeps.ray_cluster import connected
 from resnet_lab.sweeps.runner import End, Runner, Stream
 from tests.conftest import Compose
@@ -130,6 +131,44 @@ def test_a_killed_search_gives_every_open_trial_back(slots: Slots) -> None:
     assert [trial.params for trial in trials()][:4] == asked
     assert sorted(slots.trained.values()) == [1, 1, 1, 1, 1, 2]
     assert {entry["state"] for entry in record()["jobs"]} == {"done"}
+
+
+# A trial that trains nothing. The first one to begin ends only when four others have ended.
+TRIAL = """
+import json, sys, time
+from pathlib import Path
+run = Path(sys.argv[1])
+def done():
+    return sum('"done"' in path.read_text() for path in run.parent.glob("*/status.json"))
+try:
+    (run.parent / ".slow").mkdir()
+    end = time.monotonic() + 120
+    while done() < 4:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+except FileExistsError:
+    pass
+(run / "status.json").write_text(json.dumps({"state": "done", "best": {"value": 0.5}}))
+"""
+
+
+class Pooled(Searcher):
+    """Runs trials on a real pool of two processes."""
+
+    def __init__(self, compose: Compose) -> None:
+        super().__init__()
+        self.compose = compose
+
+    def stream(self, stream: Stream) -> list[JobReturn]:
+        return Pool(workers=2).run("sweep", stream, lambda overrides: self.compose())
+
+
+def test_a_search_on_a_pool(search: Searcher, tiny: Compose, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setattr("resnet_lab.sweeps.pool.command", command_of(TRIAL))
+    Pooled(tiny)(*BOWL, n_trials=6, n_jobs=None)
+    assert states() == ["COMPLETE"] * 6
+    assert [trial.value for trial in trials()] == [0.5] * 6
+    assert len(list(Path("sweep").glob("*/status.json"))) == 6
 
 
 @pytest.fixture

@@ -28,9 +28,12 @@ STORE = 100 * 2**20  # bytes of shared memory: tasks return a few lines
 
 # What Ray reads when it is imported.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
-# Of a cluster begun here: the last one is Ray's switch for machines without clusters, where nothing
-# listens but on loopback; and only who knows the token is served, though others share the machine.
-ALONE = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Of a cluster begun here. Only who knows the token is served: others may share the machine.
+ALONE = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for listening on loopback alone
+    "RAY_worker_niceness": "0",  # 15 otherwise: jobs would wait for all else on the machine
+}
 
 
 class RayCluster(Runner):
