@@ -5,10 +5,15 @@ SciPy is imported where it is needed, since a report of single seeds does not ne
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LEVEL = 0.05  # of significance
+RESAMPLES = 1000  # of a bootstrap
 
 PAIRED = "paired t-test by seed"
 WELCH = "Welch's t-test"
@@ -98,6 +103,25 @@ def paired_difference(
         return mean, mean, mean, 1.0 if mean == 0 or n == 1 else 0.0
     half = float(t.ppf(0.975, n - 1)) * error
     return mean, mean - half, mean + half, float(2 * t.sf(abs(mean) / error, n - 1))
+
+
+def bootstrap_interval(
+    terms: "NDArray[np.float64]",
+    statistic: "Callable[[NDArray[np.float64]], NDArray[np.float64]]",
+) -> tuple[float, float]:
+    """Return the 95 % interval of a statistic of means, by the bootstrap over the rows.
+
+    Args:
+        terms: what is averaged, [N, K].
+        statistic: of means [R, K], one value for each row.
+    """
+    import numpy as np
+
+    random, count = np.random.default_rng(0), len(terms)
+    shares = np.full(count, 1 / count)
+    parts = [random.multinomial(count, shares, 50) @ terms / count for _ in range(RESAMPLES // 50)]
+    low, high = np.quantile(statistic(np.concatenate(parts)), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -109,8 +109,8 @@ def check_classifies(run: Run, task: object) -> None:
 
     if not isinstance(task, ImageClassifier):
         raise ValueError(
-            f"{run.shown} was trained by {type(task).__name__}: predictions, analysis and export "
-            "need one class for each image; use resnet-evaluate and resnet-compare"
+            f"{run.shown} was trained by {type(task).__name__}: predictions and export "
+            "need one class for each image; use resnet-evaluate, resnet-analyse and resnet-compare"
         )
 
 
@@ -153,7 +153,7 @@ class TrainedNetwork:
         self.facts = facts
         self.data = data
         self.module: nn.Module = task.net
-        self._task = task
+        self.task = task
         precision = run.config.trainer.precision
         self._fabric = Fabric(accelerator=device, devices=1, precision=precision)
         self._fabric.setup_module(task.net)
@@ -203,7 +203,7 @@ class TrainedNetwork:
         Raises:
             ValueError: the images of the run do not have one class each.
         """
-        check_classifies(self.run, self._task)
+        check_classifies(self.run, self.task)
         pixels = self.pixels(images)
         views = VIEWS[augment](pixels) if augment else [pixels]
         logits = torch.stack([torch.cat(list(self.batches(view))) for view in views])
@@ -262,4 +262,4 @@ class TrainedNetwork:
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return the input of the network for uint8 [N, H, W, C], on its device."""
-        return self._task.arrange(self.data.normalise(pixels.to(self.device)))
+        return self.task.arrange(self.data.normalise(pixels.to(self.device)))
