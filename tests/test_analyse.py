@@ -87,7 +87,7 @@ def test_the_page_needs_nothing_but_itself_and_answers_first(analysed: Path) -> 
     page.feed(text)
     assert page.headings == [
         "Confused most often", "Classes", "Most confident mistakes", "Least confident hits",
-        "Labels to check", "Calibration", "Where it looks", "Features",
+        "Labels to check", "Like a training image", "Calibration", "Where it looks", "Features",
         "Filters of the first layer", "Cost", "Curves",
     ]  # fmt: skip
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)

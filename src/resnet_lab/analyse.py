@@ -37,14 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from rich.console import Console
 
         from resnet_lab.reporting.analysis.page import analyse_and_write
-        from resnet_lab.reporting.analysis.words import answer
 
         # Of a terminal alone: a status bar has no place in a file.
         with Console(file=sys.stderr).status("starting") as status:
-            analysis, page = analyse_and_write(
+            answer, page = analyse_and_write(
                 run, options.split, options.checkpoint, options.data_dir, options.out, status.update
             )
-        console().print(answer(analysis), markup=False, highlight=False)
+        console().print(answer, markup=False, highlight=False)
         console().print(
             f"written: {printable(page)}", markup=False, highlight=False, soft_wrap=True
         )

@@ -5,7 +5,7 @@
     python -m resnet_lab.report logs/runs
 
 Prints the leaderboard and writes report.html (one file, with the plots), report.md, report.csv (one
-row a setting) and runs.csv (one row a job) into the sweep's directory.
+row a setting), runs.csv (one row a job) and checklist.md into the sweep's directory.
 """
 
 from collections.abc import Sequence

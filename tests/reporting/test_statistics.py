@@ -1,7 +1,16 @@
+import numpy as np
 import pytest
 from scipy.stats import ttest_ind, ttest_rel
 
-from resnet_lab.reporting.statistics import PAIRED, WELCH, difference, holm, mcnemar, spread
+from resnet_lab.reporting.statistics import (
+    PAIRED,
+    WELCH,
+    bootstrap_interval,
+    difference,
+    holm,
+    mcnemar,
+    spread,
+)
 
 
 def test_spread_has_mean_std_and_interval() -> None:
@@ -71,3 +80,11 @@ def test_mcnemar_counts_only_discordant_images() -> None:
     assert mcnemar(2, 10) == mcnemar(10, 2)
     assert mcnemar(5, 5) == 1.0
     assert mcnemar(0, 0) == 1.0
+
+
+def test_the_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution() -> None:
+    values = np.random.default_rng(1).normal(3, 2, (400, 1))
+    low, high = bootstrap_interval(values, lambda means: means[:, 0])
+    half = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - half, abs=0.03)
+    assert high == pytest.approx(values.mean() + half, abs=0.03)

@@ -1,5 +1,6 @@
 """Multi-label classification and regression: the digits as labels, and as a number."""
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +100,25 @@ def test_several_labels_are_learned_and_told_of(
     told = r"run was trained by MultiLabelClassifier: .* need one class for each image"
     with pytest.raises(ValueError, match=told):
         network.predict_probabilities(torch.zeros(1, 8, 8, 1, dtype=torch.uint8))
-    with pytest.raises(SystemExit):
-        analyse.main([str(tmp_path / "run")])
-    assert "need one class for each image" in capsys.readouterr().err
-    assert not (tmp_path / "run/analysis").exists()
+    analyse.main([str(tmp_path / "run")])
+    assert "Macro F1" in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "run/analysis.json").read_text())
+    for key in ("f1", "acc", "acc_low", "acc_high"):
+        assert numbers[key] == pytest.approx(test[key], abs=1e-6)
+    assert numbers["f1_low"] < numbers["f1"] < numbers["f1_high"]
+    for name, label in numbers["labels"].items():
+        assert label["f1"] == pytest.approx(found["classes"][name]["f1"])
+        assert label["f1_low"] < label["f1"] < label["f1_high"]
+        assert 0 < label["threshold"] < 1
+        assert label["ap"] > 0.5
+    with (tmp_path / "run/analysis/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    said = [[float(row[f"p({name})"]) > 0.5 for name in ("even", "above 5")] for row in rows]
+    true = [[int(row[name]) for name in ("even", "above 5")] for row in rows]
+    assert f1_score(true, said, average="macro") == pytest.approx(test["f1"], abs=1e-6)
+    page = (tmp_path / "run/analysis.html").read_text()
+    assert "wrongly even (" in page
+    assert "Worst mistakes" in page
 
 
 def test_a_table_of_labels_is_learned(composed, tmp_path: Path) -> None:
@@ -137,6 +153,19 @@ def test_a_number_is_learned_and_told_of(labelled, tmp_path: Path, capsys, monke
     assert found["classes"] == {}
     command.main([str(tmp_path / "run0")])
     assert "mae" in capsys.readouterr().out
+    analyse.main([str(tmp_path / "run0")])
+    assert "Predictions are off by" in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "run0/analysis.json").read_text())["numbers"]["digit"]
+    for key in ("mae", "rmse", "r2"):
+        assert numbers[key] == pytest.approx(test[key], rel=1e-4)
+        assert numbers[f"{key}_low"] < numbers[key] < numbers[f"{key}_high"]
+    assert numbers["constant"] == pytest.approx(0.277, abs=0.01)
+    with (tmp_path / "run0/analysis/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    true, said = ([float(row[f"{kind}(digit)"]) for row in rows] for kind in ("true", "said"))
+    assert r2_score(true, said) == pytest.approx(numbers["r2"])
+    assert "Predicted against true" in (tmp_path / "run0/analysis.html").read_text()
+    assert (tmp_path / "run0/analysis/predicted_against_true.png").exists()
     report.main([str(tmp_path)])
     said = (tmp_path / "report.md").read_text()
     assert "test/mae" in said

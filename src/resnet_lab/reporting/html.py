@@ -20,7 +20,8 @@ CSS_DPI = 96  # pixels of a page to the inch
 def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("resnet_lab.reporting"),
-        autoescape=True,  # names and messages may come from elsewhere
+        # Names and messages may come from elsewhere. Markdown is escaped where it is put together.
+        autoescape=lambda name: not str(name).endswith(".md"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -14,6 +14,7 @@ from resnet_lab.core.provenance import now
 from resnet_lab.core.text import csv_cell, markdown_code
 from resnet_lab.core.text import markdown as markdown_text
 from resnet_lab.reporting import html
+from resnet_lab.reporting.checklist import checklist
 from resnet_lab.reporting.headline import SHOWN_OTHERS, answer
 from resnet_lab.reporting.ranking.board import Leaderboard
 from resnet_lab.reporting.reading import Results
@@ -25,7 +26,7 @@ from resnet_lab.reporting.wording import facts, failures, leaderboard_table, not
 def write_pages(
     results: Results, board: Leaderboard, out: Path, *, plots: bool = True
 ) -> tuple[Path, ...]:
-    """Write report.html, report.md, report.csv and runs.csv, each atomically; return their paths.
+    """Write report.html, report.md, report.csv, runs.csv and checklist.md, each atomically.
 
     Drawing the plots takes most of the time.
     """
@@ -43,6 +44,7 @@ def write_pages(
         "report.md": markdown(results, board),
         "report.csv": groups_csv(board),
         "runs.csv": jobs_csv(results, board),
+        "checklist.md": checklist(results, board),
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
@@ -102,7 +104,7 @@ def groups_csv(board: Leaderboard) -> str:
     The column `table` numbers the leaderboards.
     """
     tables = enumerate(board.all, 1)
-    return _csv([row for number, each in tables for row in _group_rows(number, each)])
+    return csv_text([row for number, each in tables for row in _group_rows(number, each)])
 
 
 def _group_rows(table: int, board: Leaderboard) -> Iterator[dict[str, Any]]:
@@ -137,7 +139,7 @@ def jobs_csv(results: Results, board: Leaderboard) -> str:
         for number, each in enumerate(board.all, 1)
         for job in (*each.jobs, *each.repeated)
     }
-    return _csv([_job(job, results, *tables[job]) for job in results.jobs])
+    return csv_text([_job(job, results, *tables[job]) for job in results.jobs])
 
 
 def _job(job: RunRecord, results: Results, table: int, board: Leaderboard) -> dict[str, Any]:
@@ -170,7 +172,8 @@ def _spread(name: str, spread: Spread | None) -> dict[str, Any]:
     }
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
+def csv_text(rows: list[dict[str, Any]]) -> str:
+    """Format rows as CSV, with a column for each key."""
     text = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.writer(text, lineterminator="\n")

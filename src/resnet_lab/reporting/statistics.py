@@ -5,10 +5,15 @@ SciPy is imported where it is needed, since a report of single seeds does not ne
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LEVEL = 0.05  # of significance
+RESAMPLES = 1000  # of a bootstrap
 
 PAIRED = "paired t-test by seed"
 WELCH = "Welch's t-test"
@@ -93,6 +98,25 @@ def paired_difference(
     found = ttest_rel(second, first)
     low, high = found.confidence_interval(0.95)
     return mean, float(low), float(high), float(found.pvalue)
+
+
+def bootstrap_interval(
+    terms: "NDArray[np.float64]",
+    statistic: "Callable[[NDArray[np.float64]], NDArray[np.float64]]",
+) -> tuple[float, float]:
+    """Return the 95 % interval of a statistic of means, by the bootstrap over the rows.
+
+    Args:
+        terms: what is averaged, [N, K].
+        statistic: of means [R, K], one value for each row.
+    """
+    import numpy as np
+
+    random, count = np.random.default_rng(0), len(terms)
+    shares = np.full(count, 1 / count)
+    parts = [random.multinomial(count, shares, 50) @ terms / count for _ in range(RESAMPLES // 50)]
+    low, high = np.quantile(statistic(np.concatenate(parts)), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -102,8 +102,8 @@ def check_classifies(run: Run, task: object) -> None:
 
     if not isinstance(task, ImageClassifier):
         raise ValueError(
-            f"{run.shown} was trained by {type(task).__name__}: predictions, analysis and export "
-            "need one class for each image; use resnet-evaluate and resnet-compare"
+            f"{run.shown} was trained by {type(task).__name__}: predictions and export "
+            "need one class for each image; use resnet-evaluate, resnet-analyse and resnet-compare"
         )
 
 
@@ -146,7 +146,7 @@ class TrainedNetwork:
         self.facts = facts
         self.data = data
         self.module: nn.Module = task.net
-        self._task = task
+        self.task = task
         precision = run.config.trainer.precision
         self._fabric = Fabric(accelerator=device, devices=1, precision=precision)
         self._fabric.setup_module(task.net)
@@ -178,7 +178,7 @@ class TrainedNetwork:
         With `augment` it is the mean over versions of each image, see `VIEWS`. Raises a ValueError
         if the images of the run do not have one class each.
         """
-        check_classifies(self.run, self._task)
+        check_classifies(self.run, self.task)
         pixels = self.pixels(images)
         views = VIEWS[augment](pixels) if augment else [pixels]
         logits = torch.stack([torch.cat(list(self.batches(view))) for view in views])
@@ -232,4 +232,4 @@ class TrainedNetwork:
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return the input of the network for uint8 [N, H, W, C], on its device."""
-        return self._task.arrange(self.data.normalise(pixels.to(self.device)))
+        return self.task.arrange(self.data.normalise(pixels.to(self.device)))

@@ -1,9 +1,12 @@
 """The measures of an analysis, on outputs whose answer is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from resnet_lab.reporting.analysis import duplicates
 from resnet_lab.reporting.analysis.calibration import (
     calibration,
     equal_mass_bins,
@@ -108,3 +111,26 @@ def test_figures_are_drawn_for_few_and_for_many_classes(classes: int) -> None:
     figure.canvas.draw()
     assert bool(figure.legends) == (classes == 3)
     reliability({"as trained": calibration(drawn(1.0, 200))}).canvas.draw()
+
+
+def test_near_duplicates_are_found_by_features_and_told_by_pixels(monkeypatch) -> None:
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 250, (30, 8, 8, 3), generator=random).to(torch.uint8)
+    features = torch.randn(30, 4, generator=random)
+    training = Outputs("train", pixels, torch.arange(30), torch.zeros(30, 3), features, [])
+    brighter, other = pixels[7] + 5, pixels[20].flip(0)
+    shown = torch.stack([pixels[3], brighter, other])
+    near = features[[3, 7, 20]] + 0.01
+    found = Outputs("test", shown, torch.zeros(3), torch.zeros(3, 3), near, [])
+    data = SimpleNamespace(
+        setup=lambda stage: None, images=lambda split: (training, 100 + torch.arange(30))
+    )
+    network = SimpleNamespace(data=data)
+    monkeypatch.setattr(duplicates, "outputs_of", lambda network, split: training)
+    pairs = duplicates.near_duplicates(network, found)
+    assert sorted((pair.image, pair.training, pair.label) for pair in pairs) == [
+        (0, 103, 3), (1, 107, 7),
+    ]  # fmt: skip
+    assert all(pair.correlation == pytest.approx(1) for pair in pairs)
+    monkeypatch.setattr(duplicates, "MOST", 29)
+    assert duplicates.near_duplicates(network, found) == []

@@ -1,6 +1,5 @@
 """Analyse a run: measure everything once, and keep it for the page and the files."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +19,10 @@ from resnet_lab.reporting.analysis.classes import (
     top_confusions,
 )
 from resnet_lab.reporting.analysis.cost import cost
+from resnet_lab.reporting.analysis.duplicates import Pair, near_duplicates
 from resnet_lab.reporting.analysis.inside import grad_cam, in_two_dimensions
-from resnet_lab.reporting.analysis.outputs import Outputs, outputs_of
-from resnet_lab.runs.inference import TrainedNetwork, check_classifies, leave_uncompiled, load_split
+from resnet_lab.reporting.analysis.outputs import Outputs, origin, outputs_of_run, validation_of
+from resnet_lab.runs.inference import TrainedNetwork, check_classifies
 from resnet_lab.runs.run import Run
 from resnet_lab.training.metrics import TOP5_FROM, proportion
 
@@ -43,6 +43,7 @@ class Analysis:
         plane: result of `in_two_dimensions`.
         maps: Grad-CAM of some mistakes and of some hits: indices, and maps [n, H, W] of the
             predicted class; and the height and width at which they were computed.
+        pairs: result of `near_duplicates`.
     """
 
     network: TrainedNetwork
@@ -52,6 +53,7 @@ class Analysis:
     numbers: dict[str, Any]
     plane: dict[str, Any]
     maps: tuple[list[int], torch.Tensor, list[int]] | None
+    pairs: list[Pair]
 
 
 def analyse(
@@ -61,7 +63,7 @@ def analyse(
     data_dir: str | None = None,
     say: Callable[[str], None] = lambda step: None,
 ) -> Analysis:
-    """Analyse a checkpoint of a run on a split of its data.
+    """Analyse a checkpoint of a classifier on a split of its data.
 
     Args:
         run: a run directory.
@@ -71,37 +73,31 @@ def analyse(
         say: called with each step, for a progress bar.
 
     Raises:
-        ValueError: no such checkpoint, data or split.
+        ValueError: no such checkpoint, data or split, or its images do not have one class each.
     """
-    say("reading images")
-    leave_uncompiled(run)
-    checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
-    check_classifies(run, task)
-    network = TrainedNetwork(run, checkpoint, task, facts, data)
-    count, done = data.size(split), 0
+    return analyse_outputs(*outputs_of_run(run, split, checkpoint, data_dir, say), say)
 
-    def advance(number: int) -> None:
-        nonlocal done
-        done += number
-        say(f"classifying {done:,} of {count:,} images")
 
-    found = outputs_of(network, split, advance)
+def analyse_outputs(
+    network: TrainedNetwork, found: Outputs, say: Callable[[str], None] = lambda step: None
+) -> Analysis:
+    """Analyse the outputs of a classifier; see `analyse`."""
+    check_classifies(network.run, network.task)
+    facts = network.facts
     say("calibration")
     measured: dict[str, Any] = {
         "calibration": calibration(found),
         "calibrated": None,
         "temperature": None,
     }
-    if split == "test":
-        data.setup("validate")
-        if data.size("val"):
-            validation = outputs_of(network, "val")
-            temperature = fitted_temperature(validation)
-            measured |= {
-                "temperature": temperature,
-                "temperature_images": len(validation.labels),
-                "calibrated": calibration(found, temperature),
-            }
+    validation = validation_of(network, found)
+    if validation is not None:
+        temperature = fitted_temperature(validation)
+        measured |= {
+            "temperature": temperature,
+            "temperature_images": len(validation.labels),
+            "calibrated": calibration(found, temperature),
+        }
     say("Grad-CAM")
     chosen = [*confident_mistakes(found)[:SHOWN_MAPS], *_confident_hits(found)[:SHOWN_MAPS]]
     try:
@@ -110,14 +106,12 @@ def analyse(
     except ValueError:  # a network without spatial layers
         looked = None
     say("features")
+    pairs = near_duplicates(network, found)
     plane = in_two_dimensions(found)
     say("cost")
     counts = confusion(found)
     numbers = {
-        "run": str(run.shown),
-        "checkpoint": checkpoint,
-        "checkpoint_sha256": hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest(),
-        "split": split,
+        **origin(network, found.split),
         **proportion(int(found.right.sum()), len(found.labels)),
         **_top5(found),
         "classes": dict(zip(facts["classes"], class_rows(counts), strict=True)),
@@ -129,12 +123,13 @@ def analyse(
         "confident_mistakes": confident_mistakes(found)[:SHOWN],
         "hesitant_hits": hesitant_hits(found)[:SHOWN],
         "doubtful_labels": doubtful_labels(found)[:SHOWN],
+        "near_duplicates": [[pair.image, pair.training, pair.correlation] for pair in pairs],
         **measured,
         "cost": cost(network, found.pixels),
         "explained_by_pca": plane.get("explained"),
     }
     classes = [printable(name) for name in facts["classes"]]
-    return Analysis(network, found, classes, counts, numbers, plane, looked)
+    return Analysis(network, found, classes, counts, numbers, plane, looked, pairs)
 
 
 def _confident_hits(found: Outputs) -> list[int]:

@@ -1,5 +1,6 @@
 """What the network of a run computes for every image of a split."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,8 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from resnet_lab.runs.inference import TrainedNetwork
+from resnet_lab.core.text import printable
+from resnet_lab.runs.inference import TrainedNetwork, check_classifies, leave_uncompiled, load_split
+from resnet_lab.runs.run import Run
+from resnet_lab.training.multilabel import MultiLabelClassifier
 from resnet_lab.training.parameter_groups import HEAD
+from resnet_lab.training.regression import ImageRegressor
 
 
 class Outputs(NamedTuple):
@@ -17,7 +22,7 @@ class Outputs(NamedTuple):
     Attributes:
         split: "test" or "val".
         pixels: uint8 [N, H, W, C].
-        labels: int64 [N].
+        labels: int64 [N]; of other tasks than classification, [N, L].
         logits: float32 [N, classes].
         features: float32 [N, D], what enters the head; None if the network has no head.
         paths: of the files below the source's folder, where it has files.
@@ -54,6 +59,61 @@ class Outputs(NamedTuple):
     def losses(self) -> Tensor:
         """Cross-entropy of each image in nats, [N]."""
         return nn.functional.cross_entropy(self.logits, self.labels, reduction="none")
+
+    def place(self, index: int) -> str:
+        """Return where an image is from: its file, or its number in the split."""
+        return printable(self.paths[index]) if self.paths else f"{self.split} image {index}"
+
+    def row(self, index: int) -> dict[str, Any]:
+        """Return what a table of predictions says of an image first."""
+        return {"index": index, **({"path": str(self.paths[index])} if self.paths else {})}
+
+
+def outputs_of_run(
+    run: Run,
+    split: str = "test",
+    checkpoint: str | None = None,
+    data_dir: str | None = None,
+    say: Callable[[str], None] = lambda step: None,
+) -> tuple[TrainedNetwork, Outputs]:
+    """Load the network of a run and compute its outputs; see `analyse` for the arguments."""
+    say("reading images")
+    leave_uncompiled(run)
+    checkpoint, task, facts, data = load_split(run, split, checkpoint, data_dir)
+    if not isinstance(task, MultiLabelClassifier | ImageRegressor):
+        check_classifies(run, task)
+    network = TrainedNetwork(run, checkpoint, task, facts, data)
+    count, done = data.size(split), 0
+
+    def advance(number: int) -> None:
+        nonlocal done
+        done += number
+        say(f"classifying {done:,} of {count:,} images")
+
+    return network, outputs_of(network, split, advance)
+
+
+def validation_of(network: TrainedNetwork, found: Outputs) -> Outputs | None:
+    """Compute the outputs of the validation split, to fit something on that the test judges.
+
+    Returns:
+        None if there is no such split, or if it is the one that is analysed.
+    """
+    if found.split != "test":
+        return None
+    network.data.setup("validate")
+    return outputs_of(network, "val") if network.data.size("val") else None
+
+
+def origin(network: TrainedNetwork, split: str) -> dict[str, Any]:
+    """Return what is analysed."""
+    weights = network.run.checkpoint(network.checkpoint).read_bytes()
+    return {
+        "run": str(network.run.shown),
+        "checkpoint": network.checkpoint,
+        "checkpoint_sha256": hashlib.sha256(weights).hexdigest(),
+        "split": split,
+    }
 
 
 def outputs_of(

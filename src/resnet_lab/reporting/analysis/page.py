@@ -11,21 +11,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_lab.core.files import folder_in, replacing, write
+from resnet_lab.core.files import folder_in, write
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.provenance import now
 from resnet_lab.core.text import csv_cell, printable
 from resnet_lab.reporting import html
 from resnet_lab.reporting.analysis import words
-from resnet_lab.reporting.analysis.analysis import Analysis, analyse
+from resnet_lab.reporting.analysis.analysis import Analysis, analyse_outputs
 from resnet_lab.reporting.analysis.classes import top_confusions
 from resnet_lab.reporting.analysis.inside import first_filters, overlaid
+from resnet_lab.reporting.analysis.multilabel import analyse_labels
+from resnet_lab.reporting.analysis.outputs import outputs_of_run, validation_of
+from resnet_lab.reporting.analysis.regression import analyse_numbers
+from resnet_lab.reporting.analysis.sections import save_figures, write_sections
 from resnet_lab.reporting.classify import thumbnail
 from resnet_lab.runs.run import Run
+from resnet_lab.training.multilabel import MultiLabelClassifier
+from resnet_lab.training.regression import ImageRegressor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+DUPLICATES = 12  # pairs
 EXAMPLES = 6  # images of a confusion
 LISTED = 100  # classes up to which the CSV has the probabilities of all
 LARGER = 96  # pixels: images are enlarged to at least that for Grad-CAM
@@ -40,11 +47,23 @@ def analyse_and_write(
     data_dir: str | None = None,
     out: str | Path | None = None,
     say: Callable[[str], None] = lambda step: None,
-) -> tuple[Analysis, Path]:
-    """Analyse a run and write the files; see `analyse` and `write_analysis`."""
-    analysis = analyse(run, split, checkpoint, data_dir, say)
+) -> tuple[str, Path]:
+    """Analyse a run and write the files; see `analyse` and `write_analysis`.
+
+    Returns:
+        The answer in a few sentences, and the path of the page.
+    """
+    network, found = outputs_of_run(run, split, checkpoint, data_dir, say)
+    out = Path(out or run.directory)
+    if isinstance(network.task, MultiLabelClassifier):
+        said = analyse_labels(network, found, validation_of(network, found))
+        return said.answer, write_sections(network, found, said, out)
+    if isinstance(network.task, ImageRegressor):
+        said = analyse_numbers(network, found)
+        return said.answer, write_sections(network, found, said, out)
+    analysis = analyse_outputs(network, found, say)
     say("drawing")
-    return analysis, write_analysis(analysis, Path(out or run.directory))
+    return words.answer(analysis), write_analysis(analysis, out)
 
 
 def write_analysis(analysis: Analysis, out: Path) -> Path:
@@ -61,10 +80,7 @@ def write_analysis(analysis: Analysis, out: Path) -> Path:
     write(folder / "predictions.csv", predictions_csv(analysis))
     write(out / "analysis.json", json.dumps(analysis.numbers, indent=2) + "\n")
     drawn = figures(analysis)
-    for name, figure in drawn.items():
-        for kind in ("png", "svg"):
-            with replacing(folder / f"{name}.{kind}") as part:
-                figure.savefig(part, format=kind, metadata={"Date": None} if kind == "svg" else {})
+    save_figures(drawn, folder)
     write(out / "analysis.html", page(analysis, drawn))
     return out / "analysis.html"
 
@@ -111,7 +127,7 @@ def page(analysis: Analysis, drawn: "dict[str, Figure]") -> str:
         heading=f"Analysis of {printable(analysis.network.run.directory.name)}",
         time=now(),
         answer=words.answer(analysis),
-        facts=words.facts(analysis),
+        facts=words.facts(analysis.network, numbers),
         figures={
             name: (html.png if name == "filters" else html.svg)(figure, name)
             for name, figure in drawn.items()
@@ -122,10 +138,12 @@ def page(analysis: Analysis, drawn: "dict[str, Figure]") -> str:
         mistakes_count=int((~analysis.found.right).sum()),
         hits=_tiles(analysis, numbers["hesitant_hits"]),
         doubtful=_tiles(analysis, numbers["doubtful_labels"]),
+        duplicates=_duplicates(analysis),
+        duplicates_count=len(analysis.pairs),
         calibration=words.calibration_table(analysis),
         maps=maps,
         map_size=side,
-        cost=words.cost_rows(analysis),
+        cost=words.cost_rows(numbers["cost"]),
         points=len(analysis.plane.get("indices", ())),
     )
 
@@ -156,9 +174,20 @@ def _tiles(
         lines = [f"{analysis.classes[said]} ({probabilities[said]:.1f}\u00a0%)"]
         if true != said:
             lines += [f"labelled {analysis.classes[true]} ({probabilities[true]:.1f}\u00a0%)"]
-        where = printable(found.paths[index]) if found.paths else f"{found.split} image {index}"
         shown = found.pixels[index].numpy() if images is None else images[place]
-        tiles.append((thumbnail(shown), where, "\n".join(lines)))
+        tiles.append((thumbnail(shown), found.place(index), "\n".join(lines)))
+    return tiles
+
+
+def _duplicates(analysis: Analysis) -> list[Tile]:
+    """Return tiles of an image and the training image that is like it, side by side."""
+    found = analysis.found
+    tiles = []
+    for pair in analysis.pairs[:DUPLICATES]:
+        both = torch.cat([found.pixels[pair.image], pair.pixels], 1)
+        labels = (analysis.classes[int(found.labels[pair.image])], analysis.classes[pair.label])
+        lines = f"{' | '.join(labels)}\ntraining image {pair.training}, {pair.correlation:.4f}"
+        tiles.append((thumbnail(both.numpy()), found.place(pair.image), lines))
     return tiles
 
 

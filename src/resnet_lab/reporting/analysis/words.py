@@ -6,6 +6,7 @@ from resnet_lab.core.text import printable
 from resnet_lab.reporting.analysis.analysis import Analysis
 from resnet_lab.reporting.analysis.classes import top_confusions
 from resnet_lab.reporting.wording import NONE
+from resnet_lab.runs.inference import TrainedNetwork
 
 NAMED = 3  # confusions in the answer
 
@@ -61,9 +62,8 @@ def _believed(numbers: dict[str, Any]) -> str:
     )
 
 
-def facts(analysis: Analysis) -> list[tuple[str, str]]:
+def facts(network: TrainedNetwork, numbers: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what was analysed, by name."""
-    network, numbers = analysis.network, analysis.numbers
     digest = numbers["checkpoint_sha256"][:16]
     rows = [
         ("run", printable(network.run.shown)),
@@ -112,9 +112,8 @@ def calibration_table(analysis: Analysis) -> tuple[list[str], list[list[str]]]:
     return columns, rows
 
 
-def cost_rows(analysis: Analysis) -> list[tuple[str, str]]:
-    """Return the cost of the network, by name."""
-    found = analysis.numbers["cost"]
+def cost_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the result of `cost` in words, by name."""
     rates = (f"{rate:,.0f} at batch {size}" for size, rate in found["images_per_second"].items())
     return [
         ("parameters", f"{found['parameters']:,}"),
