@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from resnet_lab.data import ImageDataModule
 from resnet_lab.data.loader import Batch
 from resnet_lab.data.sources import ImageFolder, image_folder
 from resnet_lab.data.sources.base import Images
@@ -78,6 +79,19 @@ def test_a_resume_goes_on_in_the_middle_of_an_epoch(root: Path) -> None:
     rest = loader(images, 2)
     rest.load_state_dict(position)
     assert same(batches[2:], list(rest))
+
+
+def test_the_seed_of_the_run_decides_order_and_crops(root: Path) -> None:
+    def batches(seed: int) -> list[Batch]:
+        data = ImageDataModule(
+            source(root), name="photos", num_classes=3, channels=3, image_size=32, batch_size=16,
+            mean=[0.5] * 3, std=[0.5] * 3, workers=0, seed=seed,
+        )  # fmt: skip
+        data.setup("fit")
+        return list(data.train_dataloader())
+
+    assert same(batches(1), batches(1))
+    assert not same(batches(1), batches(2))
 
 
 def test_ranks_share_each_batch(root: Path) -> None:

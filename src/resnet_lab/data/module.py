@@ -140,7 +140,7 @@ class ImageDataModule(SplitImages):
         images, indices = self._sets[split]
         if split == "train" and self._overfits:  # a folder is sorted by class
             indices = shuffled(indices, self.seed)
-        placing: dict[str, Any] = {}
+        placing: dict[str, Any] = {"seed": self.seed}
         if split == "train" and self.each and not self._overfits:
             placing["changes"] = [*self.each.values()]
         if self.trainer is not None:
@@ -166,7 +166,7 @@ class ImageDataModule(SplitImages):
             workers = available_cores() if self.workers is None else self.workers
             workers = workers if split == "train" else min(workers, 4)
             return StreamLoader(images, indices, self.batch_size, workers=workers, **placing)
-        return BatchLoader(images, indices, self.batch_size, seed=self.seed, **placing)
+        return BatchLoader(images, indices, self.batch_size, **placing)
 
     def _move(self, images: Images, device: torch.device) -> Images:
         """Move images to the device, for all the splits that they hold."""

@@ -110,8 +110,9 @@ def stated(checks: Sequence[Check]) -> str:
     )
 
 
-def line(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
-    """Return slope and R^2 of a line through points; R^2 is 1 of a level one."""
+def line(y: NDArray[Any], x: NDArray[Any] | None = None) -> tuple[float, float]:
+    """Return slope and R^2 (1 if level) of a line through values, at 0, 1, ... unless told."""
+    x = np.arange(len(y)) if x is None else x
     slope, offset = np.polyfit(x, y, 1)
     spread, rest = ((y - y.mean()) ** 2).sum(), ((y - slope * x - offset) ** 2).sum()
     return float(slope), 1 - float(rest / spread) if spread > 1e-9 else 1.0

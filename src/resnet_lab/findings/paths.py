@@ -125,7 +125,7 @@ def _measured(samples: NDArray[np.float64], seed: int) -> Measured:
 
     def fitted(chosen: NDArray[np.int64]) -> tuple[float, float]:
         mean = samples[chosen].mean(0)
-        return line(k[mean > 0], np.log(mean[mean > 0]))
+        return line(np.log(mean[mean > 0]), k[mean > 0])
 
     def share(chosen: NDArray[np.int64]) -> float:
         first, last = PAPER_LENGTHS

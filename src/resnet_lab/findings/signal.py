@@ -189,12 +189,10 @@ def judge(measured: Measured) -> list[Check]:
         lines: dict[str, Interval] = {}
         if long:
             lines = {
-                "at": _over_draws([min(_line(row[stage])[1] for stage in long) for row in normed]),
-                "none": _over_draws(
-                    [fmean(_line(row[stage])[1] for stage in long) for row in bare]
-                ),
+                "at": _over_draws([min(line(row[stage])[1] for stage in long) for row in normed]),
+                "none": _over_draws([fmean(line(row[stage])[1] for stage in long) for row in bare]),
                 "growth": _over_draws(
-                    [fmean(_line(np.log2(row[stage]))[0] for stage in long) for row in bare]
+                    [fmean(line(np.log2(row[stage]))[0] for stage in long) for row in bare]
                 ),
             }
         reason = "" if long else f"no stage of {FEWEST} blocks"
@@ -215,11 +213,6 @@ def judge(measured: Measured) -> list[Check]:
     who = f"{names[-1]} and {names[0]}" if measured["ratio"] else "none"
     checks.append(Check(label, who, "at most", 1.0, "P", measured["ratio"], reason=reason))
     return checks
-
-
-def _line(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return slope and R^2 of a line through values."""
-    return line(np.arange(len(values)), values)
 
 
 def draw(measured: Measured) -> list[Plot]:
