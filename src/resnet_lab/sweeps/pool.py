@@ -24,6 +24,7 @@ from rich.text import Text
 
 from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.console import console
+from resnet_lab.core.device import MEMORY_SHARE, visible_gpus
 from resnet_lab.core.errors import one_line
 from resnet_lab.core.processes import PARENT
 from resnet_lab.core.threads import VARIABLE, available_cores, most_threads
@@ -54,9 +55,10 @@ class Pool:
     """Run jobs in a fixed number of slots.
 
     Args:
-        workers: number of slots; None: `jobs_per_gpu` on each GPU, or one for each two cores.
-        jobs_per_gpu: slots that share a GPU.
+        workers: number of slots; None: `jobs_per_gpu` on each GPU, or one a core.
+        jobs_per_gpu: slots that share a GPU and its memory, in equal parts.
         max_failures: failed jobs after which no further one is started; None: no limit.
+        threads: of each process of a job, at most; None: an equal share of the cores.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Pool:
         workers: int | None = None,
         jobs_per_gpu: int = 1,
         max_failures: int | None = None,
+        threads: int | None = None,
     ) -> None:
-        self.gpus = _visible_gpus()
+        self.gpus = visible_gpus()
         self.max_failures = max_failures
+        self.sharing = jobs_per_gpu
         slots = len(self.gpus) * jobs_per_gpu
-        self.workers = workers or slots or max(1, available_cores() // 2)
-        self.threads = most_threads(self.workers)  # of a job, at most
+        self.workers = workers or slots or available_cores()
+        self.threads = threads or most_threads(self.workers)  # of a job, at most
         self._running: dict[int, Slotted] = {}  # by slot
         self._results: dict[int, JobReturn] = {}  # by number of the job
         self._names: list[str] = []
@@ -77,6 +81,8 @@ class Pool:
     def environment(self, slot: int) -> dict[str, str]:
         """Return the environment of a job in a slot: its GPU, its threads."""
         mine = {VARIABLE: str(self.threads)}
+        if self.gpus and self.sharing > 1:
+            mine[MEMORY_SHARE] = str(0.9 / self.sharing)  # each has a CUDA context beside it
         if self.gpus:
             mine["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return {**os.environ, **mine, PARENT: str(os.getpid())}
@@ -98,7 +104,7 @@ class Pool:
         self._names = distinct([job.overrides for job in jobs])
         waiting = list(reversed(range(len(jobs))))
         log.info("%d jobs, %d at once", len(jobs), min(self.workers, len(jobs)))
-        with _terminated_like_interrupted(), self._screen(places, jobs) as refresh:
+        with self._screen(places, jobs) as refresh:
             try:
                 while waiting or self._running:
                     free = [slot for slot in range(self.workers) if slot not in self._running]
@@ -214,16 +220,6 @@ class Pool:
             yield refresh
 
 
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the jobs of this process as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _why(code: int, printed: str) -> str:
     """Say why a process ended, with the last line of text that it printed."""
     why = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
@@ -245,13 +241,3 @@ def _line(name: str, status: Mapping[str, Any], job: Slotted) -> str:
         f"{time.monotonic() - job.began:.0f} s",
     ]
     return "  ".join(part for part in parts if part)
-
-
-def _visible_gpus() -> list[str]:
-    """Return what CUDA_VISIBLE_DEVICES calls each GPU that this process may use."""
-    import torch
-
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = torch.cuda.device_count()
-    names = named.split(",") if named else [str(number) for number in range(count)]
-    return names[:count]
