@@ -21,8 +21,8 @@ from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.conftest import REPOSITORY
 
 COMMANDS = (
-    "train", "evaluate", "analyse", "predict", "export", "report", "compare", "reproduce",
-    "benchmark",
+    "train", "evaluate", "analyse", "predict", "export", "report", "sweep", "compare",
+    "reproduce", "benchmark",
 )  # fmt: skip
 INSTALLED = Path(torch.__file__).parents[1]  # where the packages are that ours depends on
 

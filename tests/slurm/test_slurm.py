@@ -6,15 +6,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from resnet_lab.runs.run import Run
-from tests.conftest import TINY
+from resnet_lab.sweeps import slurm_watch
+from resnet_lab.sweeps.control import cancel, command_again, status
+from tests.conftest import TINY, Command
 from tests.helpers import fits, record
 from tests.helpers import runs_of as runs
 from tests.slurm.cluster import wait_until
+from tests.slurm.conftest import Told
 from tests.sweeps.test_sweep import result
 
 pytestmark = pytest.mark.slurm
@@ -64,10 +68,20 @@ def start(environment: dict[str, str], *words: str) -> "subprocess.Popen[str]":
     return process
 
 
-def run(environment: dict[str, str], *words: str) -> tuple[int, str, str]:
-    process = start(environment, *words)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+@pytest.fixture
+def run(command: Command, environment: dict[str, str], monkeypatch) -> Command:
+    """A function that trains or submits in this process, which saves the imports of another."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(Path.cwd())
+    monkeypatch.delitem(sys.modules, "gate", raising=False)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        sweep = [word for word in words if word == "-m"]  # comes first
+        return command(*sweep, *JOBS, *words[len(sweep) :])
+
+    return run
 
 
 def ids() -> dict[str, str]:
@@ -75,11 +89,11 @@ def ids() -> dict[str, str]:
     return json.loads(Path("sweep/.submitit/queued.json").read_text())
 
 
-def wait_at_the_gate(parent: "subprocess.Popen[str]", count: int) -> None:
+def wait_at_the_gate(count: int, parent: "subprocess.Popen[str] | None" = None) -> None:
     """Wait until so many processes are in the middle of their second epoch."""
 
     def there() -> bool:
-        assert parent.poll() is None, parent.communicate()
+        assert parent is None or parent.poll() is None, parent.communicate()
         return len(list(Path("sweep").glob("*/reached.*"))) == count
 
     wait_until(there, 180)
@@ -103,27 +117,37 @@ def begin_again(slurm, number: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(environment, tmp_path_factory) -> dict[str, tuple]:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the undisturbed runs are kept."""
+    return tmp_path_factory.mktemp("undisturbed")
+
+
+@pytest.fixture
+def undisturbed(kept: Path, run: Command, environment, monkeypatch) -> dict[str, tuple]:
     """What the jobs of the grid come to here, and a run of two processes."""
-    place = tmp_path_factory.mktemp("undisturbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        Path("gate.py").write_text(GATE)
-        Path("go").touch()
-        for command in (["-m", *GRID, "sweep_dir=sweep"], ["trainer=ddp", "run_dir=sweep/two"]):
-            code, _, err = run(environment, *command)
+    with monkeypatch.context() as patch:
+        patch.chdir(kept)
+        if not Path("go").exists():
+            Path("gate.py").write_text(GATE)
+            Path("go").touch()
+            two = start(environment, "trainer=ddp", "run_dir=sweep/two")
+            code, _, err = run("-m", *GRID, "sweep_dir=grid")
             assert code == 0, err
-        return results()
+            _, err = two.communicate(timeout=300)
+            assert two.returncode == 0, err
+        return {**results(), **results("grid")}
 
 
-def results() -> dict[str, tuple]:
-    return {name: result(run) for name, run in runs().items()}
+def results(directory: str = "sweep") -> dict[str, tuple]:
+    return {name: result(run) for name, run in runs(directory).items()}
 
 
-def test_jobs_are_requeued_warned_cancelled_and_killed(environment, slurm, undisturbed) -> None:
+def test_jobs_are_requeued_warned_cancelled_and_killed(
+    environment, slurm, run, undisturbed
+) -> None:
     command = ("-m", "hydra/launcher=slurm", *GRID, "sweep_dir=sweep")
     parent = start(environment, *command)
-    wait_at_the_gate(parent, 4)
+    wait_at_the_gate(4, parent)
     requeued, warned, cancelled, killed = ids()
     assert len({number.partition("_")[0] for number in ids().values()}) == 1  # one array
     slurm("scontrol", "requeue", ids()[requeued])
@@ -144,7 +168,7 @@ def test_jobs_are_requeued_warned_cancelled_and_killed(environment, slurm, undis
     assert states[killed]["state"] == Run.load(f"sweep/{killed}").status["state"] == "failed"
     assert f"SLURM's job {ids()[killed]} ended: srun: error: " in states[killed]["error"]
 
-    code, out, err = run(environment, *command)
+    code, out, err = run(*command)
     assert code == 0, err
     assert "2 of 4 jobs are done already" in out
     assert {name: fits(run) for name, run in runs().items()} == dict.fromkeys(states, 2)
@@ -153,13 +177,15 @@ def test_jobs_are_requeued_warned_cancelled_and_killed(environment, slurm, undis
     assert results() == {name: undisturbed[name] for name in states}
 
 
-def test_jobs_go_on_without_the_command_that_began_them(environment, slurm, undisturbed) -> None:
+def test_jobs_go_on_without_the_command_that_began_them(
+    environment, slurm, run, undisturbed
+) -> None:
     command = (
         "-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=2", "optimizer.lr=0.1",
         "seed=0,1", "sweep_dir=sweep",
     )  # fmt: skip
     parent = start(environment, *command)
-    wait_at_the_gate(parent, 2)
+    wait_at_the_gate(2, parent)
     parent.send_signal(signal.SIGINT)
     _, err = parent.communicate(timeout=60)
     assert parent.returncode == 130
@@ -170,64 +196,136 @@ def test_jobs_go_on_without_the_command_that_began_them(environment, slurm, undi
     slurm("sbatch", "-p", "urgent", "-N2", "-n2", "-c2", "-o", "/dev/null", "--wrap", "true")
     wait_until(lambda: all(asked(job) for job in ids()))  # their places are wanted
     Path("go").touch()
-    again = start(environment, *command)
-    wait_until(lambda: record()["state"] == "running")
-    for number in ids().values():
-        begin_again(slurm, number)
-    out, err = again.communicate(timeout=180)
-    assert again.returncode == 0, err
+    with ThreadPoolExecutor(2) as pool:
+
+        def begin(number: str) -> None:
+            wait_until(lambda: record()["state"] == "running")
+            begin_again(slurm, number)
+
+        begun = [pool.submit(begin, number) for number in ids().values()]
+        code, out, err = run(*command)
+    assert [each.result() for each in begun] == [None, None]
+    assert code == 0, err
     assert "2 jobs are in the queue already" in out
     assert {fits(run) for run in runs().values()} == {2}
     assert results() == {name: undisturbed[name] for name in ids()}
 
 
-@pytest.mark.parametrize(("nodes", "tasks"), [(1, 2), (2, 1)])
-def test_two_processes_train_one_network(
-    nodes: int, tasks: int, environment, slurm, undisturbed
-) -> None:
-    several = ("trainer=ddp", f"trainer.num_nodes={nodes}", f"trainer.devices={tasks}")
-    command = (
-        "-m", "hydra/launcher=slurm", *several, "seed=0", "sweep_dir=sweep",
+def submit_two(nodes: int, tasks: int, slurm: Told, run: Command) -> str:
+    """Submit a job of two processes, and return its id once they train."""
+    code, out, err = run(
+        "-m", "hydra/launcher=slurm", "hydra.launcher.wait=false", "seed=0", "sweep_dir=sweep",
+        "trainer=ddp", f"trainer.num_nodes={nodes}", f"trainer.devices={tasks}",
         "hydra.launcher.setup=['export MASTER_ADDR=127.0.0.1']",  # these nodes have no address
     )  # fmt: skip
-    parent = start(environment, *command)
-    wait_at_the_gate(parent, 2)
+    assert code == 0, err
+    assert "the jobs run without this process: resnet-sweep status sweep" in out
+    wait_at_the_gate(2)
     (number,) = ids().values()
+    return number
+
+
+def ends_like(expected: tuple) -> None:
+    """Wait until the job of a sweep that nobody waits for is done, and compare its results."""
+    assert record()["state"] == "submitted"
+    wait_until(lambda: record()["state"] != "submitted", 180)
+    assert record()["state"] == "done"
+    (found,) = runs().values()
+    assert fits(found) == 2
+    assert {path.name for path in Path().iterdir()} == {"gate.py", "__pycache__", "go", "sweep"}
+    assert result(found) == expected
+
+
+def test_two_tasks_of_a_node_train_one_network(slurm, run, undisturbed) -> None:
+    number = submit_two(1, 2, slurm, run)
     slurm("scancel", "--signal=USR2", number)
     wait_until(lambda: all(asked(job) for job in ids()))
     Path("go").touch()
     begin_again(slurm, number)
-    _, err = parent.communicate(timeout=180)
-    assert parent.returncode == 0, err
-    (found,) = runs().values()
-    assert fits(found) == 2
-    assert {path.name for path in Path().iterdir()} == {"gate.py", "go", "sweep"}
-    assert result(found) == undisturbed["two"]
+    ends_like(undisturbed["two"])
 
 
-def test_gpus_are_asked_for_where_there_are_some(environment, slurm) -> None:
+def test_a_job_of_two_nodes_resumes_when_one_is_lost(slurm, run, undisturbed) -> None:
+    number = submit_two(2, 1, slurm, run)
+    slurm("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=lost")
+    os.kill(int(next(Path("sweep").glob("*/reached.1")).read_text()), signal.SIGKILL)
     Path("go").touch()
+    slurm("scontrol", "update", "NodeName=n2", "State=RESUME")
+    begin_again(slurm, number)
+    ends_like(undisturbed["two"])
+
+
+def test_submitted_jobs_are_seen_ended_and_retried_from_elsewhere(
+    slurm, run, command, undisturbed
+) -> None:
     code, _, err = run(
-        environment, "-m", "hydra/launcher=slurm", "trainer.accelerator=auto", "seed=0",
-        "hydra.launcher.partition=gpus", "hydra.launcher.cpus_per_task=1", "sweep_dir=sweep",
+        "-m", "hydra/launcher=slurm", "hydra.launcher.wait=false", "optimizer.lr=0.1", "seed=0,1",
+        "hydra.launcher.array_parallelism=1", "sweep_dir=sweep",
+    )  # fmt: skip
+    assert code == 0, err
+    sweep = Path("sweep")
+
+    def states() -> list[str]:
+        return [state for _, state, _ in status(sweep).jobs]
+
+    wait_at_the_gate(1)
+    assert states() == ["running", "queued"]  # one at a time
+    first, second = ids()
+    os.kill(int((sweep / first / "reached.0").read_text()), signal.SIGKILL)
+    wait_until(lambda: states()[0] != "running")
+    assert states()[0] == "stale"  # it could not say how it ended
+    wait_until((sweep / second / "reached.0").exists, 100)
+    Path("go").touch()
+    cancel(sweep)
+    assert states() == ["stale", "interrupted"]
+    assert record()["state"] == "interrupted"
+
+    code, _, err = command(*command_again(sweep, ["hydra.launcher.wait=true"]))
+    assert code == 0, err
+    assert states() == ["done", "done"]
+    assert results() == {name: undisturbed[name] for name in (first, second)}
+
+
+def test_gpus_are_asked_for_where_there_are_some(slurm, run) -> None:
+    code, _, err = run(
+        "-m", "hydra/launcher=slurm", "trainer.accelerator=auto", "seed=0", "sweep_dir=sweep",
+        "hydra.launcher.partition=gpus", "hydra.launcher.cpus_per_task=1",
+        "hydra.launcher.wait=false",
     )  # fmt: skip
     assert code == 0, err
     (script,) = Path("sweep/.submitit").glob("*/*.sh")
     assert "--gpus-per-node=1" in script.read_text()
 
 
-def test_what_slurm_refuses_is_one_line(environment, slurm) -> None:
+def test_a_job_that_srun_refuses_has_failed(slurm, run, monkeypatch) -> None:
+    monkeypatch.setattr(slurm_watch, "QUEUE_POLL", 1.0)
     code, _, err = run(
-        environment, "-m", "hydra/launcher=slurm", "seed=0", "hydra.launcher.partition=none"
+        "-m", "hydra/launcher=slurm", "seed=0", "sweep_dir=sweep",
+        "hydra.launcher.srun_args=['--container-image=ubuntu']",  # there is no plugin for it here
+    )  # fmt: skip
+    assert code == 1
+    assert "1 of 1 jobs failed" in err
+    (entry,) = record()["jobs"]
+    assert entry["state"] == "failed"
+    assert (
+        "srun: unrecognized option '--container-image"
+        in Path(
+            "sweep/.submitit", entry["error"].split()[2], f"{entry['error'].split()[2]}_0_log.err"
+        ).read_text()
     )
+
+
+def test_what_slurm_refuses_is_one_line(slurm, run) -> None:
+    code, _, err = run("-m", "hydra/launcher=slurm", "seed=0", "hydra.launcher.partition=none")
     assert code == 1
     assert err.count("\n") == 1
     assert "hydra/launcher=slurm: sbatch: error: " in err
     assert "invalid partition" in err
 
 
-def test_without_slurm_it_is_one_line(environment) -> None:
-    code, _, err = run({**environment, "PATH": ""}, "-m", "hydra/launcher=slurm", "seed=0")
+def test_without_slurm_it_is_one_line(run, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    code, _, err = run("-m", "hydra/launcher=slurm", "seed=0")
     assert code == 1
     assert err == (
         "error: hydra/launcher=slurm: squeue does not answer; is this a SLURM cluster?\n"

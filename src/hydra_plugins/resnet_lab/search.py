@@ -49,6 +49,10 @@ class Search(BaseSweeper):
                 raise ValueError(f"hydra.sweeper.{name}={value}: must be an integer >= 1")
         if self.seed is not None and type(self.seed) is not int:
             raise ValueError(f"hydra.sweeper.seed={self.seed}: must be an integer, or null")
+        if not getattr(self.launcher, "waits", True):
+            raise ValueError(
+                "hydra.launcher.wait=false: a search waits for its trials; leave it out"
+            )
         space = Space.read(self.overrides(arguments))
         options = Options(self.sampler, self.pruner, self.seed)
         search = resnet_lab.sweeps.search.Search(

@@ -13,10 +13,14 @@ class Slurm(Launcher):
     """Run the jobs on a SLURM cluster; see `resnet_lab.sweeps.slurm`.
 
     Args:
+        wait: until all jobs have ended; False: submit them and leave.
         **parameters: of submitit; `conf/hydra/launcher/slurm.yaml` lists them.
     """
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, wait: bool = True, **parameters: Any) -> None:
+        if not isinstance(wait, bool):
+            raise ValueError(f"hydra.launcher.wait={wait}: must be true or false")
+        self.waits = wait
         self.parameters = parameters
         self.submission: Launcher | None = None
 
@@ -35,7 +39,7 @@ class Slurm(Launcher):
                 f"hydra/launcher=slurm: {error.name} is not installed; pip install -c "
                 'constraints.txt -e ".[slurm]"'
             ) from error
-        self.submission = Submission(**self.parameters)
+        self.submission = Submission(self.waits, **self.parameters)
         self.submission.setup(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -43,6 +47,6 @@ class Slurm(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Submit the jobs, and return when all have ended."""
+        """Submit the jobs, and return when all have ended, or at once without `wait`."""
         assert self.submission is not None
         return self.submission.launch(job_overrides, initial_job_idx)

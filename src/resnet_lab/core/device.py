@@ -1,6 +1,7 @@
 """Check and describe the device, and find the precision that is fastest on it."""
 
 import functools
+import os
 import platform
 import time
 from pathlib import Path
@@ -9,6 +10,23 @@ import torch
 from torch.nn import functional as F
 
 from resnet_lab.core.threads import using
+
+MEMORY_SHARE = "RESNET_LAB_GPU_MEMORY"  # part of a GPU's memory that a job of a pool may take
+
+
+def limit_gpu_memory() -> None:
+    """Keep this process to the part of its GPU's memory that `MEMORY_SHARE` names."""
+    share = os.environ.get(MEMORY_SHARE)
+    if share is not None and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(float(share))
+
+
+def visible_gpus() -> list[str]:
+    """Return what CUDA_VISIBLE_DEVICES calls each GPU that this process may use."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    names = named.split(",") if named else [str(number) for number in range(count)]
+    return names[:count]
 
 
 def check_accelerator(accelerator: str, devices: object) -> None:

@@ -42,7 +42,15 @@ def write(path: Path, text: str, *, sync: bool = False) -> None:
 
 def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
     """Replace a JSON file; numbers that JSON lacks (NaN, infinity) become null."""
-    write(path, json.dumps(_without_nan(value), indent=2) + "\n", sync=sync)
+    write(path, as_json(value, indent=2) + "\n", sync=sync)
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON; numbers that JSON lacks (NaN, infinity) become null."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except (ValueError, TypeError):
+        return json.dumps(_without_nan(value), indent=indent)
 
 
 def _without_nan(value: Any) -> Any:

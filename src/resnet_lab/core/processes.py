@@ -38,6 +38,16 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM do within this context what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def leads() -> bool:
     """Whether this process is rank zero of its run, or the only one."""
     return not any(

@@ -50,19 +50,31 @@ class Results:
         return {state: count for state, count in counts.items() if count}
 
 
-def is_entry(directory: Path, entry: Any) -> bool:
-    """Whether this is the entry of a job whose run directory is inside the sweep's.
+def entries_of(directory: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of jobs of a `sweep.json` whose run directory is inside the sweep's.
 
     A sweep may come from elsewhere, so no entry may lead out of it.
     """
+    entries = record.get("jobs")
+    try:
+        with os.scandir(directory) as found:
+            links = {path.name for path in found if path.is_symlink()}
+    except OSError:  # there is no such directory
+        links = set()
+    return [
+        entry
+        for entry in (entries if isinstance(entries, list) else ())
+        if _is_entry(entry) and entry["directory"] not in links
+    ]
+
+
+def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     name, overrides = entry.get("directory"), entry.get("overrides")
     if not isinstance(name, str) or not isinstance(overrides, list):
         return False
-    if "\0" in name:  # not a path
-        return False
-    return Path(name).name == name not in ("", "..") and not (directory / name).is_symlink()
+    return "/" not in name and "\0" not in name and name not in ("", ".", "..")
 
 
 def read_results(directories: Sequence[str | Path]) -> Results:
@@ -79,12 +91,7 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         if not root.is_dir():
             raise ValueError(f"{given}: no such directory; sweeps are in logs/sweeps")
         record = _read_json(root / "sweep.json")
-        entries = record.get("jobs")
-        listed = [
-            _listed(root, entry)
-            for entry in (entries if isinstance(entries, list) else ())
-            if is_entry(root, entry)
-        ]
+        listed = [_listed(root, entry) for entry in entries_of(root, record)]
         found = {path: _job(path) for path in _run_directories(root)}
         if not listed and not found:
             raise ValueError(f"{given}: there is no run in it; name a directory of logs/sweeps")
@@ -122,7 +129,7 @@ def _job(directory: Path) -> RunRecord:
     if state not in STATES:
         status = {**status, "error": f"status.json has an unknown state: {state}"}
         state = "failed"
-    if state == "running" and not _in_use(directory):
+    if state == "running" and not in_use(directory / ".lock"):
         state = "interrupted"
     return RunRecord(directory, state, result_settings(status.get("overrides")), status)
 
@@ -148,9 +155,8 @@ def _known(listed: RunRecord, found: RunRecord | None) -> RunRecord:
     return replace(found, settings=listed.settings, status=status)
 
 
-def _in_use(directory: Path) -> bool:
-    """Whether a process holds the lock of a run; True if that is unknown."""
-    path = directory / ".lock"
+def in_use(path: Path) -> bool:
+    """Whether a process holds the lock of a run or a sweep; True if that is unknown."""
     if path.is_symlink() or not path.is_file():  # a link's target would be opened to write
         return False
     try:

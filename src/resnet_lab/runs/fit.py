@@ -6,7 +6,7 @@ from resnet_lab.callbacks.checkpoint import Checkpoint
 from resnet_lab.callbacks.interruption import Interruption
 from resnet_lab.callbacks.record import EpochCallback
 from resnet_lab.core.console import quiet_lightning
-from resnet_lab.core.device import check_accelerator, describe
+from resnet_lab.core.device import check_accelerator, describe, limit_gpu_memory
 from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.processes import check_share, further_processes, wait_for_threads
 from resnet_lab.core.threads import use
@@ -31,6 +31,7 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
     quiet_lightning()
     cfg = run.config
     check_accelerator(cfg.trainer.accelerator, cfg.trainer.devices)
+    limit_gpu_memory()
     callbacks = build_callbacks(run)
     seed_everything(cfg.seed, workers=True, verbose=False)
     compile_mode(cfg.task.get("compile", False), cfg.trainer.accumulate_grad_batches)

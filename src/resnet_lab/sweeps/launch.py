@@ -138,10 +138,18 @@ def run_jobs(
 
         show_table(due, estimates)
         return []
+    limit = OmegaConf.select(config, "hydra.sweeper.max_failures")
+    waits = getattr(launcher, "waits", True)
+    if limit is not None and not waits:
+        raise ValueError(f"hydra.sweeper.max_failures={limit} needs hydra.launcher.wait=true")
     with Sweep.open(fix_directory(config), config) as sweep:
         sweep.add(jobs)
-        limit = OmegaConf.select(config, "hydra.sweeper.max_failures")
+        sweep.left = not waits
         returns = launch(sweep, launcher, due, 0, limit)
+    if sweep.left:
+        where = shlex.quote(str(sweep.shown))
+        log.info("the jobs run without this process: resnet-sweep status %s", where)
+        return list(returns)
     return finish(sweep, returns)
 
 

@@ -17,6 +17,7 @@ from typing import IO, NamedTuple
 
 from omegaconf import DictConfig
 
+from resnet_lab.core.device import MEMORY_SHARE, visible_gpus
 from resnet_lab.core.processes import PARENT
 from resnet_lab.core.threads import VARIABLE, available_cores, most_threads
 from resnet_lab.sweeps.job_process import command, why
@@ -36,9 +37,10 @@ class Pool(Runner):
     """Run jobs in a fixed number of slots.
 
     Args:
-        workers: number of slots; None: `jobs_per_gpu` on each GPU, or one for each two cores.
-        jobs_per_gpu: slots that share a GPU.
+        workers: number of slots; None: `jobs_per_gpu` on each GPU, or one a core.
+        jobs_per_gpu: slots that share a GPU and its memory, in equal parts.
         max_failures: failed jobs after which no further one is started; None: no limit.
+        threads: of each process of a job, at most; None: an equal share of the cores.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Pool(Runner):
         workers: int | None = None,
         jobs_per_gpu: int = 1,
         max_failures: int | None = None,
+        threads: int | None = None,
     ) -> None:
         super().__init__(max_failures)
         self.gpus = visible_gpus()
+        self.sharing = jobs_per_gpu
         slots = len(self.gpus) * jobs_per_gpu
-        self.workers = workers or slots or max(1, available_cores() // 2)
-        self.threads = most_threads(self.workers)  # of a job, at most
+        self.workers = workers or slots or available_cores()
+        self.threads = threads or most_threads(self.workers)  # of a job, at most
 
     def room(self) -> int:
         """Return the number of jobs at once."""
@@ -60,6 +64,8 @@ class Pool(Runner):
     def environment(self, slot: int) -> dict[str, str]:
         """Return the environment of a job in a slot: its GPU, its threads."""
         mine = {VARIABLE: str(self.threads)}
+        if self.gpus and self.sharing > 1:
+            mine[MEMORY_SHARE] = str(0.9 / self.sharing)  # each has a CUDA context beside it
         if self.gpus:
             mine["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return {**os.environ, **mine, PARENT: str(os.getpid())}
@@ -102,13 +108,3 @@ class Pool(Runner):
                 with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def visible_gpus() -> list[str]:
-    """Return what CUDA_VISIBLE_DEVICES calls each GPU that this process may use."""
-    import torch
-
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = torch.cuda.device_count()
-    names = named.split(",") if named else [str(number) for number in range(count)]
-    return names[:count]

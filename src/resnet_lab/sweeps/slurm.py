@@ -2,12 +2,11 @@
 
 This process and the jobs share only the sweep's directory. A job that SLURM is about to stop (its
 time is up, or it is preempted) saves a checkpoint, is queued again and resumes. This process only
-waits: the jobs run on without it, and the same command waits for them again.
+waits, if at all: the jobs run on without it, and the same command waits for them again.
 """
 
 import contextlib
 import io
-import json
 import logging
 import signal
 import sys
@@ -26,14 +25,13 @@ from resnet_lab.core.console import TRACEBACKS, set_up_logging
 from resnet_lab.core.files import write_json
 from resnet_lab.sweeps.job import Job, find_job
 from resnet_lab.sweeps.record import read_status
-from resnet_lab.sweeps.slurm_commands import has_gpus, queue, told
+from resnet_lab.sweeps.slurm_commands import QUEUED, has_gpus, queue, submitted, told
 from resnet_lab.sweeps.slurm_watch import Watch
 from resnet_lab.sweeps.sweep import note
 
 log = logging.getLogger(__name__)
 
 EXIT_DELAY = 10.0  # seconds for rank zero to save: SLURM ends a job with any of its processes
-QUEUED = "queued.json"  # in submitit's folder: the ids that SLURM gave, by directory of the job
 
 # Parameters that submitit has for every kind of cluster; the others get a prefix.
 COMMON = (
@@ -45,8 +43,13 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
     """Jobs for SLURM: `launch` submits them and waits; each process of a job calls the object.
 
     Args:
+        wait: until all jobs have ended.
         **params: of submitit; `conf/hydra/launcher/slurm.yaml` lists them.
     """
+
+    def __init__(self, wait: bool, **params: Any) -> None:
+        super().__init__(**params)
+        self._waits = wait
 
     def __call__(self, *arguments: Any) -> JobReturn:
         """Run one job; this is on the cluster.
@@ -80,7 +83,9 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Submit the jobs that are not in the queue already, and return when all have ended.
+        """Submit the jobs that are not in the queue already; return when all have ended.
+
+        Without `wait`, return at once, and nothing.
 
         Raises:
             ValueError: there is no SLURM here, or it takes no such jobs.
@@ -93,8 +98,7 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
             )
         jobs = [find_job(self.config, job) for job in job_overrides]
         directory = Path(self.config.hydra.sweep.dir)
-        record = directory / ".submitit" / QUEUED
-        known: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+        known = submitted(directory)
         new = [job for job in jobs if known.get(job.directory) not in waiting]
         if earlier := [directory / job.directory for job in jobs if job not in new]:
             log.info("%d jobs are in the queue already", len(earlier))
@@ -104,7 +108,9 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         if new:
             ids = self._submit(new, initial_job_idx)
             known.update({job.directory: number for job, number in zip(new, ids, strict=True)})
-            write_json(record, known)
+            write_json(directory / QUEUED, known)
+        if not self._waits:
+            return []
         watch = Watch(directory, jobs, known, self.params["submitit_folder"])
         try:
             return watch.wait()
@@ -127,7 +133,7 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         lines = list(parameters.pop("setup") or ())
         if not TRACEBACKS:
             lines.append("unset HYDRA_FULL_ERROR")  # `train` sets it, and for itself alone
-        options = ["--kill-on-bad-exit=1"]
+        options = ["--kill-on-bad-exit=1", *(parameters.pop("srun_args") or ())]
         if cores := parameters["cpus_per_task"]:
             lines.append(f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{cores}}}")
             options.append(f"--cpus-per-task={cores}")  # srun does not take over sbatch's

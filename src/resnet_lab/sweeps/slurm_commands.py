@@ -1,6 +1,17 @@
-"""Ask a SLURM cluster for its queue and its partitions."""
+"""Ask a SLURM cluster for its queue and its partitions, and a sweep for its ids in the queue."""
 
+import json
 import subprocess
+from pathlib import Path
+
+QUEUED = ".submitit/queued.json"  # in a sweep: the ids that SLURM gave, by directory of the job
+
+
+def submitted(sweep: Path) -> dict[str, str]:
+    """Return the ids that SLURM gave the jobs of a sweep, by directory of the job."""
+    path = sweep / QUEUED
+    ids: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    return ids
 
 
 def told(*command: str) -> list[str] | None:

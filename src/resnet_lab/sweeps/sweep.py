@@ -4,8 +4,11 @@
 or ends, with any launcher and on any machine.
 """
 
+import contextlib
 import logging
+import os
 import shlex
+import socket
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -18,14 +21,18 @@ from omegaconf import DictConfig
 
 from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.files import shown
+from resnet_lab.core.processes import terminated_like_interrupted
 from resnet_lab.core.provenance import now
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.record import (
     FILE,
+    SUBMITTED,
+    SWEEPING,
     change,
     is_sweep,
     load,
     new_entry,
+    outcome,
     refresh,
     take_over,
 )
@@ -40,11 +47,14 @@ class Sweep:
 
     Attributes:
         directory: absolute path.
+        left: whether the jobs run on without this process.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._lock = FileLock(directory / ".sweeping.lock")
+        self.left = False
+        self._lock = FileLock(directory / SWEEPING)
+        self._signals = contextlib.ExitStack()
         self._began = time.monotonic()
         self._jobs: dict[str, Sequence[str]] = {}  # overrides by directory
 
@@ -84,6 +94,7 @@ class Sweep:
             record.setdefault("jobs", [])
             monitor, mode = str(config.monitor), monitor_mode(config, trust=True)
             record.update(command=command, state="running", monitor=monitor, mode=mode)
+            record.update(host=socket.gethostname(), pid=os.getpid())
 
         change(path, begin)
         return sweep
@@ -143,6 +154,7 @@ class Sweep:
             refresh(self.directory, entry)
 
     def __enter__(self) -> "Sweep":
+        self._signals.enter_context(terminated_like_interrupted())
         return self
 
     def __exit__(
@@ -155,16 +167,13 @@ class Sweep:
 
         def end(record: dict[str, Any]) -> None:
             self._refresh(record)
-            states = {entry["state"] for entry in record["jobs"]}
-            if stopped or not states <= {*OVER, "failed"}:
-                record["state"] = "interrupted"
-            else:  # a search may have failed trials
-                failed = "failed" in states and not record.get("search")
-                record["state"] = "failed" if failed else "done"
+            otherwise = SUBMITTED if self.left and not stopped else "interrupted"
+            record["state"] = "interrupted" if stopped else outcome(record) or otherwise
             seconds = record.get("seconds", 0.0) + time.monotonic() - self._began
             record["seconds"] = round(seconds, 3)
 
         change(self.directory, end)
+        self._signals.close()
         self._lock.release()
         if stopped:
             again = f"the same command with sweep_dir={shlex.quote(str(self.shown))}"
@@ -183,6 +192,8 @@ def note(run: Path, status: dict[str, Any]) -> None:
             entry = new_entry(run.name, status.get("overrides", []))
             record["jobs"].append(entry)
         take_over(entry, status)
+        if record.get("state") == SUBMITTED:  # no process waits for its end
+            record["state"] = outcome(record) or SUBMITTED
 
     change(run.parent, enter)
 
