@@ -218,6 +218,12 @@ def test_a_table_in_markdown_keeps_its_columns(pages: dict[str, str]) -> None:
     assert not re.search(r"(?<!\\)<(script|img|b)\b", "\n".join(told))
 
 
+def test_the_checklist_has_no_tag_outside_of_code(pages: dict[str, str]) -> None:
+    prose = re.sub(r"(`+).*?\1", "", pages["checklist.md"])
+    assert "#" in prose
+    assert not re.search(r"(?<!\\)<(script|img|b)\b", prose)
+
+
 @pytest.mark.parametrize("name", ["report.csv", "runs.csv"])
 def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers(
     name: str, pages: dict[str, str]
@@ -358,7 +364,7 @@ def test_damaged_curves_leave_the_report(rows: str, tmp_path: Path) -> None:
         path = fake_job(tmp_path, f"model={number}", "seed=0", curve=[0.1, 0.2])
     (path / "metrics.csv").write_text(f"epoch,val/acc\n{rows}")
     result = report.report([tmp_path])
-    assert len(result.files) == 4
+    assert len(result.files) == 5
     assert "Validation accuracy against model" in (tmp_path / "report.html").read_text()
 
 

@@ -168,5 +168,5 @@ def test_a_plot_that_cannot_be_drawn_leaves_the_tables(tmp_path: Path, monkeypat
     monkeypatch.setattr(chosen, "chosen_plots", broken)
     fake_job(tmp_path / "sweep", "seed=0")
     result = report.report([tmp_path / "sweep"])
-    assert len(result.files) == 4
+    assert len(result.files) == 5
     assert "drawing the report failed and is left out: RuntimeError: no such font" in caplog.text
