@@ -40,11 +40,14 @@ CLOSE = 20  # steps within which rounding has not yet grown
 
 
 def platform_name() -> str:
-    """Return what the last bits depend on: the processor, and the release of torch."""
+    """Return what the last bits depend on: the processor, what it can, and the release of torch.
+
+    A virtual machine may hide what its processor can: two of one name then round differently.
+    """
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = next((line for line in lines if line.startswith("model name")), platform.processor())
-    digest = hashlib.sha256(model.encode()).hexdigest()[:8]
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else [platform.processor()]
+    told = (line for line in dict.fromkeys(lines) if line.startswith(("model name", "flags")))
+    digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
     return f"{platform.machine()}-{digest}-torch{torch.__version__.partition('+')[0]}"
 
 
