@@ -5,7 +5,6 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,6 @@ from resnet_lab.sweeps.sweep import Sweep, distinct
 
 if TYPE_CHECKING:
     from resnet_lab.sweeps.estimate import Estimate
-    from resnet_lab.sweeps.runner import Stream
 
 log = logging.getLogger(__name__)
 
@@ -192,33 +190,6 @@ def damage(sweep: Sweep, job: Job) -> str | None:
     error = str(status["error"])
     print(f"error: job {job.directory}: {error}", file=sys.stderr, flush=True)
     return error
-
-
-def launch_stream(launcher: Launcher, stream: "Stream", first: int) -> list[JobReturn]:
-    """Run jobs that are asked for as slots come free.
-
-    A launcher without slots is given as many as there are, and waits for the last of them.
-
-    Args:
-        launcher: that runs them.
-        stream: of the jobs.
-        first: number of the first one.
-    """
-    if hasattr(launcher, "stream"):
-        done: list[JobReturn] = launcher.stream(stream)
-        return done
-    returns: list[JobReturn] = []
-    batch: list[Job] = []
-    for job in chain(stream.jobs, [None]):
-        if job is not None:
-            batch.append(job)
-        elif batch:
-            results = launcher.launch([each.overrides for each in batch], first + len(returns))
-            for each, result in zip(batch, results, strict=True):
-                stream.ended(each, result)
-            returns += results
-            batch.clear()
-    return returns
 
 
 def _parts(

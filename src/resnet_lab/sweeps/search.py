@@ -8,6 +8,7 @@ resumed.
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from resnet_lab.sweeps.launch import (
     damage,
     finish,
     fix_directory,
-    launch_stream,
     refuse_misuse,
 )
 from resnet_lab.sweeps.record import best_value, change, load, read_status
@@ -119,7 +119,7 @@ class Search:
                 self._name,
                 lambda job, result: self._ended(sweep, study, job, result),
             )
-            returns = launch_stream(self.launcher, stream, over)
+            returns = _launch(self.launcher, stream, over)
         self._conclude(study)
         finish(sweep, [job for job in returns if job.status is not JobStatus.FAILED])
         if not study.count(TrialState.COMPLETE):
@@ -212,6 +212,33 @@ class Search:
             best = study.best_trial
             tried = " ".join(self.space.tried(best.params))
             log.info("best %s %.4f: %s", self.config.monitor, best.value, tried)
+
+
+def _launch(launcher: Launcher, stream: Stream, first: int) -> list[JobReturn]:
+    """Run jobs that are asked for as slots come free.
+
+    A launcher without slots is given as many as there are, and waits for the last of them.
+
+    Args:
+        launcher: that runs them.
+        stream: of the jobs.
+        first: number of the first one.
+    """
+    if hasattr(launcher, "stream"):
+        done: list[JobReturn] = launcher.stream(stream)
+        return done
+    returns: list[JobReturn] = []
+    batch: list[Job] = []
+    for job in chain(stream.jobs, [None]):
+        if job is not None:
+            batch.append(job)
+        elif batch:
+            results = launcher.launch([each.overrides for each in batch], first + len(returns))
+            for each, result in zip(batch, results, strict=True):
+                stream.ended(each, result)
+            returns += results
+            batch.clear()
+    return returns
 
 
 def _tell(study: Study, trial: optuna.Trial, directory: Path) -> None:
