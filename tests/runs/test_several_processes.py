@@ -1,7 +1,6 @@
-"""Runs of two processes: equal to one process, on two nodes of this machine, and when one dies."""
+"""Runs of two processes: equal to one process, and on two nodes of this machine."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,8 +12,8 @@ import torch
 
 from resnet_lab.runs.run import Run
 from tests.conftest import TINY
-from tests.helpers import column, fits, rows
-from tests.sweeps.test_sweep import result, wait_for
+from tests.helpers import column, rows
+from tests.sweeps.test_sweep import result
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,22 +21,6 @@ pytestmark = [
 ]
 
 STARTED: list["subprocess.Popen[str]"] = []
-
-# The first time, training waits in its second epoch until there is a file `go`.
-GATE = """
-import os, time
-from pathlib import Path
-from lightning.pytorch import Callback
-
-class Gate(Callback):
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        reached = Path(f"reached.{trainer.global_rank}")
-        if trainer.current_epoch == 1 and batch_idx == 1 and not reached.exists():
-            reached.write_text(str(os.getpid()))
-            while not Path("go").exists():
-                time.sleep(0.05)
-"""
-
 
 FLAT = """
 from torch import nn
@@ -106,28 +89,6 @@ def test_two_nodes_train_like_two_processes_of_one() -> None:
     )  # fmt: skip
     for node in [start(*agent), start(*agent)]:
         end(node)
-    end(start("resnet_lab.train", *given, "run_dir=whole"))
-    equal("run", "whole")
-
-
-def test_torchrun_starts_a_killed_process_again_and_the_run_resumes() -> None:
-    Path("gate.py").write_text(GATE)
-    given = (*TINY, "trainer=ddp", "trainer.max_epochs=3", "+callbacks.gate._target_=gate.Gate")
-    agent = start(
-        "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1",
-        "-m", "resnet_lab.train", *given, "run_dir=run",
-    )  # fmt: skip
-    reached = [Path("reached.0"), Path("reached.1")]
-
-    def at_the_gate() -> bool:
-        assert agent.poll() is None, agent.communicate()
-        return all(path.exists() and path.read_text() for path in reached)
-
-    wait_for(at_the_gate, 300)
-    os.kill(int(reached[1].read_text()), signal.SIGKILL)
-    Path("go").touch()
-    end(agent)
-    assert fits(Run.load("run")) == 2
     end(start("resnet_lab.train", *given, "run_dir=whole"))
     equal("run", "whole")
 
