@@ -60,6 +60,7 @@ def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
     from benchmarks.speed import growth
     from benchmarks.speed.commands import peak_memory, sweep_cost
     from benchmarks.speed.contention import contention
+    from benchmarks.speed.pool import pool_cost
     from resnet_lab.measuring.subject import Subject
 
     cfg, _ = composed([*DEFAULTS, *overrides])
@@ -68,6 +69,7 @@ def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
         found["compiled"] = Subject(composed(COMPILED)[0]).against_bare(repeats)
     return found | {
         "sweep": sweep_cost(),
+        "pool": pool_cost(repeats=repeats),
         "images": growth.with_images(cfg, (1_000, 10_000, 60_000), repeats),
         "depth": growth.with_depth(cfg, (20, 32, 56, 110), repeats),
         "memory": peak_memory(str(cfg.trainer.precision)),

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from resnet_lab.core.threads import available_cores, most_threads
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.fit import fit_and_test
+from resnet_lab.training.thread_choice import recent
 
 # Ends by itself when the benchmark is gone.
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
@@ -68,6 +69,7 @@ def job_seconds(cfg: DictConfig, threads: int | str) -> float:
     """Return the seconds of a job from its data on, the choice of its threads included."""
     cfg = cfg.copy()
     cfg.trainer.threads = threads
+    recent.clear()  # each job chooses for itself
     with (
         TemporaryDirectory() as folder,
         contextlib.redirect_stdout(io.StringIO()),

@@ -84,6 +84,7 @@ def _jobs(jobs: dict[str, Any] | None) -> list[Row]:
             f"{sweep['growth']:.1f}",
             "",
         ),
+        *_pool(jobs.get("pool")),
         (
             "time per image, largest over smallest, from 1,000 to 60,000 images",
             str(jobs["images"]["n"]),
@@ -106,6 +107,21 @@ def _jobs(jobs: dict[str, Any] | None) -> list[Row]:
             f"+{memory['difference']:,.0f} MB",
         ),
         *_contention(jobs["contention"]),
+    ]
+
+
+def _pool(found: dict[str, Any] | None) -> list[Row]:
+    if found is None:
+        return []
+    return [
+        (
+            f"seconds of 8 jobs on the digits {words}, and on the pool by itself",
+            str(found["n"]),
+            f"{found[name]:.1f}",
+            f"{found['auto']:.1f}",
+            f"{found['auto'] / found[name]:.2f}",
+        )
+        for words, name in (("on the pool, best by hand", "best"), ("in one process", "in_process"))
     ]
 
 

@@ -79,6 +79,7 @@ def _retry(directory: Path, overrides: Sequence[str], *, agreed: bool) -> None:
             raise ValueError("retry: nobody is here to agree to that command; add --yes")
         if console().input("run it? [y/N] ").strip().lower() not in ("y", "yes"):
             return
+    sys.stdout.flush()  # what it holds would be lost
     os.execv(sys.executable, [sys.executable, *words])
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import commands, growth, loader, loops, pair, rival
+from benchmarks.speed import commands, growth, loader, loops, pair, pool, rival
 from resnet_lab.measuring.subject import Subject
 from tests.conftest import REPOSITORY
 
@@ -68,6 +68,20 @@ def test_the_process_ends_at_its_first_step(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "running"
     assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_the_pool_is_held_to_the_best_choice_by_hand(monkeypatch) -> None:
+    monkeypatch.setattr(pool, "available_cores", lambda: 4)
+    times = {"workers=1": 40.0, "workers=2": 30.0, "workers=4": 20.0, "local_pool": 21.0}
+
+    def seconds_of(*words: str) -> float:
+        return next((times[key] for key in times for word in words if word.endswith(key)), 35.0)
+
+    monkeypatch.setattr(pool, "seconds_of", seconds_of)
+    assert pool.pool_cost(8, repeats=1) == {
+        "auto": 21.0, "in_process": 35.0, "by_hand": {"1": 40.0, "2": 30.0, "4": 20.0},
+        "best": 20.0, "ratio": 1.05, "n": 1,
+    }  # fmt: skip
 
 
 def test_a_line_is_linear_and_a_curve_is_not() -> None:

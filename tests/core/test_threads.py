@@ -260,6 +260,20 @@ def test_the_processes_of_a_run_share_the_cores(cores, tiny, monkeypatch) -> Non
     assert for_training(run.config, run.build_task().net, data) == 4
 
 
+def test_runs_that_are_alike_share_a_choice_for_a_while(cores, tiny, monkeypatch) -> None:
+    cores(8)
+    measured = iter([3, 5])
+    monkeypatch.setattr(thread_choice, "fastest", lambda step, size, most, steps: next(measured))
+    monkeypatch.setattr(thread_choice, "recent", {})
+    run = Run(Path(), tiny(), {})
+    data = run.build_data()
+    data.setup("fit")
+    net = run.build_task().net
+    assert [for_training(run.config, net, data) for _ in range(2)] == [3, 3]
+    monkeypatch.setattr(thread_choice, "FRESH", 0.0)
+    assert for_training(run.config, net, data) == 5
+
+
 def test_processes_of_srun_have_cores_of_their_own(cores, tiny, monkeypatch) -> None:
     cores(4)
     config = tiny("trainer.devices=2")

@@ -1,0 +1,58 @@
+"""One job after the other, in this process."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, env_override
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+
+class InProcess(Launcher):
+    """Run the jobs one after the other.
+
+    Hydra's own launcher (`hydra/launcher=basic`) does so too, but composes each job from all files,
+    which takes as long as the rest of a tiny job, and keeps the configurations of all jobs.
+    """
+
+    config: DictConfig
+    context: HydraContext
+    task: TaskFunction
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what the jobs are composed from, and what runs them."""
+        from resnet_lab.sweeps.composing import Composer
+
+        self.config, self.context, self.task = config, hydra_context, task_function
+        self.compose = Composer(config, hydra_context)
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run the jobs, and return when all have ended."""
+        from resnet_lab.sweeps.job import find_job, returned
+
+        instance = HydraConfig.instance()
+        before, own = instance.cfg, OmegaConf.create({"hydra": deepcopy(self.config.hydra)})
+        returns = []
+        try:
+            for job in (find_job(self.config, overrides) for overrides in job_overrides):
+                directory = Path(self.config.hydra.sweep.dir, job.directory)
+                with read_write(own.hydra), open_dict(own.hydra):
+                    own.hydra.runtime.output_dir = str(directory)
+                    own.hydra.overrides.task = job.overrides
+                instance.set_config(own)
+                directory.mkdir(parents=True, exist_ok=True)
+                try:
+                    with env_override(own.hydra.job.env_set):
+                        returns.append(returned(job, self.task(self.compose(job.overrides))))
+                except Exception as error:  # of this job; the others run
+                    returns.append(returned(job, error))
+        finally:
+            instance.cfg = before
+        return returns

@@ -1,0 +1,103 @@
+"""Runs of two processes: equal to one process, and on two nodes of this machine."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_lab.runs.run import Run
+from tests.conftest import TINY
+from tests.helpers import column, rows
+from tests.sweeps.test_sweep import result
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed"),
+]
+
+STARTED: list["subprocess.Popen[str]"] = []
+
+FLAT = """
+from torch import nn
+
+class Flat(nn.Sequential):
+    def __init__(self, dropout, num_classes, in_channels):
+        super().__init__(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, num_classes))
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    yield
+    while STARTED:
+        with STARTED.pop() as process:
+            process.terminate()
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    STARTED.append(process)
+    return process
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    out, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, out
+
+
+def weights(run: str) -> dict[str, torch.Tensor]:
+    path = Path(run, "checkpoints/last.ckpt")
+    assert torch.serialization.get_unsafe_globals_in_checkpoint(path) == []
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def test_two_processes_take_the_steps_of_one() -> None:
+    # Without what depends on the share of a batch: batch norm, dropout, augmentation.
+    Path("flat.py").write_text(FLAT)
+    alike = (
+        *TINY[1:], "model=small_resnet", "model._target_=flat.Flat", "data.augment.crop=null",
+        "trainer.max_epochs=1", "test=last",
+    )  # fmt: skip
+    for name, devices in (("one", "auto"), ("two", "ddp")):
+        end(start("resnet_lab.train", f"trainer={devices}", *alike, f"run_dir={name}"))
+    one, two = weights("one"), weights("two")
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6)
+    losses = [column(Path(run), "train/loss") for run in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_two_nodes_train_like_two_processes_of_one() -> None:
+    given = (*TINY, "trainer=ddp", "trainer.max_epochs=2")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agent = (
+        "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
+        "--rdzv-id=run", f"--rdzv-endpoint=127.0.0.1:{port}", "--local-addr=127.0.0.1",
+        "-m", "resnet_lab.train", *given, "trainer.devices=1", "trainer.num_nodes=2", "run_dir=run",
+    )  # fmt: skip
+    for node in [start(*agent), start(*agent)]:
+        end(node)
+    end(start("resnet_lab.train", *given, "run_dir=whole"))
+    equal("run", "whole")
+
+
+def equal(run: str, other: str) -> None:
+    """Hold a run to another one: results, weights, and each step recorded once."""
+    assert result(Run.load(run)) == result(Run.load(other))
+    expected = weights(other)
+    for key, value in weights(run).items():
+        assert torch.equal(expected[key], value), key
+    steps = [row["step"] for row in rows(Path(run))]
+    assert steps == [row["step"] for row in rows(Path(other))]
