@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, env_override
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+if TYPE_CHECKING:
+    from resnet_lab.sweeps.job import Job
 
 
 class InProcess(Launcher):
@@ -35,7 +39,7 @@ class InProcess(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs, and return when all have ended."""
-        from resnet_lab.sweeps.job import find_job, returned
+        from resnet_lab.sweeps.job import find_job
 
         instance = HydraConfig.instance()
         before, own = instance.cfg, OmegaConf.create({"hydra": deepcopy(self.config.hydra)})
@@ -48,11 +52,25 @@ class InProcess(Launcher):
                     own.hydra.overrides.task = job.overrides
                 instance.set_config(own)
                 directory.mkdir(parents=True, exist_ok=True)
-                try:
-                    with env_override(own.hydra.job.env_set):
-                        returns.append(returned(job, self.task(self.compose(job.overrides))))
-                except Exception as error:  # of this job; the others run
-                    returns.append(returned(job, error))
+                with env_override(own.hydra.job.env_set):
+                    returns.append(self._run(job, own))
         finally:
             instance.cfg = before
         return returns
+
+    def _run(self, job: "Job", own: DictConfig) -> JobReturn:
+        """Run a job, with the job callbacks of Hydra's if the user has some."""
+        from resnet_lab.sweeps.job import returned
+
+        callbacks, own = self.context.callbacks, deepcopy(own)
+        try:
+            config = self.compose(job.overrides)
+            if callbacks.callbacks:
+                own.merge_with(config)
+                callbacks.on_job_start(config=own, task_function=self.task)
+            result = returned(job, self.task(config))
+        except Exception as error:  # of this job; the others run
+            result = returned(job, error)
+        if callbacks.callbacks:
+            callbacks.on_job_end(config=own, job_return=result)
+        return result
