@@ -90,7 +90,7 @@ def _of_search(run: ActiveRun) -> "list[Callback]":
     """Return what a search adds to its trials: a callback that reports and prunes."""
     if not (run.directory / TRIAL).exists():
         return []
-    from resnet_lab.sweeps.pruning import Pruning
+    from resnet_lab.sweeps.searching.pruning import Pruning
 
     return [Pruning(run)]
 

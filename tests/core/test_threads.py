@@ -14,7 +14,7 @@ from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.runs.run import Run
-from resnet_lab.sweeps.pool import Pool
+from resnet_lab.sweeps.launchers.pool import Pool
 from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.train import train
 from resnet_lab.training import thread_choice

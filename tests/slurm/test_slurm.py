@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from resnet_lab.runs.run import Run
-from resnet_lab.sweeps import slurm_watch
 from resnet_lab.sweeps.control import cancel, command_again, status
+from resnet_lab.sweeps.launchers import slurm_watch
 from tests.conftest import TINY, Command
 from tests.helpers import fits, record
 from tests.helpers import runs_of as runs

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from resnet_lab.reporting.report import report
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.job import Job
-from resnet_lab.sweeps.pool import Pool
+from resnet_lab.sweeps.launchers.pool import Pool
 from resnet_lab.sweeps.record import load
 from resnet_lab.sweeps.sweep import Sweep, announce, note
 from tests.conftest import TINY, Command, Compose
@@ -157,7 +157,7 @@ def test_a_pool_runs_each_job_for_itself(
         more["env"]["PYTHONIOENCODING"] = "utf-8"
         return popen([sys.executable, "-c", action, command[-2]], **more)
 
-    monkeypatch.setattr("resnet_lab.sweeps.pool.subprocess.Popen", start)
+    monkeypatch.setattr("resnet_lab.sweeps.launchers.pool.subprocess.Popen", start)
     jobs = [Job(name, [f"tag={name}"]) for name in ACTIONS]
     with Sweep.open("sweep", COMMON) as sweep:
         sweep.add(jobs)

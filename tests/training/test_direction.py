@@ -12,8 +12,8 @@ from optuna.study import StudyDirection
 from torchmetrics.classification import MulticlassCalibrationError
 
 from resnet_lab.runs.run import Run
-from resnet_lab.sweeps.space import Space
-from resnet_lab.sweeps.study import Options, open_study
+from resnet_lab.sweeps.searching.space import Space
+from resnet_lab.sweeps.searching.study import Options, open_study
 from resnet_lab.sweeps.sweep import Sweep, load
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier

@@ -12,15 +12,15 @@ from omegaconf import DictConfig
 from hydra_plugins.resnet_lab.runner import RunnerLauncher
 
 if TYPE_CHECKING:
-    from resnet_lab.sweeps.runner import Runner, Stream
+    from resnet_lab.sweeps.launchers.runner import Runner, Stream
 
 
 class LocalPool(RunnerLauncher):
-    """Run several jobs at once, each in a fresh process; see `resnet_lab.sweeps.pool`.
+    """Run several jobs at once, each in a fresh process; see `resnet_lab.sweeps.launchers.pool`.
 
     Args:
         workers: jobs at once; None: `jobs_per_gpu` on each GPU, or what trains most images a second
-            on these cores; see `resnet_lab.sweeps.slots`.
+            on these cores; see `resnet_lab.sweeps.launchers.slots`.
         jobs_per_gpu: that share a GPU and its memory, in equal parts.
     """
 
@@ -46,7 +46,7 @@ class LocalPool(RunnerLauncher):
         """Choose how the jobs share the cores by the first of them, and run them."""
         from resnet_lab.core.device import visible_gpus
         from resnet_lab.sweeps.composing import Composer
-        from resnet_lab.sweeps.slots import share_cores
+        from resnet_lab.sweeps.launchers.slots import share_cores
 
         jobs = iter(stream.jobs)
         first = next(jobs, None)
@@ -58,7 +58,7 @@ class LocalPool(RunnerLauncher):
 
     def runner(self, stream: "Stream") -> "AbstractContextManager[Runner]":
         """Return the pool."""
-        from resnet_lab.sweeps.pool import Pool
+        from resnet_lab.sweeps.launchers.pool import Pool
 
         pool = Pool(self.workers, self.jobs_per_gpu, self.max_failures, self.threads)
         return nullcontext(pool)

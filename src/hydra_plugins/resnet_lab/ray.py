@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hydra_plugins.resnet_lab.runner import RunnerLauncher
 
 if TYPE_CHECKING:
-    from resnet_lab.sweeps.runner import Runner, Stream
+    from resnet_lab.sweeps.launchers.runner import Runner, Stream
 
 
 class Ray(RunnerLauncher):
-    """Run each job as a task of a Ray cluster; see `resnet_lab.sweeps.ray_cluster`.
+    """Run each job as a task of a Ray cluster; see `resnet_lab.sweeps.launchers.ray_cluster`.
 
     Args:
         address: of a cluster; None: begin one on this machine.
@@ -50,7 +50,7 @@ class Ray(RunnerLauncher):
     @contextmanager
     def runner(self, stream: "Stream") -> "Iterator[Runner]":
         """Connect to the cluster, and return what runs the jobs there."""
-        from resnet_lab.sweeps.ray_cluster import RayCluster, connected, gpus_of_a_job
+        from resnet_lab.sweeps.launchers.ray_cluster import RayCluster, connected, gpus_of_a_job
 
         with connected(self.address, self.runtime_env):
             gpus = gpus_of_a_job(self.config) if self.num_gpus == "auto" else self.num_gpus

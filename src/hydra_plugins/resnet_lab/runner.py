@@ -11,11 +11,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
-    from resnet_lab.sweeps.runner import Runner, Stream
+    from resnet_lab.sweeps.launchers.runner import Runner, Stream
 
 
 class RunnerLauncher(Launcher):
-    """Run jobs in slots; see `resnet_lab.sweeps.runner`."""
+    """Run jobs in slots; see `resnet_lab.sweeps.launchers.runner`."""
 
     config: DictConfig
     context: HydraContext
@@ -37,7 +37,7 @@ class RunnerLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Run the jobs, and return when all have ended."""
         from resnet_lab.sweeps.job import find_job
-        from resnet_lab.sweeps.runner import Stream
+        from resnet_lab.sweeps.launchers.runner import Stream
 
         return self.stream(Stream.of([find_job(self.config, each) for each in job_overrides]))
 

@@ -8,7 +8,7 @@ from hydra_plugins.resnet_lab.sweeper import BaseSweeper
 
 
 class Search(BaseSweeper):
-    """Let Optuna choose what each trial tries; see `resnet_lab.sweeps.search`.
+    """Let Optuna choose what each trial tries; see `resnet_lab.sweeps.searching.search`.
 
     Args:
         params: ranges by key, as an option of the group `sweep` names them.
@@ -37,9 +37,9 @@ class Search(BaseSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the search until there are `n_trials`."""
-        import resnet_lab.sweeps.search
-        from resnet_lab.sweeps.space import Space
-        from resnet_lab.sweeps.study import Options
+        import resnet_lab.sweeps.searching.search
+        from resnet_lab.sweeps.searching.space import Space
+        from resnet_lab.sweeps.searching.study import Options
 
         given: dict[str, Any] = {"n_trials": self.n_trials}
         if self.n_jobs is not None or not hasattr(self.launcher, "stream"):
@@ -55,7 +55,7 @@ class Search(BaseSweeper):
             )
         space = Space.read(self.overrides(arguments))
         options = Options(self.sampler, self.pruner, self.seed)
-        search = resnet_lab.sweeps.search.Search(
+        search = resnet_lab.sweeps.searching.search.Search(
             self.config, self.context, self.launcher, space, options, **given
         )
         return search.run()

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 
 class Slurm(Launcher):
-    """Run the jobs on a SLURM cluster; see `resnet_lab.sweeps.slurm`.
+    """Run the jobs on a SLURM cluster; see `resnet_lab.sweeps.launchers.slurm`.
 
     Args:
         wait: until all jobs have ended; False: submit them and leave.
@@ -33,7 +33,7 @@ class Slurm(Launcher):
             ValueError: it is not installed.
         """
         try:
-            from resnet_lab.sweeps.slurm import Submission
+            from resnet_lab.sweeps.launchers.slurm import Submission
         except ImportError as error:
             raise ValueError(
                 f"hydra/launcher=slurm: {error.name} is not installed; pip install -c "

@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
 
 STATES = ("done", "running", "pending", "interrupted", "pruned", "failed")
 OVER = ("done", "pruned")  # states of a run that is not trained any further
-TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps.study`
+TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps.searching.study`
 
 ANEW = "delete it; to make it anew, resume the run: what it said is in the last checkpoint"
 

@@ -19,8 +19,8 @@ from filelock import FileLock
 
 from resnet_lab.reporting.reading import in_use, read_results
 from resnet_lab.reporting.run_record import RunRecord
+from resnet_lab.sweeps.launchers.slurm_commands import QUEUED, queue, submitted
 from resnet_lab.sweeps.record import SWEEPING, change, load, outcome
-from resnet_lab.sweeps.slurm_commands import QUEUED, queue, submitted
 from resnet_lab.sweeps.sweep import distinct
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ import pytest
 from filelock import FileLock
 
 from hydra_plugins.resnet_lab.ray import Ray
-from resnet_lab.sweeps import job_process
-from resnet_lab.sweeps.job_process import run_on_node
-from resnet_lab.sweeps.ray_cluster import connected
-from tests.sweeps.test_runner import command_of
+from resnet_lab.sweeps.launchers import job_process
+from resnet_lab.sweeps.launchers.job_process import run_on_node
+from resnet_lab.sweeps.launchers.ray_cluster import connected
+from tests.sweeps.launchers.test_runner import command_of
 
 
 @pytest.fixture

@@ -31,10 +31,10 @@ from resnet_lab.sweeps.launch import (
     fix_directory,
     refuse_misuse,
 )
+from resnet_lab.sweeps.launchers.runner import Stream
 from resnet_lab.sweeps.record import best_value, change, load, read_status
-from resnet_lab.sweeps.runner import Stream
-from resnet_lab.sweeps.space import Space
-from resnet_lab.sweeps.study import (
+from resnet_lab.sweeps.searching.space import Space
+from resnet_lab.sweeps.searching.study import (
     STORAGE,
     Options,
     Study,
@@ -42,8 +42,8 @@ from resnet_lab.sweeps.study import (
     open_study,
     refuse_lost_study,
 )
+from resnet_lab.sweeps.searching.trial import write_trial
 from resnet_lab.sweeps.sweep import Sweep
-from resnet_lab.sweeps.trial import write_trial
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from resnet_lab.sweeps.space import Space
+from resnet_lab.sweeps.searching.space import Space
 
 LR = "optimizer.lr=tag(log,interval(1e-3,1))"
 

@@ -24,9 +24,9 @@ from submitit.core.utils import FailedJobError
 from resnet_lab.core.console import TRACEBACKS, set_up_logging
 from resnet_lab.core.files import write_json
 from resnet_lab.sweeps.job import Job, find_job
+from resnet_lab.sweeps.launchers.slurm_commands import QUEUED, has_gpus, queue, submitted, told
+from resnet_lab.sweeps.launchers.slurm_watch import Watch
 from resnet_lab.sweeps.record import read_status
-from resnet_lab.sweeps.slurm_commands import QUEUED, has_gpus, queue, submitted, told
-from resnet_lab.sweeps.slurm_watch import Watch
 from resnet_lab.sweeps.sweep import note
 
 log = logging.getLogger(__name__)

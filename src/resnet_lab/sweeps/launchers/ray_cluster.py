@@ -1,7 +1,7 @@
 """Run jobs on a Ray cluster: one of this machine, begun for the sweep, or one that is there.
 
-A job is a task of Ray's, which runs `resnet_lab.sweeps.job_process` on whichever node has room. If
-its worker or its node is lost, Ray runs the task again, and that resumes the run.
+A job is a task of Ray's, which runs `resnet_lab.sweeps.launchers.job_process` on whichever node has
+room. If its worker or its node is lost, Ray runs the task again, and that resumes the run.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from resnet_lab.core.threads import available_cores
-from resnet_lab.sweeps.job_process import run_on_node
-from resnet_lab.sweeps.runner import End, Runner
+from resnet_lab.sweeps.launchers.job_process import run_on_node
+from resnet_lab.sweeps.launchers.runner import End, Runner
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from resnet_lab.core.building import build
 from resnet_lab.core.errors import closest
 from resnet_lab.core.files import shown
 from resnet_lab.sweeps.record import load
-from resnet_lab.sweeps.space import Space
+from resnet_lab.sweeps.searching.space import Space
 
 STORAGE = "search.db"
 SAMPLER = "hydra.sweeper.sampler"

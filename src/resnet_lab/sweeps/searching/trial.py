@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from resnet_lab.core.files import shown, write_json
 from resnet_lab.runs.run import TRIAL
-from resnet_lab.sweeps.study import (
+from resnet_lab.sweeps.searching.study import (
     NAME,
     STORAGE,
     Choice,

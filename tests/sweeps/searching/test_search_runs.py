@@ -20,7 +20,7 @@ from resnet_lab.core.config import CONF
 from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
-from resnet_lab.sweeps.study import STORAGE
+from resnet_lab.sweeps.searching.study import STORAGE
 from resnet_lab.train import train
 from tests.conftest import TINY
 from tests.helpers import LR, fits, record, states, trials

@@ -2,8 +2,8 @@
 
 import pytest
 
-from resnet_lab.sweeps import slurm_commands
-from resnet_lab.sweeps.slurm_commands import has_gpus
+from resnet_lab.sweeps.launchers import slurm_commands
+from resnet_lab.sweeps.launchers.slurm_commands import has_gpus
 
 SINFO = {
     None: "debug* (null)\nbig (null)\ngpus gpu:a100:4\ngpus gpu:v100:2\n",

@@ -20,8 +20,8 @@ from omegaconf import DictConfig
 from resnet_lab.core.device import MEMORY_SHARE, visible_gpus
 from resnet_lab.core.processes import PARENT
 from resnet_lab.core.threads import VARIABLE, available_cores, most_threads
-from resnet_lab.sweeps.job_process import command, why
-from resnet_lab.sweeps.runner import End, Runner
+from resnet_lab.sweeps.launchers.job_process import command, why
+from resnet_lab.sweeps.launchers.runner import End, Runner
 
 POLL = 0.1  # seconds between two checks of the processes
 

@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from resnet_lab.callbacks.record import EpochCallback, Record
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.sweeps.trial import read_trial
+from resnet_lab.sweeps.searching.trial import read_trial
 
 
 class Pruning(EpochCallback):

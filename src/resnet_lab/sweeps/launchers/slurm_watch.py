@@ -14,8 +14,8 @@ from submitit.core.utils import JobPaths
 
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.job import Job, mark_failed, returned
+from resnet_lab.sweeps.launchers.slurm_commands import queue
 from resnet_lab.sweeps.record import change, load, new_entry
-from resnet_lab.sweeps.slurm_commands import queue
 from resnet_lab.sweeps.sweep import distinct
 
 log = logging.getLogger(__name__)

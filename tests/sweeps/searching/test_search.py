@@ -16,11 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_lab.runs.run import TRIAL
 from resnet_lab.sweeps.job import job_dir
 from resnet_lab.sweeps.preflight import Estimate
-from resnet_lab.sweeps.search import Search
-from resnet_lab.sweeps.space import Space
-from resnet_lab.sweeps.study import STORAGE, Options
+from resnet_lab.sweeps.searching.search import Search
+from resnet_lab.sweeps.searching.space import Space
+from resnet_lab.sweeps.searching.study import STORAGE, Options
+from resnet_lab.sweeps.searching.trial import read_trial
 from resnet_lab.sweeps.sweep import note
-from resnet_lab.sweeps.trial import read_trial
 from tests.helpers import LR, record, states, trials
 
 SMOOTHING = "task.label_smoothing=interval(0,0.5)"
@@ -95,9 +95,9 @@ class Searcher:
 def search(monkeypatch: pytest.MonkeyPatch) -> Searcher:
     one = Estimate(parameters=1, memory=1, checkpoints=1)
     monkeypatch.setattr(
-        "resnet_lab.sweeps.search.check", lambda config, context, jobs: [one] * len(jobs)
+        "resnet_lab.sweeps.searching.search.check", lambda config, context, jobs: [one] * len(jobs)
     )
-    monkeypatch.setattr("resnet_lab.sweeps.search.finish", lambda sweep, returns: returns)
+    monkeypatch.setattr("resnet_lab.sweeps.searching.search.finish", lambda sweep, returns: returns)
     return Searcher()
 
 

@@ -10,11 +10,11 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from resnet_lab.sweeps.job import Job
-from resnet_lab.sweeps.pool import Pool
-from resnet_lab.sweeps.runner import End, Runner, Stream
+from resnet_lab.sweeps.launchers.pool import Pool
+from resnet_lab.sweeps.launchers.runner import End, Runner, Stream
 from tests.conftest import Compose
 from tests.helpers import record, states, trials
-from tests.sweeps.test_search import BOWL, Searcher, bowl, search  # noqa: F401  # a fixture
+from tests.sweeps.searching.test_search import BOWL, Searcher, bowl, search  # noqa: F401  # a fixture
 
 DURATIONS = {"slow": 5}  # rounds of `wait` that a job takes; others take one
 
@@ -162,7 +162,7 @@ class Pooled(Searcher):
 
 
 def test_a_search_on_a_pool(search: Searcher, tiny: Compose, monkeypatch) -> None:  # noqa: F811
-    monkeypatch.setattr("resnet_lab.sweeps.pool.command", command_of(TRIAL))
+    monkeypatch.setattr("resnet_lab.sweeps.launchers.pool.command", command_of(TRIAL))
     Pooled(tiny)(*BOWL, n_trials=6, n_jobs=None)
     assert states() == ["COMPLETE"] * 6
     assert [trial.value for trial in trials()] == [0.5] * 6

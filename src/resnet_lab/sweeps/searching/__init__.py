@@ -1,0 +1,1 @@
+"""A search of Optuna's over the settings of a sweep."""
