@@ -39,9 +39,12 @@ def section(name: str) -> str:
     table = [COLUMNS, [":---"] * len(COLUMNS), *rows(checks)]
     parts.append("\n".join(f"| {' | '.join(row)} |" for row in table))
     given = f"{result['images']} images of each split" if result["subjects"] else "no images"
+    if any("runs" in subject for subject in result["subjects"]):
+        given = f"{sum(subject['runs'] for subject in result['subjects'])} runs"
     torch = f"torch {result['versions']['torch']}"
-    drawn = f"{result['draws']} draws, seed {result['seed']}"
-    parts.append(f"{given}, {drawn}; {result['device']}, {torch}.")
+    if "runs" not in given:
+        given += f", {result['draws']} draws, seed {result['seed']}"
+    parts.append(f"{given}; {result['device']}, {torch}.")
     command = result["command"].replace(" --weights", " \\\n  --weights")
     parts.append(f"```bash\n{command}\n```")
     return "\n\n".join(parts)
