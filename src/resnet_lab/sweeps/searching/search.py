@@ -24,13 +24,7 @@ from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.errors import one_line
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.job import Job, find_job
-from resnet_lab.sweeps.launch import (
-    check,
-    damage,
-    finish,
-    fix_directory,
-    refuse_misuse,
-)
+from resnet_lab.sweeps.launch import check, damage, finish, fix_directory, refuse_misuse
 from resnet_lab.sweeps.launchers.runner import Stream
 from resnet_lab.sweeps.record import best_value, change, load, read_status
 from resnet_lab.sweeps.searching.space import Space
