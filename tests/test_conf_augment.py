@@ -43,7 +43,7 @@ def test_one_change_is_left_out_or_altered_by_its_name(composed) -> None:
     cfg = composed(
         "data=cifar10", "augment=erasing", "data.augment.flip=null", "data.augment.erasing.p=0.25"
     )
-    crop, erasing = Run(Path(), cfg, {}).build_data().augment.values()
+    crop, erasing = Run(Path(), cfg, {}).build_data().batched.values()
     assert (type(crop).__name__, type(erasing).__name__) == ("RandomCrop", "RandomErasing")
     assert erasing.p == 0.25
 
@@ -80,7 +80,7 @@ def test_an_experiment_without_augmentation_can_be_given_some(composed) -> None:
     for experiment in ("small_resnet_mnist", "resnet18_fashion_mnist"):
         for option, expected in (("[]", []), ("erasing", ["RandomErasing"])):
             cfg = composed(f"experiment={experiment}", f"augment={option}")
-            augment = Run(Path(), cfg, {}).build_data().augment.values()
+            augment = Run(Path(), cfg, {}).build_data().batched.values()
             assert [type(change).__name__ for change in augment] == expected
 
 

@@ -185,8 +185,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = hostile_sweep(tmp_path_factory.mktemp("elsewhere") / "[red]$a$\\1 <b>|`", NAMES)
     screen = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=200)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (report, terminal):
-            patch.setattr(module, "console", lambda: screen)
+        patch.setattr(terminal, "console", lambda: screen)
+        patch.setattr("resnet_lab.core.console.console", lambda: screen)
         result = report.report([root])
         report.show_report(result)
     assert isinstance(screen.file, io.StringIO)

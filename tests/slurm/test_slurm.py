@@ -13,7 +13,6 @@ import pytest
 
 from resnet_lab.runs.run import Run
 from resnet_lab.sweeps.control import cancel, command_again, status
-from resnet_lab.sweeps.launchers import slurm_watch
 from tests.conftest import TINY, Command
 from tests.helpers import fits, record
 from tests.helpers import runs_of as runs
@@ -298,7 +297,7 @@ def test_gpus_are_asked_for_where_there_are_some(slurm, run) -> None:
 
 
 def test_a_job_that_srun_refuses_has_failed(slurm, run, monkeypatch) -> None:
-    monkeypatch.setattr(slurm_watch, "QUEUE_POLL", 1.0)
+    monkeypatch.setattr("resnet_lab.sweeps.launchers.slurm_watch.QUEUE_POLL", 1.0)
     code, _, err = run(
         "-m", "hydra/launcher=slurm", "seed=0", "sweep_dir=sweep",
         "hydra.launcher.srun_args=['--container-image=ubuntu']",  # there is no plugin for it here

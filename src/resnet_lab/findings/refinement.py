@@ -46,17 +46,19 @@ LOST = 0.0  # C: that for permuted labels, at most
 
 
 def measure(subjects: Sequence[Subject], options: Options) -> Measured:
-    """Measure each trained residual subject."""
+    """Measure each trained residual subject that has more than one block in its last stage."""
     found: Measured = {}
     for subject in subjects:
         blocks = anatomy.blocks_of(subject.net)
-        if subject.trained and any(map(_refines, blocks)) and not anatomy.is_plain(subject.net):
+        if subject.trained and any(_refines(block, blocks[-1].out_channels) for block in blocks):
             found[subject.name] = _measured(subject, blocks, options)
     return {"networks": found}
 
 
-def _refines(block: ResidualBlock) -> bool:
-    return block.downsample is not None and anatomy.keeps_shape(block)
+def _refines(block: ResidualBlock, width: int | None = None) -> bool:
+    """Return whether a block has a shortcut and keeps the shape, and has this width if given."""
+    wide = width in (None, block.out_channels)
+    return wide and block.downsample is not None and anatomy.keeps_shape(block)
 
 
 def _measured(subject: Subject, blocks: list[ResidualBlock], options: Options) -> Measured:
@@ -85,7 +87,7 @@ def _measured(subject: Subject, blocks: list[ResidualBlock], options: Options) -
         count += len(labels)
     values = {key: torch.cat(parts).double().numpy() for key, parts in rows.items()}
     width = blocks[-1].out_channels
-    last = [place for place, n in enumerate(kept) if blocks[n].out_channels == width]
+    last = [place for place, n in enumerate(kept) if _refines(blocks[n], width)]
     means = {
         key: bootstrap(_mean_of(values[key][:, last]), count, options.seed)
         for key in ("cosine", "control")
