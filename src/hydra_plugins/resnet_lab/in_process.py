@@ -62,10 +62,11 @@ class InProcess(Launcher):
         """Run a job, with the job callbacks of Hydra's if the user has some."""
         from resnet_lab.sweeps.job import returned
 
-        callbacks, own = self.context.callbacks, deepcopy(own)
+        callbacks = self.context.callbacks
         try:
             config = self.compose(job.overrides)
             if callbacks.callbacks:
+                own = deepcopy(own)
                 own.merge_with(config)
                 callbacks.on_job_start(config=own, task_function=self.task)
             result = returned(job, self.task(config))

@@ -94,7 +94,7 @@ def _check_watched(config: DictConfig, task: "ImageTask", validates: bool) -> No
 
 
 def check_callback(name: str, callback: "Callback") -> None:
-    """Refuse a callback that a resumed run could not go on with as an undisturbed one would."""
+    """Refuse a callback that a resumed run could not take up as an undisturbed one would."""
     from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
     if isinstance(callback, GradientAccumulationScheduler):

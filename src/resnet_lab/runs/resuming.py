@@ -81,7 +81,7 @@ def follow_data(run: Run) -> None:
 
 
 def agree(config: DictConfig, run: Run) -> bool:
-    """Bring a run and the resolved configuration that it is to go on with together.
+    """Bring a run and the resolved configuration that it resumes with together.
 
     The configuration may say anew what bears on no result, where the data lies, and how long to
     train; the run has it afterwards. Returns whether the run is to be longer than it was.

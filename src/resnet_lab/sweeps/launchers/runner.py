@@ -6,7 +6,6 @@ how its end is recorded.
 
 import contextlib
 import logging
-import signal
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -22,6 +21,7 @@ from rich.text import Text
 from resnet_lab.core.config import is_finite_number
 from resnet_lab.core.console import console
 from resnet_lab.core.errors import one_line
+from resnet_lab.core.processes import terminated_like_interrupted
 from resnet_lab.runs.run import OVER
 from resnet_lab.sweeps.composing import Composer
 from resnet_lab.sweeps.job import Job, mark_failed, prepare, returned
@@ -124,7 +124,7 @@ class Runner(ABC):
         self._ended = stream.ended
         source, more = iter(stream.jobs), True
         log.info("%d jobs, %d at once", stream.total, min(self.room(), stream.total))
-        with _terminated_like_interrupted(), self._screen(stream.total) as refresh:
+        with terminated_like_interrupted(), self._screen(stream.total) as refresh:
             try:
                 while more or self._running:
                     if more:
@@ -218,16 +218,6 @@ class Runner(ABC):
 
         with Live(console=console(), auto_refresh=True, transient=True) as live:
             yield refresh
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the jobs of this process as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _line(ran: Running, status: Mapping[str, Any]) -> str:
