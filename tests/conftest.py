@@ -15,9 +15,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from resnet_lab import train
-from resnet_lab.core.config import CONF
+from resnet_lab.core.configuration.config import CONF
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.core.directions import DIRECTIONS
-from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 # A shell that starts the tests in the background has them, and their processes, ignore Ctrl-C.

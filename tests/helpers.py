@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from resnet_lab.data.facts import Facts
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.searching.study import STORAGE
 
 FACTS = Facts(name="set", classes=list("abcdef"), channels=3, image_size=8, mean=[0.5], std=[0.5])

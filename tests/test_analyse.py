@@ -12,8 +12,8 @@ from PIL import Image
 
 from resnet_lab import analyse, export, load, predict
 from resnet_lab.data.sources import Digits
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.conftest import TINY
 

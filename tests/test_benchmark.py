@@ -11,7 +11,7 @@ import torch
 
 from resnet_lab import benchmark
 from resnet_lab.measuring import loops, medians, subject
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 
 
 class Clock:

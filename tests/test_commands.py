@@ -11,7 +11,7 @@ import torch
 
 from resnet_lab import evaluate, train
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from tests.conftest import REPOSITORY, TINY
 
 

@@ -10,12 +10,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import compare
-from resnet_lab.core.config import CONF
-from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.core.configuration.config import CONF
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.reporting.comparing.comparison import changed_images
 from resnet_lab.reporting.comparing.predictions import Predictions, pair
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.train import train
 from tests.conftest import TINY

@@ -14,13 +14,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from resnet_lab.core.building import build
-from resnet_lab.core.config import CONF, NOT_OF_THE_NETWORK
+from resnet_lab.core.configuration.building import build
+from resnet_lab.core.configuration.config import CONF, NOT_OF_THE_NETWORK
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.core.errors import one_line
-from resnet_lab.core.hydra_versions import VERSION_BASE
-from resnet_lab.runs.checks import resolved
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.checking.checks import resolved
 from resnet_lab.runs.services import build_loggers
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.runs.trainer import build_callbacks
 from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.train import train

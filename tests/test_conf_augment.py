@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 
 OPTIONS = (

@@ -7,7 +7,7 @@ import torch
 
 from resnet_lab import report
 from resnet_lab.evaluate import main as evaluate
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.conftest import TINY
 from tests.helpers import column

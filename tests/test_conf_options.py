@@ -5,7 +5,7 @@ import shutil
 import warnings
 from pathlib import Path
 
-from resnet_lab.core.config import CONF
+from resnet_lab.core.configuration.config import CONF
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs/options.md"

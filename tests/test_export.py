@@ -18,7 +18,7 @@ from resnet_lab import analyse, export, load
 from resnet_lab.data.sources import Digits
 from resnet_lab.exporting import exporter
 from resnet_lab.exporting.exporter import Exporter
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from tests.conftest import REPOSITORY
 
 needs_onnx = pytest.mark.skipif(

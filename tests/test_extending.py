@@ -18,8 +18,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 from resnet_lab import train
-from resnet_lab.core.hydra_versions import VERSION_BASE
-from resnet_lab.runs.run import Run
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.conftest import REPOSITORY, TINY, Compose
 

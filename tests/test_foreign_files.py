@@ -30,16 +30,16 @@ from rich.table import Table
 from rich.text import Text
 
 from resnet_lab import evaluate
-from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK
+from resnet_lab.core.configuration.building import build
+from resnet_lab.core.configuration.config import NOT_OF_THE_NETWORK
 from resnet_lab.core.console import console, errors_in_one_line, show
 from resnet_lab.core.text import csv_cell, markdown, markdown_code, printable, printable_lines
 from resnet_lab.data.sources import ImageFolder
 from resnet_lab.reporting import report, terminal
 from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.checks import resolved
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.checking.checks import resolved
+from resnet_lab.runs.trained.run import Run
 from tests.reporting.fakes import fake_job
 
 # ---- data
@@ -380,7 +380,7 @@ def test_two_runs_from_elsewhere_are_compared(status: dict[str, object], tmp_pat
     from omegaconf import OmegaConf
 
     from resnet_lab.reporting.comparing import rows as compare
-    from resnet_lab.runs.run import Run
+    from resnet_lab.runs.trained.run import Run
 
     texts = ({"model": {"name": "${oc.env:HOME}", HOSTILE: 1}}, {"model": {"name": HOSTILE}})
     first, second = (Run(tmp_path, OmegaConf.create(text), status) for text in texts)
@@ -410,7 +410,7 @@ TARGETS = [
     "lightning.pytorch.cli.LightningCLI",
     "lightning.pytorch.trainer.connectors.signal_connector._HandlersCompose",
     "resnet_lab.train.main",
-    "resnet_lab.training.pretrained.read",
+    "resnet_lab.training.weights.pretrained.read",
     "resnet_lab.runs.active.ActiveRun",
     "resnet_lab.sweeps.launchers.pool.subprocess.Popen",
     "hydra.utils.instantiate",

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from resnet_lab import __version__
-from resnet_lab.core.config import CONF
+from resnet_lab.core.configuration.config import CONF
 from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.conftest import REPOSITORY
 
@@ -65,7 +65,7 @@ def test_the_configuration_is_found_inside_an_installed_package(tmp_path: Path) 
     site = tmp_path / "site"
     shutil.copytree(REPOSITORY / "src", site)
     shutil.copytree(CONF, site / "resnet_lab" / "conf")
-    code = "from resnet_lab.core.config import CONF; print(CONF)"
+    code = "from resnet_lab.core.configuration.config import CONF; print(CONF)"
     found = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(site)},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.core.trust import TRUSTED, locate
+from resnet_lab.core.configuration.trust import TRUSTED, locate
 from tests.conftest import REPOSITORY, Command
 
 _PAGE = (REPOSITORY / "docs/extending.md").read_text()

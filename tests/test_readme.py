@@ -9,8 +9,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from resnet_lab import benchmark, reproduce, train
-from resnet_lab.core.command_line import resumed
-from resnet_lab.core.config import CONF
+from resnet_lab.core.configuration.command_line import resumed
+from resnet_lab.core.configuration.config import CONF
 from tests.conftest import REPOSITORY, Compose
 
 PACKAGE = train.__name__.partition(".")[0]

@@ -11,9 +11,9 @@ from lightning.pytorch import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.fit import fit_and_test
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.helpers import Killed, column, rows
 
@@ -24,8 +24,8 @@ def finished(tmp_path_factory, request) -> Path:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from resnet_lab.core.config import CONF
-    from resnet_lab.core.hydra_versions import VERSION_BASE
+    from resnet_lab.core.configuration.config import CONF
+    from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
     from resnet_lab.sweeps.resolvers import register_resolvers
     from tests.conftest import TINY
 

@@ -20,8 +20,8 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.faults import forked
 from benchmarks.faults.kills import TINY, train
-from resnet_lab.core.config import CONF, flat
-from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.core.configuration.config import CONF, flat
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 WILD = (

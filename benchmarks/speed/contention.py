@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from resnet_lab.core.threads import available_cores, most_threads
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.fit import fit_and_test
-from resnet_lab.training.thread_choice import recent
+from resnet_lab.training.preparing.thread_choice import recent
 
 # Ends by itself when the benchmark is gone.
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"

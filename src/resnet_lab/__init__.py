@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet_lab.runs.inference import load as load
+    from resnet_lab.runs.trained.inference import load as load
 
 __version__ = "0.2.0"
 
@@ -14,4 +14,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # by name: no library module depends on this
 
-    return import_module(f"{__name__}.runs.inference").load
+    return import_module(f"{__name__}.runs.trained.inference").load

@@ -9,12 +9,12 @@ predictions as CSV) into the run's directory.
 import sys
 from collections.abc import Sequence
 
-from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.configuration.command_line import command_parser
+from resnet_lab.core.configuration.trust import TRUST
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
-from resnet_lab.core.trust import TRUST
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 

@@ -20,10 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from rich.text import Text
 
-from resnet_lab.core.command_line import command_parser
-from resnet_lab.core.config import CONF
+from resnet_lab.core.configuration.command_line import command_parser
+from resnet_lab.core.configuration.config import CONF
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.core.console import console, errors_in_one_line, quiet_lightning, set_up_logging
-from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.core.overhead import freeze_gc, reduced_overhead
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.core.text import printable
@@ -101,7 +101,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
         The resolved configuration, and whether the images are random.
     """
     from resnet_lab.measuring.random_images import use_random_images
-    from resnet_lab.runs.run import Run
+    from resnet_lab.runs.trained.run import Run
 
     with initialize_config_dir(str(CONF), **VERSION_BASE):
         cfg = compose("train", list(overrides))

@@ -11,14 +11,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.configuration.command_line import command_parser
+from resnet_lab.core.configuration.trust import TRUST
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
 from resnet_lab.core.files import write
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
-from resnet_lab.core.trust import TRUST
 from resnet_lab.reporting.comparing.comparison import compare, page, show_comparison
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 

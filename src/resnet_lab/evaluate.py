@@ -12,11 +12,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.configuration.command_line import command_parser
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 # In words of their own.
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     set_up_logging()
     with reduced_overhead(), errors_in_one_line():
         run = Run.load(options.run, trust=options.trust)
-        from resnet_lab.runs.evaluation import evaluate  # imports torch and Lightning
+        from resnet_lab.runs.trained.evaluation import evaluate  # imports torch and Lightning
 
         result = evaluate(run, options.split, options.checkpoint, options.data_dir)
         print(json.dumps(result, indent=2)) if options.json else _show(result)

@@ -10,12 +10,12 @@ with PyTorch.
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.configuration.command_line import command_parser
 from resnet_lab.core.console import errors_in_one_line, say, set_up_logging
 from resnet_lab.core.files import folder_in, write
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
 KINDS = ("onnx", "torch", "safetensors")
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError("--bare exports logits, which take no temperature: leave one out")
         run = Run.load(options.run, trust=options.trust)
         from resnet_lab.exporting.exporter import NAMES, Exporter
-        from resnet_lab.runs.temperature import fitted_temperature
+        from resnet_lab.runs.trained.temperature import fitted_temperature
 
         checkpoint = options.checkpoint or run.config.test or "last"
         temperature = fitted_temperature(run, checkpoint) if options.calibrated else 1.0

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.configuration.command_line import command_parser
 from resnet_lab.core.console import errors_in_one_line, say, set_up_logging
 from resnet_lab.core.files import write
 from resnet_lab.core.overhead import reduced_overhead
@@ -24,7 +24,7 @@ from resnet_lab.sweeps.resolvers import register_resolvers
 
 if TYPE_CHECKING:
     from resnet_lab.reporting.classify import Classified
-    from resnet_lab.runs.inference import TrainedNetwork
+    from resnet_lab.runs.trained.inference import TrainedNetwork
 
 MANY = 200  # files from which on progress is shown
 
@@ -64,7 +64,7 @@ def _predict(options: argparse.Namespace) -> bool:
         raise ValueError(f"--top={options.top}: must be an integer >= 1")
     from resnet_lab.data.sources.given import find_pictures
     from resnet_lab.reporting import classify
-    from resnet_lab.runs.inference import load
+    from resnet_lab.runs.trained.inference import load
 
     paths = find_pictures(options.path, sys.stdin if "-" in options.path else ())
     chosen = {"device": options.device, "calibrated": options.calibrated, "trust": options.trust}

@@ -10,7 +10,7 @@ row a setting), runs.csv (one row a job) and checklist.md into the sweep's direc
 
 from collections.abc import Sequence
 
-from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.configuration.command_line import command_parser
 from resnet_lab.core.console import errors_in_one_line
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.reporting.report import report, show_files, show_report, write_report

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.configuration.command_line import command_parser
 from resnet_lab.core.console import console, errors_in_one_line, say, set_up_logging
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
@@ -52,9 +52,9 @@ def subjects_of(
     from hydra import compose, initialize_config_dir
     from omegaconf import DictConfig, OmegaConf
 
-    from resnet_lab.core.config import CONF
-    from resnet_lab.core.hydra_versions import VERSION_BASE
-    from resnet_lab.training.published import find
+    from resnet_lab.core.configuration.config import CONF
+    from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
+    from resnet_lab.training.weights.published import find
 
     runs = [item for item in given if "=" not in item]
     overrides = [item for item in given if "=" in item]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from resnet_lab.core.command_line import command_parser
+from resnet_lab.core.configuration.command_line import command_parser
 from resnet_lab.core.console import console, errors_in_one_line, set_up_logging, show
 from resnet_lab.core.text import printable
 from resnet_lab.reporting.terminal import print_table

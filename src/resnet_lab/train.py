@@ -19,17 +19,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.command_line import answered, resumed, tidied
-from resnet_lab.core.config import CONF, made_here
+from resnet_lab.core.configuration.command_line import answered, resumed, tidied
+from resnet_lab.core.configuration.config import CONF, made_here
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.core.console import errors_in_one_line, set_up_logging
 from resnet_lab.core.harmless import harmless
-from resnet_lab.core.hydra_versions import VERSION_BASE
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.processes import exit_with_parent
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.resuming import follow_data
-from resnet_lab.runs.run import TRIAL, Run
 from resnet_lab.runs.summary import show_summary
+from resnet_lab.runs.trained.run import TRIAL, Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.sweeps.sweep import announce, note
 
@@ -52,7 +52,7 @@ def train(
         cfg: a composed configuration.
         directory: the run directory.
         overrides: what the user typed, for the records.
-        trust: whether it may name classes of any package; see `resnet_lab.core.trust`.
+        trust: whether it may name classes of any package; see `core.configuration.trust`.
 
     Returns:
         The best value of `cfg.monitor` over all epochs.

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.speed import contention, table
 from benchmarks.speed.contention import busy_processes, job_seconds
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 
 
 def children() -> set[int]:

@@ -16,9 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_lab.callbacks.averaging import EMA
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.fit import fit_and_test
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
 from tests.conftest import TINY

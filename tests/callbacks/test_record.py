@@ -9,9 +9,9 @@ import torch
 
 from resnet_lab.callbacks.record import EpochCallback, Record
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.fit import fit_and_test
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.helpers import column
 

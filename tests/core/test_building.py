@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.core.building import build, errors_of
+from resnet_lab.core.configuration.building import build, errors_of
 from resnet_lab.core.errors import one_line
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.core.command_line import resumed, tidied
+from resnet_lab.core.configuration.command_line import resumed, tidied
 from tests.conftest import Command
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_lab.core.config import flat, new_dir
+from resnet_lab.core.configuration.config import flat, new_dir
 from resnet_lab.core.directions import mode_of, monitor_mode
 from resnet_lab.core.errors import one_line
 

@@ -15,7 +15,7 @@ from resnet_lab.callbacks import progress, summary, tensorboard, tensorboard_ima
 from resnet_lab.core.harmless import harmless_callback
 from resnet_lab.reporting.plots import chosen as plots
 from resnet_lab.runs.loggers import CSVLogger, TensorBoardLogger
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 
 

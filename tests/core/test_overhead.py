@@ -117,8 +117,8 @@ import gc, json, os, sys
 import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback
-from resnet_lab.core.config import CONF
-from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.core.configuration.config import CONF
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.fit import fit_and_test

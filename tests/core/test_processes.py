@@ -14,9 +14,9 @@ from hydra.core.hydra_config import HydraConfig
 
 from resnet_lab.core.processes import LAUNCH_VARIABLES, further_processes, leads, wait_for_threads
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.run import Run
 from resnet_lab.runs.status import Status
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from tests.conftest import TINY, Command
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from resnet_lab import evaluate
-from resnet_lab.core.recorded import GONE, MOVED, with_new_names
-from resnet_lab.core.trust import locate
+from resnet_lab.core.configuration.recorded import GONE, MOVED, with_new_names
+from resnet_lab.core.configuration.trust import locate
 from resnet_lab.train import train
 
 # What the shipped configurations of version 0.1 named.

@@ -11,14 +11,14 @@ import torch
 from resnet_lab.core import threads
 from resnet_lab.core.threads import available_cores, check_threads, most_threads
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.fit import fit_and_test
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.launchers.pool import Pool
 from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.train import train
-from resnet_lab.training import thread_choice
-from resnet_lab.training.thread_choice import fastest, for_training
+from resnet_lab.training.preparing import thread_choice
+from resnet_lab.training.preparing.thread_choice import fastest, for_training
 
 
 @pytest.fixture

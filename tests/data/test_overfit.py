@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.fit import fit_and_test
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 
 
 class Seen(Callback):

@@ -13,7 +13,7 @@ from resnet_lab.data.pixels import ByUser, resize, sides, to_bytes
 from resnet_lab.data.sources import base as sources
 from resnet_lab.data.sources.base import Images
 from resnet_lab.data.transforms import RandAugment, RandomErasing, TrivialAugmentWide
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.train import train
 

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torchvision import datasets
 
-from resnet_lab.core.config import CONF
+from resnet_lab.core.configuration.config import CONF
 from resnet_lab.data.sources import TorchvisionSource
 from resnet_lab.data.sources.base import Source
 from resnet_lab.data.sources.downloads import files_of, missing

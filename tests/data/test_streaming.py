@@ -10,12 +10,12 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from resnet_lab.data import ImageDataModule
+from resnet_lab.data.decoding.pictures import Crops, draw_crop
 from resnet_lab.data.loader import Batch
 from resnet_lab.data.sources import ImageFolder, image_folder
 from resnet_lab.data.sources.base import Images
-from resnet_lab.data.sources.pictures import Crops, draw_crop
 from resnet_lab.data.streaming import StreamLoader
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.conftest import Command, Compose
 from tests.helpers import column

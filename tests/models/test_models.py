@@ -11,8 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from resnet_lab.core.config import CONF, NOT_OF_THE_NETWORK
-from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.core.configuration.config import CONF, NOT_OF_THE_NETWORK
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.resolvers import register_resolvers
 from tests.helpers import NETWORKS
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_lab.runs.run import Run
-from resnet_lab.training.pretrained import load_pretrained
+from resnet_lab.runs.trained.run import Run
+from resnet_lab.training.weights.pretrained import load_pretrained
 from tests.conftest import REAL_DATA
 
 FILES = Path(os.environ.get("RESNET_LAB_WEIGHTS", "nowhere")).absolute()

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from resnet_lab.models.whitened_resnet import WhitenedResNet
-from resnet_lab.training.pretrained import initialise_from_images
+from resnet_lab.training.weights.pretrained import initialise_from_images
 
 
 def test_layers_are_those_of_the_docstring() -> None:

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from resnet_lab.runs.checks import resolved
+from resnet_lab.runs.checking.checks import resolved
 
 WRONG = {
     "seed=-1": "must be an integer from 0 to 4294967295, or null to draw one",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
 from tests.helpers import Killed, column

@@ -11,9 +11,9 @@ from PIL import Image
 from resnet_lab import load
 from resnet_lab.core import threads
 from resnet_lab.data.sources import Digits
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.inference import load_split
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.inference import load_split
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 
 

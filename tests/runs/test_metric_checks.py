@@ -8,8 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from resnet_lab.core.errors import one_line
-from resnet_lab.runs import expected
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.checking import expected
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.train import train
 from tests.helpers import column

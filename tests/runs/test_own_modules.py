@@ -14,8 +14,8 @@ from torchvision.transforms import v2
 
 from resnet_lab.data.facts import Facts
 from resnet_lab.data.sources.digits import Digits
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.train import train
 from tests.helpers import column, rows

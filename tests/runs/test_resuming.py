@@ -16,7 +16,7 @@ from resnet_lab.core.files import leftovers
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.loggers import CSVLogger, TensorBoardLogger
 from resnet_lab.runs.records import CSVFile
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
 
@@ -78,8 +78,8 @@ def whole(tmp_path_factory) -> Path:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from resnet_lab.core.config import CONF
-    from resnet_lab.core.hydra_versions import VERSION_BASE
+    from resnet_lab.core.configuration.config import CONF
+    from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
     from resnet_lab.sweeps.resolvers import register_resolvers
     from tests.conftest import TINY
 

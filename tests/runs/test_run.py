@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 
 
 def test_a_new_run_holds_its_resolved_configuration(tiny, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 from lightning.pytorch.loggers import Logger
 
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.conftest import Compose
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from tests.conftest import TINY
 from tests.helpers import column, rows
 from tests.sweeps.test_sweep import result

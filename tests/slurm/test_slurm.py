@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.control import cancel, command_again, status
 from tests.conftest import TINY, Command
 from tests.helpers import fits, record

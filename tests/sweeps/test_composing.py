@@ -10,9 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core import building
-from resnet_lab.core.config import CONF
-from resnet_lab.core.hydra_versions import VERSION_BASE
+from resnet_lab.core.configuration import building
+from resnet_lab.core.configuration.config import CONF
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.composing import Composer
 from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.sweeps.resolvers import register_resolvers
@@ -79,7 +79,7 @@ def test_what_jobs_share_is_composed_and_checked_once(
     monkeypatch.setattr(
         loader, "load_sweep_config", lambda *given: composed.append(given) or load(*given)
     )
-    for place in ("resnet_lab.runs.trainer.build", "resnet_lab.runs.run.build"):
+    for place in ("resnet_lab.runs.trainer.build", "resnet_lab.runs.trained.run.build"):
         monkeypatch.setattr(
             place, lambda cfg, key, **more: built.append(key) or build(cfg, key, **more)
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resnet_lab.core.threads import available_cores
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from tests.conftest import TINY, Command
 from tests.helpers import fits, record
 from tests.helpers import runs_of as runs

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from resnet_lab.reporting.report import report
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.job import Job
 from resnet_lab.sweeps.launchers.pool import Pool
 from resnet_lab.sweeps.record import load

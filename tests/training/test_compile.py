@@ -12,7 +12,7 @@ from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.sweeps.preflight import preflight
 from resnet_lab.train import train
-from resnet_lab.training.network_check import compile_mode
+from resnet_lab.training.preparing.network_check import compile_mode
 
 
 class Compiled(NamedTuple):

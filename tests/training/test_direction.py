@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from optuna.study import StudyDirection
 from torchmetrics.classification import MulticlassCalibrationError
 
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.searching.space import Space
 from resnet_lab.sweeps.searching.study import Options, open_study
 from resnet_lab.sweeps.sweep import Sweep, load

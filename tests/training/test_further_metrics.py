@@ -18,8 +18,8 @@ from torchmetrics.classification import (
 
 from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.errors import one_line
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
 from tests.helpers import column, rows

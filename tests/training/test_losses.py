@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.losses import BinaryCrossEntropy, CrossEntropy, Focal
 from tests.helpers import column

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_lab.models.resnet import cifar_resnet
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.parameter_groups import parameter_groups
 from resnet_lab.training.task import ImageClassifier

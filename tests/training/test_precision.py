@@ -10,9 +10,9 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.evaluation import evaluate
 from resnet_lab.runs.fit import fit_and_test
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.preflight import preflight
 from resnet_lab.train import train
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from resnet_lab.models.resnet import cifar_resnet, resnet
 from resnet_lab.models.resnext import resnext
 from resnet_lab.models.wide_resnet import wide_resnet
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from resnet_lab.training.pretrained import load_pretrained
+from resnet_lab.training.weights.pretrained import load_pretrained
 
 State = dict[str, Tensor]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from resnet_lab.models.resnet import cifar_resnet
-from resnet_lab.training import published
-from resnet_lab.training.pretrained import load_pretrained
+from resnet_lab.training.weights import published
+from resnet_lab.training.weights.pretrained import load_pretrained
 
 NAME = "akamaster_resnet20"
 

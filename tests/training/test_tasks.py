@@ -16,8 +16,8 @@ from resnet_lab import evaluate as command
 from resnet_lab.data.sources.base import Images
 from resnet_lab.data.sources.digits import Digits
 from resnet_lab.data.splits import stratified_split
-from resnet_lab.runs.evaluation import evaluate
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.evaluation import evaluate
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.multilabel import MultiLabelSums
 from resnet_lab.training.regression import RegressionSums

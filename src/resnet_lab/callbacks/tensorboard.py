@@ -16,8 +16,13 @@ from torch.utils.tensorboard._pytorch_graph import graph
 from torch.utils.tensorboard.summary import hparams
 
 from resnet_lab.callbacks.tensorboard_tags import tag
-from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK, bears_on_result, flat, override_key
+from resnet_lab.core.configuration.building import build
+from resnet_lab.core.configuration.config import (
+    NOT_OF_THE_NETWORK,
+    bears_on_result,
+    flat,
+    override_key,
+)
 from resnet_lab.core.harmless import harmless_callback
 from resnet_lab.core.text import markdown, markdown_code
 from resnet_lab.data.pixels import sides

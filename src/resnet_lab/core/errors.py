@@ -13,8 +13,8 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from resnet_lab.core.config import CONF
-from resnet_lab.core.trust import locate
+from resnet_lab.core.configuration.config import CONF
+from resnet_lab.core.configuration.trust import locate
 
 RENAMED = {"task.trunk_lr": "task.backbone_lr"}  # keys of earlier releases
 

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from omegaconf import DictConfig
 from torch import Tensor
 
-from resnet_lab.core.building import build
+from resnet_lab.core.configuration.building import build
 from resnet_lab.data.pixels import Fit, keeps_proportions
 from resnet_lab.data.sources.base import Images, PictureSource, Source, read
 

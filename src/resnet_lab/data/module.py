@@ -9,12 +9,12 @@ from torch import Tensor
 
 from resnet_lab.core.device import free_on
 from resnet_lab.core.threads import available_cores
+from resnet_lab.data.decoding.pictures import on_disk
 from resnet_lab.data.facts import Facts
 from resnet_lab.data.loader import Batch, BatchLoader, shuffled
 from resnet_lab.data.normalise import normalise
 from resnet_lab.data.pixels import resize
 from resnet_lab.data.sources.base import Images
-from resnet_lab.data.sources.pictures import on_disk
 from resnet_lab.data.split_images import SplitImages
 from resnet_lab.data.streaming import StreamLoader
 

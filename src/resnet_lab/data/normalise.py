@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from resnet_lab.data.sources.pictures import on_disk
+from resnet_lab.data.decoding.pictures import on_disk
 
 STREAMED = 2048  # pictures on disk that mean and std are measured on
 

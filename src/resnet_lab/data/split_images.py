@@ -8,13 +8,13 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lab.core.building import errors_of
+from resnet_lab.core.configuration.building import errors_of
 from resnet_lab.core.seeds import derive_seed
+from resnet_lab.data.decoding.pictures import on_disk
 from resnet_lab.data.facts import check_images
 from resnet_lab.data.normalise import mean_and_std
 from resnet_lab.data.pixels import Fit, check_fit, sides
 from resnet_lab.data.sources.base import Images, Source, read
-from resnet_lab.data.sources.pictures import on_disk
 from resnet_lab.data.splits import fold_split, stratified_split
 from resnet_lab.data.transforms.base import Augmentation, chosen, try_out
 from resnet_lab.data.transforms.each import Each, is_each, transform_each, try_each

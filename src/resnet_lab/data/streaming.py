@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resnet_lab.core.seeds import derive_seed
+from resnet_lab.data.decoding.pictures import Pictures
 from resnet_lab.data.loader import Batch, BatchLoader
-from resnet_lab.data.sources.pictures import Pictures
 from resnet_lab.data.transforms.each import Each, transform_each
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from resnet_lab.core.text import markdown, markdown_code
 from resnet_lab.exporting.exporter import NAMES, Exporter
 from resnet_lab.reporting.run_record import as_finite
 from resnet_lab.reporting.wording import count_of
-from resnet_lab.training.published import digest
+from resnet_lab.training.weights.published import digest
 
 RECIPE = (
     "optimizer", "scheduler", "trainer.max_epochs", "trainer.max_steps", "data.batch_size",
@@ -98,7 +98,7 @@ def _results(directory: Path, about: dict[str, Any]) -> list[str]:
 
 
 def _recipe(exporter: Exporter) -> list[tuple[str, str]]:
-    from resnet_lab.core.config import flat
+    from resnet_lab.core.configuration.config import flat
 
     leaves = flat(exporter.run.config, resolve=False)
     names = ("model", "data.augment", "task.mix", *RECIPE)

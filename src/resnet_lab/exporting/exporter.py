@@ -12,9 +12,14 @@ from torch import Tensor, nn
 from resnet_lab.core.files import replacing
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.data.pixels import resize
-from resnet_lab.runs.inference import TrainedNetwork, check_classifies, leave_uncompiled, load_split
-from resnet_lab.runs.run import Run
-from resnet_lab.training.published import digest
+from resnet_lab.runs.trained.inference import (
+    TrainedNetwork,
+    check_classifies,
+    leave_uncompiled,
+    load_split,
+)
+from resnet_lab.runs.trained.run import Run
+from resnet_lab.training.weights.published import digest
 
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2", "safetensors": "model.safetensors"}
 IMAGES = 256  # most test images that an export is held to PyTorch on

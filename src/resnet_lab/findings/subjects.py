@@ -14,11 +14,11 @@ from resnet_lab.core.console import quiet_lightning
 from resnet_lab.data import ImageDataModule
 from resnet_lab.reporting.reading import read_results
 from resnet_lab.reporting.run_record import RunRecord
-from resnet_lab.runs.inference import leave_uncompiled
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.inference import leave_uncompiled
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.metrics import proportion
-from resnet_lab.training.pretrained import load_pretrained
-from resnet_lab.training.published import digest, fetch, find
+from resnet_lab.training.weights.pretrained import load_pretrained
+from resnet_lab.training.weights.published import digest, fetch, find
 
 BATCH = 100  # images; a lesion study keeps the inputs of all blocks of a batch
 SPLITS = {"val": "validation", "test": "test"}

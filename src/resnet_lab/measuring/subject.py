@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 from resnet_lab.core.threads import use
 from resnet_lab.measuring import medians
 from resnet_lab.measuring.loops import BareLoop, timed_training
-from resnet_lab.runs.run import Run
-from resnet_lab.training.thread_choice import for_training
+from resnet_lab.runs.trained.run import Run
+from resnet_lab.training.preparing.thread_choice import for_training
 
 TYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
 

@@ -19,10 +19,10 @@ from PIL import Image
 from resnet_lab.core.provenance import now
 from resnet_lab.core.text import csv_cell, printable
 from resnet_lab.core.threads import available_cores
-from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.decode import Form
+from resnet_lab.data.decoding import decode
+from resnet_lab.data.decoding.decode import Form
 from resnet_lab.reporting import html
-from resnet_lab.runs.inference import BATCH, TrainedNetwork
+from resnet_lab.runs.trained.inference import BATCH, TrainedNetwork
 
 MOST_SHOWN = 1000  # images on a page, shared by the classes
 

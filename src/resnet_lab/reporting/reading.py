@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from resnet_lab.core.text import printable, printable_values
 from resnet_lab.reporting.run_record import RunRecord, result_settings
-from resnet_lab.runs.run import STATES
+from resnet_lab.runs.trained.run import STATES
 
 DEEPEST = 4  # most directory levels between a given directory and its runs
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from resnet_lab.core.config import bears_on_result, override_key
+from resnet_lab.core.configuration.config import bears_on_result, override_key
+from resnet_lab.core.configuration.recorded import LOADER, refuse_aliases, with_new_names
 from resnet_lab.core.directions import headline
-from resnet_lab.core.recorded import LOADER, refuse_aliases, with_new_names
 from resnet_lab.core.text import printable, printable_values
 
 FOLD = "data.fold"

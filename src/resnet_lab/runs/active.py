@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import override_key
+from resnet_lab.core.configuration.config import override_key
 from resnet_lab.core.console import LogFile
 from resnet_lab.core.errors import one_line
 from resnet_lab.core.files import leftovers, write, write_json
 from resnet_lab.core.processes import await_first, leads
 from resnet_lab.core.provenance import commit, now, versions
-from resnet_lab.runs.checks import resolved
-from resnet_lab.runs.expected import verdict
+from resnet_lab.runs.checking.checks import resolved
+from resnet_lab.runs.checking.expected import verdict
 from resnet_lab.runs.found import Found, claim
 from resnet_lab.runs.resuming import agree
-from resnet_lab.runs.run import TRIAL, Run
+from resnet_lab.runs.trained.run import TRIAL, Run
 
 if TYPE_CHECKING:
     from resnet_lab.training.metrics import Sums
@@ -68,7 +68,7 @@ class ActiveRun(Run):
             directory: new, empty, or an earlier run's.
             config: the configuration, resolved here.
             overrides: what the user typed, for the records.
-            trust: see `resnet_lab.core.trust`.
+            trust: see `resnet_lab.core.configuration.trust`.
             listeners: called with the directory and the status whenever the state changes.
 
         Raises:

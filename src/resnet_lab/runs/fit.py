@@ -11,14 +11,14 @@ from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.processes import check_share, further_processes, wait_for_threads
 from resnet_lab.core.threads import use
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.metric_checks import check_measured
+from resnet_lab.runs.checking.metric_checks import check_measured
 from resnet_lab.runs.resuming import best_weights, find_start
 from resnet_lab.runs.services import Hyperparameters, build_loggers, closing
 from resnet_lab.runs.status import Status
 from resnet_lab.runs.trainer import allow_short_test, build_callbacks, build_trainer
-from resnet_lab.training.network_check import compile_mode
-from resnet_lab.training.pretrained import initialise_from_images, load_pretrained
-from resnet_lab.training.thread_choice import for_training
+from resnet_lab.training.preparing.network_check import compile_mode
+from resnet_lab.training.preparing.thread_choice import for_training
+from resnet_lab.training.weights.pretrained import initialise_from_images, load_pretrained
 
 
 def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from resnet_lab.core.config import made_here
+from resnet_lab.core.configuration.config import made_here
 from resnet_lab.core.files import replacing
 
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import CONF, bears_on_result, flat
+from resnet_lab.core.configuration.config import CONF, bears_on_result, flat
 from resnet_lab.core.processes import leads
-from resnet_lab.runs.run import Run, reroot
+from resnet_lab.runs.trained.run import Run, reroot
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Start(NamedTuple):
 
 def find_start(run: Run) -> Start:
     """Return the checkpoint to go on from: last.ckpt, or the newest other one if it is damaged."""
-    from resnet_lab.training.pretrained import read
+    from resnet_lab.training.weights.pretrained import read
 
     folder = run.directory / "checkpoints"
     last = folder / "last.ckpt"
@@ -58,7 +58,7 @@ def best_weights(run: Run) -> Path:
     Raises:
         ValueError: it is missing or damaged.
     """
-    from resnet_lab.training.pretrained import read
+    from resnet_lab.training.weights.pretrained import read
 
     path = run.checkpoint("best")
     try:

@@ -12,10 +12,10 @@ from lightning.pytorch.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 
-from resnet_lab.core.config import flat
-from resnet_lab.core.trust import locate
+from resnet_lab.core.configuration.config import flat
+from resnet_lab.core.configuration.trust import locate
 from resnet_lab.runs import loggers as ours
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -12,15 +12,15 @@ from lightning.pytorch.plugins import CheckpointIO
 from omegaconf import OmegaConf
 
 from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
-from resnet_lab.core.building import build
+from resnet_lab.core.configuration.building import build
 from resnet_lab.core.device import check_precision
 from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.processes import check_nodes
 from resnet_lab.data import ImageDataModule
-from resnet_lab.runs.metric_checks import check_callback
+from resnet_lab.runs.checking.metric_checks import check_callback
 from resnet_lab.runs.profilers import build_profiler
-from resnet_lab.runs.run import Run
 from resnet_lab.runs.services import NEED_A_LOGGER
+from resnet_lab.runs.trained.run import Run
 
 log = logging.getLogger(__name__)
 

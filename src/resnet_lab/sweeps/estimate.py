@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from resnet_lab.data.pixels import sides
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule

@@ -10,7 +10,7 @@ import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from resnet_lab.core.config import override_key
+from resnet_lab.core.configuration.config import override_key
 
 PLAIN = re.compile(r"[\w./@%+-]+")  # text that Hydra reads as it stands
 

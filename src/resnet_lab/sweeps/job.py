@@ -11,9 +11,9 @@ from typing import NamedTuple
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import bears_on_result, override_key
+from resnet_lab.core.configuration.config import bears_on_result, override_key
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.sweep import note
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from resnet_lab.core.errors import one_line
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.processes import launched_together
-from resnet_lab.runs.run import OVER
+from resnet_lab.runs.trained.run import OVER
 from resnet_lab.sweeps.composing import Composer
 from resnet_lab.sweeps.job import Job, find_jobs, returned
 from resnet_lab.sweeps.record import read_status

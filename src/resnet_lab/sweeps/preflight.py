@@ -23,15 +23,15 @@ from resnet_lab.core.console import quiet_lightning, show
 from resnet_lab.core.device import check_accelerator
 from resnet_lab.core.processes import check_share
 from resnet_lab.core.threads import check_threads
-from resnet_lab.runs.checks import resolved
-from resnet_lab.runs.metric_checks import check_measured
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.checking.checks import resolved
+from resnet_lab.runs.checking.metric_checks import check_measured
 from resnet_lab.runs.services import build_loggers
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
 from resnet_lab.sweeps.estimate import Estimate, build_optimizers, estimate
 from resnet_lab.sweeps.sweep import distinct
-from resnet_lab.training.pretrained import load_pretrained
-from resnet_lab.training.thread_choice import most_for, setting_of
+from resnet_lab.training.preparing.thread_choice import most_for, setting_of
+from resnet_lab.training.weights.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
@@ -81,7 +81,7 @@ class Preflight:
         return self._checked[whole]
 
     def _check(self, run: Run) -> Estimate:
-        from resnet_lab.training.network_check import compile_mode
+        from resnet_lab.training.preparing.network_check import compile_mode
 
         compile_mode(
             run.config.task.get("compile", False), run.config.trainer.accumulate_grad_batches

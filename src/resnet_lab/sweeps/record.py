@@ -11,12 +11,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from resnet_lab.core.config import is_finite_number
+from resnet_lab.core.configuration.config import is_finite_number
 from resnet_lab.core.directions import headline
 from resnet_lab.core.files import as_json, write
 from resnet_lab.core.provenance import now
 from resnet_lab.reporting.reading import entries_of
-from resnet_lab.runs.run import OVER, STATES
+from resnet_lab.runs.trained.run import OVER, STATES
 
 FILE = "sweep.json"
 LOCK = ".sweep.lock"  # held while the record changes

@@ -4,9 +4,9 @@ import operator
 
 from omegaconf import DictConfig
 
-from resnet_lab.core.config import new_dir
+from resnet_lab.core.configuration.config import new_dir
+from resnet_lab.core.configuration.hydra_versions import register_resolver
 from resnet_lab.core.directions import entry_mode, mode_of
-from resnet_lab.core.hydra_versions import register_resolver
 from resnet_lab.sweeps.job import job_dir
 
 

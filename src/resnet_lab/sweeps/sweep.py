@@ -23,7 +23,7 @@ from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.files import shown
 from resnet_lab.core.processes import terminated_like_interrupted
 from resnet_lab.core.provenance import now
-from resnet_lab.runs.run import OVER
+from resnet_lab.runs.trained.run import OVER
 from resnet_lab.sweeps.record import (
     FILE,
     SUBMITTED,

@@ -16,13 +16,13 @@ from resnet_lab.training.losses import check_loss
 from resnet_lab.training.measured_task import MeasuredTask
 from resnet_lab.training.metrics import is_logged, write_now
 from resnet_lab.training.mixing import LossSum, Mixer, mix
-from resnet_lab.training.network_check import check_network, compile_mode
-from resnet_lab.training.optimisation import build_optimizer, scheduler_config
 from resnet_lab.training.parameter_groups import (
     freeze_parameters,
     freeze_statistics,
     parameter_groups,
 )
+from resnet_lab.training.preparing.network_check import check_network, compile_mode
+from resnet_lab.training.preparing.optimisation import build_optimizer, scheduler_config
 
 
 class ImageTask(MeasuredTask):

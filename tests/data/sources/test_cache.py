@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_lab.data.sources import ImageFolder, decode
+from resnet_lab.data.decoding import decode
+from resnet_lab.data.sources import ImageFolder
 from resnet_lab.data.sources.folders import pictures
 from tests.data.fakes import error, write_folder
 

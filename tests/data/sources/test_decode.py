@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnet_lab.data.decoding import decode
+from resnet_lab.data.decoding.decode import Form, to_pixels
 from resnet_lab.data.pixels import ByUser
-from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.decode import Form, to_pixels
 
 RED, BLUE = (250, 0, 0), (0, 0, 250)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.data.sources import ImageFolder, decode
+from resnet_lab.data.decoding import decode
+from resnet_lab.data.sources import ImageFolder
 from tests.data.fakes import error, write_folder
 
 RED, BLUE = (250, 0, 0), (0, 0, 250)

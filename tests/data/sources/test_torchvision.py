@@ -13,7 +13,7 @@ from PIL import Image
 
 from resnet_lab.data.sources import TorchvisionSource
 from resnet_lab.data.sources.base import read
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.conftest import Command, Compose
 from tests.data.fakes import (

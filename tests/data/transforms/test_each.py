@@ -9,7 +9,7 @@ import torch
 from torchvision.transforms import v2
 
 from resnet_lab.data.transforms.each import is_each, transform_each
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.conftest import Command, Compose
 from tests.helpers import column

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.runs.run import TRIAL
+from resnet_lab.runs.trained.run import TRIAL
 from resnet_lab.sweeps.job import job_dir
 from resnet_lab.sweeps.preflight import Estimate
 from resnet_lab.sweeps.searching.search import Search

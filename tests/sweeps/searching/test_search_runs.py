@@ -16,9 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
-from resnet_lab.core.config import CONF
-from resnet_lab.core.hydra_versions import VERSION_BASE
-from resnet_lab.runs.run import Run
+from resnet_lab.core.configuration.config import CONF
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.sweeps.searching.study import STORAGE
 from resnet_lab.train import train

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from resnet_lab.data.decoding.decode import Form, Look
 from resnet_lab.data.pixels import Fit, limits, sides
-from resnet_lab.data.sources.decode import Form, Look
 from resnet_lab.data.splits import stratified_split
 
 
@@ -92,7 +92,7 @@ class PictureSource(Settled):
     Args:
         image_size: of both sides in pixels, or [height, width]; None: not known yet.
         channels: 1 or 3; None: not known yet.
-        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.sources.decode.Form`.
+        fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.decoding.decode.Form`.
         range: the values that are black and white, where they are no bytes; see
             `resnet_lab.data.pixels.to_bytes`.
         test_fraction: share of each class that is set aside, where there is no test split.

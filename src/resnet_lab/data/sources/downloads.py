@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from resnet_lab.data.sources.decode import error_text
+from resnet_lab.data.decoding.decode import error_text
 
 log = logging.getLogger(__name__)
 

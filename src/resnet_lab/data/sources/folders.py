@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from resnet_lab.data.sources.decode import EXTENSIONS
+from resnet_lab.data.decoding.decode import EXTENSIONS
 
 
 def class_names(root: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from resnet_lab.data.sources import decode
+from resnet_lab.data.decoding import decode
 from resnet_lab.data.sources.base import Images, PictureSource, check_split, part_of
 
 Options = tuple[tuple[str, Any], ...] | dict[str, Any]

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from resnet_lab.data.decoding import decode
+from resnet_lab.data.decoding.decode import EXTENSIONS
+from resnet_lab.data.decoding.pictures import Crops, Pictures, index
 from resnet_lab.data.pixels import Pixels
-from resnet_lab.data.sources import decode
 from resnet_lab.data.sources.base import Images, PictureSource, check_split
 from resnet_lab.data.sources.cache import cached
-from resnet_lab.data.sources.decode import EXTENSIONS
 from resnet_lab.data.sources.folders import class_names, folders_in, has_splits, pictures
-from resnet_lab.data.sources.pictures import Crops, Pictures, index
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class ImageFolder(PictureSource):
         split_seed: which images are set aside, where there is no `test/`.
         test_folder: name of the folder that is the test split, where there are splits.
         streaming: whether the pictures stay on disk, and are decoded whenever they are needed.
-        scale: with streaming, see `resnet_lab.data.sources.pictures.Crops`.
+        scale: with streaming, see `resnet_lab.data.decoding.pictures.Crops`.
         ratio: likewise.
         centre: likewise.
         on_error: `skip` leaves pictures out that cannot be read, with streaming; `stop` stops.

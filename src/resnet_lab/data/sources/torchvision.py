@@ -12,8 +12,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from resnet_lab.data.decoding import decode
 from resnet_lab.data.pixels import ByUser, to_bytes
-from resnet_lab.data.sources import decode
 from resnet_lab.data.sources.base import Images, PictureSource, check_split, part_of, read
 from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of, splits_of
 

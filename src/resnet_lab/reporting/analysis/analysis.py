@@ -22,8 +22,8 @@ from resnet_lab.reporting.analysis.cost import cost
 from resnet_lab.reporting.analysis.duplicates import Pair, near_duplicates
 from resnet_lab.reporting.analysis.inside import grad_cam, in_two_dimensions
 from resnet_lab.reporting.analysis.outputs import Outputs, origin, outputs_of_run, validation_of
-from resnet_lab.runs.inference import TrainedNetwork, check_classifies
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.inference import TrainedNetwork, check_classifies
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.metrics import TOP5_FROM, proportion
 
 SHOWN = 24  # images of a kind

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_lab.core.device import describe
-from resnet_lab.runs.inference import TrainedNetwork
+from resnet_lab.runs.trained.inference import TrainedNetwork
 
 SIZES = (1, 256)  # images in a batch
 SECONDS = 0.3  # for each of them

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lab.reporting.analysis.outputs import Outputs, outputs_of
-from resnet_lab.runs.inference import TrainedNetwork
+from resnet_lab.runs.trained.inference import TrainedNetwork
 
 MOST = 100_000  # training images that are searched
 NEAREST = 5  # training images by features, whose pixels are compared

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnet_lab.reporting.analysis.outputs import Outputs
-from resnet_lab.runs.inference import TrainedNetwork
+from resnet_lab.runs.trained.inference import TrainedNetwork
 
 POINTS = 2000  # most images in two dimensions; t-SNE of more takes long
 PERPLEXITY = 30

@@ -13,7 +13,7 @@ from resnet_lab.reporting.analysis.outputs import Outputs
 from resnet_lab.reporting.analysis.sections import Sections
 from resnet_lab.reporting.statistics import bootstrap_interval
 from resnet_lab.reporting.wording import NONE, Table
-from resnet_lab.runs.inference import TrainedNetwork
+from resnet_lab.runs.trained.inference import TrainedNetwork
 from resnet_lab.training.metrics import proportion
 
 Floats = NDArray[np.float64]

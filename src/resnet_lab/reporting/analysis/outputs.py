@@ -9,8 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from resnet_lab.core.text import printable
-from resnet_lab.runs.inference import TrainedNetwork, check_classifies, leave_uncompiled, load_split
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.inference import (
+    TrainedNetwork,
+    check_classifies,
+    leave_uncompiled,
+    load_split,
+)
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.multilabel import MultiLabelClassifier
 from resnet_lab.training.parameter_groups import HEAD
 from resnet_lab.training.regression import ImageRegressor

@@ -25,7 +25,7 @@ from resnet_lab.reporting.analysis.outputs import outputs_of_run, validation_of
 from resnet_lab.reporting.analysis.regression import analyse_numbers
 from resnet_lab.reporting.analysis.sections import save_figures, write_sections
 from resnet_lab.reporting.classify import thumbnail
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.multilabel import MultiLabelClassifier
 from resnet_lab.training.regression import ImageRegressor
 

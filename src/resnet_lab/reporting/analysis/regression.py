@@ -12,7 +12,7 @@ from resnet_lab.reporting.analysis.sections import Sections
 from resnet_lab.reporting.plots.figure import look, new_figure, tidy
 from resnet_lab.reporting.statistics import bootstrap_interval
 from resnet_lab.reporting.wording import Table
-from resnet_lab.runs.inference import TrainedNetwork
+from resnet_lab.runs.trained.inference import TrainedNetwork
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

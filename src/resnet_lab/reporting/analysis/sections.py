@@ -14,7 +14,7 @@ from resnet_lab.reporting.analysis.words import cost_rows, facts
 from resnet_lab.reporting.classify import thumbnail
 from resnet_lab.reporting.pages import csv_text
 from resnet_lab.reporting.wording import Table
-from resnet_lab.runs.inference import TrainedNetwork
+from resnet_lab.runs.trained.inference import TrainedNetwork
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

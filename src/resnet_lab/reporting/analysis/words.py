@@ -6,7 +6,7 @@ from resnet_lab.core.text import printable
 from resnet_lab.reporting.analysis.analysis import Analysis
 from resnet_lab.reporting.analysis.classes import top_confusions
 from resnet_lab.reporting.wording import NONE
-from resnet_lab.runs.inference import TrainedNetwork
+from resnet_lab.runs.trained.inference import TrainedNetwork
 
 NAMED = 3  # confusions in the answer
 

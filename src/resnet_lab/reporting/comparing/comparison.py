@@ -15,7 +15,7 @@ from resnet_lab.reporting.comparing.rows import config_rows, metric_rows, names_
 from resnet_lab.reporting.statistics import LEVEL, holm
 from resnet_lab.reporting.terminal import print_rows, print_table
 from resnet_lab.reporting.wording import p_value
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 
 if TYPE_CHECKING:  # torch and matplotlib are imported where they are needed
     import numpy as np

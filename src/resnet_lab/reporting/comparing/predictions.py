@@ -10,8 +10,8 @@ from torch import Tensor
 
 from resnet_lab.core.text import printable
 from resnet_lab.reporting.statistics import mcnemar, paired_difference
-from resnet_lab.runs.inference import TrainedNetwork, load_split
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.inference import TrainedNetwork, load_split
+from resnet_lab.runs.trained.run import Run
 
 
 class Predictions(NamedTuple):

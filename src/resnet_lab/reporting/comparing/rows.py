@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from resnet_lab.core.config import bears_on_result, flat
+from resnet_lab.core.configuration.config import bears_on_result, flat
 from resnet_lab.core.text import printable, printable_values
 from resnet_lab.reporting.ranking.board import short, short_names
 from resnet_lab.reporting.run_record import RunRecord, as_finite, as_typed
 from resnet_lab.reporting.wording import NONE, duration
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.run import Run
 
 LONGEST_NAME = 40  # characters of the name of a run
 

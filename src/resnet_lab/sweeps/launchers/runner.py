@@ -18,11 +18,11 @@ from omegaconf import DictConfig
 from rich.live import Live
 from rich.text import Text
 
-from resnet_lab.core.config import is_finite_number
+from resnet_lab.core.configuration.config import is_finite_number
 from resnet_lab.core.console import console
 from resnet_lab.core.errors import one_line
 from resnet_lab.core.processes import terminated_like_interrupted
-from resnet_lab.runs.run import OVER
+from resnet_lab.runs.trained.run import OVER
 from resnet_lab.sweeps.composing import Composer
 from resnet_lab.sweeps.job import Job, mark_failed, prepare, returned
 from resnet_lab.sweeps.record import best_value, read_status

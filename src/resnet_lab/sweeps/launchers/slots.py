@@ -23,12 +23,17 @@ from omegaconf import DictConfig
 
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.threads import available_cores, most_threads, use, using
+from resnet_lab.data.decoding.decode import free_memory
 from resnet_lab.data.pixels import sides
-from resnet_lab.data.sources.decode import free_memory
-from resnet_lab.runs.checks import resolved
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.checking.checks import resolved
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.record import change, load
-from resnet_lab.training.thread_choice import ALIKE, local_processes, setting_of, training_step
+from resnet_lab.training.preparing.thread_choice import (
+    ALIKE,
+    local_processes,
+    setting_of,
+    training_step,
+)
 
 log = logging.getLogger(__name__)
 

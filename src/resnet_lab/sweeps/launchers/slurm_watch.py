@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from submitit.core.utils import JobPaths
 
-from resnet_lab.runs.run import OVER
+from resnet_lab.runs.trained.run import OVER
 from resnet_lab.sweeps.job import Job, mark_failed, returned
 from resnet_lab.sweeps.launchers.slurm_commands import queue
 from resnet_lab.sweeps.record import change, load, new_entry

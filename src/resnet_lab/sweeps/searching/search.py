@@ -19,10 +19,10 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.trial import TrialState
 
-from resnet_lab.core.config import is_finite_number
+from resnet_lab.core.configuration.config import is_finite_number
 from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.errors import one_line
-from resnet_lab.runs.run import OVER
+from resnet_lab.runs.trained.run import OVER
 from resnet_lab.sweeps.job import Job, find_job
 from resnet_lab.sweeps.launch import check, damage, finish, fix_directory, refuse_misuse
 from resnet_lab.sweeps.launchers.runner import Stream

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from optuna import Trial
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from resnet_lab.core.config import bears_on_result, override_key
+from resnet_lab.core.configuration.config import bears_on_result, override_key
 
 Range = CategoricalDistribution | IntDistribution | FloatDistribution
 

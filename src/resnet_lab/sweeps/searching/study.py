@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from resnet_lab.core.building import build
+from resnet_lab.core.configuration.building import build
 from resnet_lab.core.errors import closest
 from resnet_lab.core.files import shown
 from resnet_lab.sweeps.record import load

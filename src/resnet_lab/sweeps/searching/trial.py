@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from resnet_lab.core.files import shown, write_json
-from resnet_lab.runs.run import TRIAL
+from resnet_lab.runs.trained.run import TRIAL
 from resnet_lab.sweeps.searching.study import (
     NAME,
     STORAGE,

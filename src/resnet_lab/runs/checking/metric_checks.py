@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.directions import monitor_mode
 from resnet_lab.core.errors import closest
-from resnet_lab.runs.expected import check_expected
+from resnet_lab.runs.checking.expected import check_expected
 
 if TYPE_CHECKING:
     from lightning import Callback

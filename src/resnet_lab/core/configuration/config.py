@@ -27,7 +27,7 @@ _made: set[Path] = set()  # directories that this process has made for a run or 
 
 # Absolute, so that every working directory will do. A wheel holds conf/ inside the package; in a
 # checkout it stands at the top.
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[2]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1] / "conf"
 
 

@@ -1,6 +1,6 @@
 """Check and resolve a composed configuration: the values that no single object is built from.
 
-What an object takes is checked when it is built; see `resnet_lab.core.building`.
+What an object takes is checked when it is built; see `resnet_lab.core.configuration.building`.
 """
 
 import math
@@ -14,8 +14,8 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from resnet_lab.core.config import flat
-from resnet_lab.core.recorded import refuse_interpolations
+from resnet_lab.core.configuration.config import flat
+from resnet_lab.core.configuration.recorded import refuse_interpolations
 from resnet_lab.core.text import printable
 from resnet_lab.core.threads import check_threads
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from resnet_lab.core.processes import leads
 from resnet_lab.training.parameter_groups import HEAD, head_of
-from resnet_lab.training.published import PUBLISHED, digest, fetch
+from resnet_lab.training.weights.published import PUBLISHED, digest, fetch
 
 log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 
-from resnet_lab.core.config import is_finite_number
-from resnet_lab.runs.run import Run
+from resnet_lab.core.configuration.config import is_finite_number
+from resnet_lab.runs.trained.run import Run
 
 
 def fitted_temperature(run: Run, checkpoint: str) -> float:

@@ -1,7 +1,7 @@
 """Build the objects that a configuration names; nothing else calls `instantiate`.
 
 The arguments of a node are checked against the signature of its `_target_` before it is built.
-`resnet_lab.core.trust` decides what may be a target.
+`resnet_lab.core.configuration.trust` decides what may be a target.
 """
 
 import collections.abc
@@ -18,10 +18,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_lab.core.configuration.recorded import with_new_names
+from resnet_lab.core.configuration.signatures import hints_of, parameters_of
+from resnet_lab.core.configuration.trust import allow, locate
 from resnet_lab.core.errors import RENAMED, closest, one_line
-from resnet_lab.core.recorded import with_new_names
-from resnet_lab.core.signatures import hints_of, parameters_of
-from resnet_lab.core.trust import allow, locate
 
 # What to do instead of setting an argument that the code sets itself, by its key.
 SET_BY = {
@@ -70,7 +70,7 @@ def build(
         key: dotted path of the node; a node that is null or absent gives None.
         trust: whether the configuration may name anything: it was composed from what the person
             who runs this typed. One that was read from a run directory was not; see
-            `resnet_lab.core.trust`.
+            `resnet_lab.core.configuration.trust`.
         without: entries of the node that other nodes read but the target does not take.
         **arguments: further arguments of the target, which the node must not give.
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import hydra.utils
 
-from resnet_lab.core.config import CONF
-from resnet_lab.core.hydra_versions import HYDRA_1_3
+from resnet_lab.core.configuration.config import CONF
+from resnet_lab.core.configuration.hydra_versions import HYDRA_1_3
 
 PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
 

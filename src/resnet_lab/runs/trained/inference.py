@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.device import is_cpu
 from resnet_lab.core.threads import use
-from resnet_lab.data.sources import decode
-from resnet_lab.data.sources.decode import Form
+from resnet_lab.data.decoding import decode
+from resnet_lab.data.decoding.decode import Form
 from resnet_lab.data.transforms.views import VIEWS
-from resnet_lab.runs.run import Run
-from resnet_lab.runs.temperature import fitted_temperature
-from resnet_lab.training.thread_choice import for_evaluation
+from resnet_lab.runs.trained.run import Run
+from resnet_lab.runs.trained.temperature import fitted_temperature
+from resnet_lab.training.preparing.thread_choice import for_evaluation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def load(
         checkpoint: "best", "last" or a path; None: the one that the run itself tested.
         device: "auto", "cpu" or "gpu".
         calibrated: whether probabilities take the temperature that `analyse` has fitted.
-        trust: whether to build whatever the configuration names; see `resnet_lab.core.trust`.
+        trust: whether to build whatever the configuration names; see `core.configuration.trust`.
 
     Raises:
         ValueError: no such run, checkpoint or device, or no temperature for this checkpoint.

@@ -12,8 +12,8 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from resnet_lab.core.threads import available_cores
+from resnet_lab.data.decoding.modes import to_8_bits
 from resnet_lab.data.pixels import ByUser, Fit, Pixels, Range, check_fit, limits, sides
-from resnet_lab.data.sources.modes import to_8_bits
 
 Look = tuple[tuple[int, int], str]  # width and height of a picture, and its mode
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.config import is_finite_number
+from resnet_lab.core.configuration.config import is_finite_number
 from resnet_lab.core.directions import DIRECTIONS, entry_mode, mode_of
 from resnet_lab.core.errors import closest
 

@@ -6,10 +6,10 @@ from lightning import Trainer
 
 from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.threads import use
-from resnet_lab.runs.inference import load_split
-from resnet_lab.runs.run import Run
+from resnet_lab.runs.trained.inference import load_split
+from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.metrics import Sums
-from resnet_lab.training.thread_choice import for_evaluation
+from resnet_lab.training.preparing.thread_choice import for_evaluation
 
 
 def evaluate(

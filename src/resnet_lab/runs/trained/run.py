@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.building import build
-from resnet_lab.core.config import NOT_OF_THE_NETWORK
+from resnet_lab.core.configuration.building import build
+from resnet_lab.core.configuration.config import NOT_OF_THE_NETWORK
+from resnet_lab.core.configuration.recorded import read_config
+from resnet_lab.core.configuration.trust import locate
 from resnet_lab.core.directions import OF_THE_ENTRY, monitor_mode
 from resnet_lab.core.files import shown
-from resnet_lab.core.recorded import read_config
-from resnet_lab.core.trust import locate
-from resnet_lab.runs.protocol import FOR_OTHERS, OF_DATA, OF_TASK, check_members, taken
+from resnet_lab.runs.checking.protocol import FOR_OTHERS, OF_DATA, OF_TASK, check_members, taken
 
 if TYPE_CHECKING:  # torch and Lightning are imported where a run is built
     from torch import nn
@@ -46,7 +46,7 @@ class Run:
     directory: Path  # absolute
     config: DictConfig  # resolved
     status: dict[str, Any]  # content of `status.json`
-    trust: bool = field(default=False, kw_only=True)  # see `resnet_lab.core.trust`
+    trust: bool = field(default=False, kw_only=True)  # see `resnet_lab.core.configuration.trust`
 
     @classmethod
     def load(cls, directory: str | Path, *, trust: bool = False) -> "Run":
@@ -80,7 +80,7 @@ class Run:
         return self.status.get("state") in OVER
 
     def build(self, key: str, *, without: tuple[str, ...] = (), **arguments: Any) -> Any:
-        """Build what the configuration describes under a key; see `resnet_lab.core.building`."""
+        """Build what the configuration describes under a key; see `core.configuration.building`."""
         return build(self.config, key, trust=self.trust, without=without, **arguments)
 
     def build_data(self, facts: "Facts | None" = None) -> "ImageDataModule":
@@ -175,7 +175,7 @@ class Run:
         Raises:
             ValueError: there is no such checkpoint, it cannot be read, or it is of another network.
         """
-        from resnet_lab.training.pretrained import load_weights, read
+        from resnet_lab.training.weights.pretrained import load_weights, read
 
         path = self.checkpoint(which)
         state = read(path)

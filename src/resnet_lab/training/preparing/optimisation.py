@@ -8,7 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from resnet_lab.core.building import errors_of
+from resnet_lab.core.configuration.building import errors_of
 
 LENGTHS = ("total_steps", "T_max", "total_iters")  # what schedulers call the length of a run
 

@@ -17,10 +17,10 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from resnet_lab import __version__
-from resnet_lab.core.config import CONF, override_key
+from resnet_lab.core.configuration.config import CONF, override_key
+from resnet_lab.core.configuration.hydra_versions import register_resolver
+from resnet_lab.core.configuration.trust import TRUST
 from resnet_lab.core.errors import closest
-from resnet_lab.core.hydra_versions import register_resolver
-from resnet_lab.core.trust import TRUST
 
 PLACES = ("data_dir", "log_dir", "run_dir", "sweep_dir")
 SINGLE = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of one option

@@ -15,9 +15,9 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
+from resnet_lab.data.decoding.decode import FORMATS, Form, error_text, load, upright
+from resnet_lab.data.decoding.modes import to_8_bits
 from resnet_lab.data.pixels import Pixels
-from resnet_lab.data.sources.decode import FORMATS, Form, error_text, load, upright
-from resnet_lab.data.sources.modes import to_8_bits
 
 ATTEMPTS = 10  # to draw a crop that lies in the picture, as torchvision's
 

@@ -1,0 +1,1 @@
+"""What a run gives back later: its network, its data, its values measured again."""

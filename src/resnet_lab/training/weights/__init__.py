@@ -1,0 +1,1 @@
+"""Weights from files: published ones, and those of checkpoints."""
