@@ -1,45 +1,29 @@
-"""What all tests share: a network that cannot be reached, small configurations, the real data."""
+"""What all tests share: a network that cannot be reached, small configurations, the real data.
+
+pytest-xdist loads this file before it starts its processes: what takes long to import (torch and
+all that needs it, ten seconds on a slow machine) is imported where it is used.
+"""
 
 import os
 import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
 
 from resnet_lab import train
-from resnet_lab.core.configuration.config import CONF
-from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.core.directions import DIRECTIONS
-from resnet_lab.sweeps.resolvers import register_resolvers
+
+if TYPE_CHECKING:
+    from tests.helpers import Command, Compose
 
 # A shell that starts the tests in the background has them, and their processes, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-REPOSITORY = CONF.parent
-REAL_DATA = Path(os.environ.get("RESNET_LAB_DATA", REPOSITORY / "data")).absolute()
-
-# The smallest run that goes through everything: a network of 8 layers, 3 batches, 2 epochs.
-TINY = (
-    "model.depth=8",
-    "trainer.max_epochs=2",
-    "trainer.accelerator=cpu",
-    "trainer.precision=32-true",
-    "trainer.limit_train_batches=3",
-    "callbacks.progress=null",
-    "callbacks.summary=null",
-)
-
-Compose = Callable[..., DictConfig]
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +43,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a directory of the test's own, with the data where it really is."""
+    from tests.helpers import REAL_DATA
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESNET_LAB_DATA", str(REAL_DATA))
     monkeypatch.setenv("RESNET_LAB_LOGS", str(tmp_path / "logs"))
@@ -67,6 +53,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Tiny tensors are faster on one thread, and sums come out the same everywhere."""
+    import torch
+
     os.environ["OMP_NUM_THREADS"] = "1"  # of the runs, and of the processes that tests start
     torch.set_num_threads(1)
 
@@ -78,22 +66,23 @@ def worse_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def composed() -> Iterator[Compose]:
+def composed() -> "Compose":
     """A function that composes `conf/train.yaml` with overrides."""
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        yield lambda *overrides: compose("train", list(overrides))
+    from tests.helpers import compose
+
+    return compose
 
 
 @pytest.fixture
-def tiny(composed: Compose) -> Compose:
+def tiny(composed: "Compose") -> "Compose":
     """A function that composes the tiny run with further overrides."""
+    from tests.helpers import TINY
+
     return lambda *overrides: composed(*TINY, *overrides)
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Command":
     """A function that runs the training command in this process: exit code, stdout, stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -112,12 +101,10 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="session")
 def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        cfg = compose("train", [*TINY, "trainer.limit_train_batches=30"])
+    from tests.helpers import TINY, compose
+
     directory = tmp_path_factory.mktemp("trained") / "run"
-    train.train(cfg, directory)
+    train.train(compose(*TINY, "trainer.limit_train_batches=30"), directory)
     return directory
 
 

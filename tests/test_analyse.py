@@ -15,7 +15,7 @@ from resnet_lab.data.sources import Digits
 from resnet_lab.runs.trained.evaluation import evaluate
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from tests.conftest import TINY
+from tests.helpers import TINY
 
 
 @pytest.fixture(scope="module")

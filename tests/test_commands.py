@@ -12,7 +12,7 @@ import torch
 from resnet_lab import evaluate, train
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.trained.run import Run
-from tests.conftest import REPOSITORY, TINY
+from tests.helpers import REPOSITORY, TINY
 
 
 def runs(kind: str = "runs") -> list[Path]:

@@ -6,31 +6,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 from resnet_lab import compare
-from resnet_lab.core.configuration.config import CONF
-from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.reporting.comparing.comparison import changed_images
 from resnet_lab.reporting.comparing.predictions import Predictions, pair
 from resnet_lab.runs.trained.evaluation import evaluate
 from resnet_lab.runs.trained.run import Run
-from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.train import train
-from tests.conftest import TINY
+from tests.helpers import TINY, compose
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with two runs, `first` and `second`, of other learning rates."""
     root = tmp_path_factory.mktemp("runs")
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        for name, lr in (("first", 0.001), ("second", 0.1)):
-            cfg = compose("train", [*TINY, f"optimizer.lr={lr}", "trainer.limit_train_batches=12"])
-            train(cfg, root / name)
+    for name, lr in (("first", 0.001), ("second", 0.1)):
+        cfg = compose(*TINY, f"optimizer.lr={lr}", "trainer.limit_train_batches=12")
+        train(cfg, root / name)
     return root
 
 

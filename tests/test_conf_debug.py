@@ -9,8 +9,7 @@ from resnet_lab import report
 from resnet_lab.evaluate import main as evaluate
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from tests.conftest import TINY
-from tests.helpers import column
+from tests.helpers import TINY, column
 
 OF_THE_NETWORK = TINY[0], *TINY[2:4], *TINY[5:]  # without lengths
 

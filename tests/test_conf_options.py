@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from resnet_lab.core.configuration.config import CONF
-from tests.conftest import REPOSITORY
+from tests.helpers import REPOSITORY
 
 PAGE = REPOSITORY / "docs/options.md"
 

@@ -19,7 +19,7 @@ from resnet_lab.data.sources import Digits
 from resnet_lab.exporting import exporter
 from resnet_lab.exporting.exporter import Exporter
 from resnet_lab.runs.trained.run import Run
-from tests.conftest import REPOSITORY
+from tests.helpers import REPOSITORY
 
 needs_onnx = pytest.mark.skipif(
     not all(map(find_spec, ("onnx", "onnxscript", "onnxruntime"))), reason="extra `export`"
@@ -175,7 +175,7 @@ def test_a_package_that_is_missing_is_named(trained: Path, monkeypatch, command)
 
 def test_pictures_of_another_size_are_fitted_first(composed, command, monkeypatch) -> None:
     from resnet_lab.train import train
-    from tests.conftest import TINY
+    from tests.helpers import TINY
 
     cfg = composed(*TINY, "data.image_size=12", "trainer.max_epochs=1", "task.compile=false")
     train(cfg, "larger", trust=True)

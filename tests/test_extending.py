@@ -21,7 +21,7 @@ from resnet_lab import train
 from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
-from tests.conftest import REPOSITORY, TINY, Compose
+from tests.helpers import REPOSITORY, TINY, Compose
 
 PACKAGE = train.__name__.partition(".")[0]
 PAGE = (REPOSITORY / "docs/extending.md").read_text().partition("\n## Your own project")[0]

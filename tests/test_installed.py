@@ -18,7 +18,7 @@ import torch
 from resnet_lab import __version__
 from resnet_lab.core.configuration.config import CONF
 from resnet_lab.sweeps.resolvers import register_resolvers
-from tests.conftest import REPOSITORY
+from tests.helpers import REPOSITORY
 
 COMMANDS = (
     "train", "evaluate", "analyse", "predict", "export", "report", "sweep", "compare",
@@ -123,7 +123,7 @@ def test_a_tab_in_bash_completes_the_word(tmp_path: Path) -> None:
     script.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TERM": "dumb"}
     shell = pexpect.spawn(
-        "bash", ["--norc", "--noprofile"], env=environment, encoding="utf-8", timeout=60
+        "bash", ["--norc", "--noprofile"], env=environment, encoding="utf-8", timeout=300
     )
     shell.sendline('eval "$(resnet-train -sc install=bash)"; echo in"stalled"')
     shell.expect("installed")

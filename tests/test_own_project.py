@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resnet_lab.core.configuration.trust import TRUSTED, locate
-from tests.conftest import REPOSITORY, Command
+from tests.helpers import REPOSITORY, Command
 
 _PAGE = (REPOSITORY / "docs/extending.md").read_text()
 FILES = re.findall(r"<!-- own file: (\S+) -->\n```\w+\n(.*?)```", _PAGE, re.DOTALL)

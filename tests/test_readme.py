@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from resnet_lab import benchmark, reproduce, train
 from resnet_lab.core.configuration.command_line import resumed
 from resnet_lab.core.configuration.config import CONF
-from tests.conftest import REPOSITORY, Compose
+from tests.helpers import REPOSITORY, Compose
 
 PACKAGE = train.__name__.partition(".")[0]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *REPOSITORY.glob("docs/*.md")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.helpers import REPOSITORY
 
 FILES = {
     "pyproject.toml": 'name = "resnet-lab"\nresnet-train = "resnet_lab.train:main"\n',

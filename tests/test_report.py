@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from resnet_lab import report, train
 from resnet_lab.sweeps.launch import finish
 from resnet_lab.sweeps.sweep import Sweep
-from tests.conftest import TINY
+from tests.helpers import TINY
 from tests.reporting.fakes import fake_job, fake_sweep
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,10 +11,8 @@ from filelock import FileLock
 
 from resnet_lab import sweep as sweep_command
 from resnet_lab.sweeps.control import status
-from tests.conftest import Command
-from tests.helpers import record
+from tests.helpers import JOBS, Command, record, start, wait_until
 from tests.helpers import runs_of as runs
-from tests.sweeps.test_sweep import JOBS, start, wait_for
 
 STATES = ("done", "failed", "running", "running", "interrupted", "pending")
 
@@ -117,20 +114,21 @@ def test_what_is_wrong_is_one_line(words: list[str], told: str, known: Path, cap
     assert told in err
 
 
-@pytest.mark.parametrize("pool", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow  # Ctrl-C, which it sends, is tested in tests/sweeps/test_sweep.py
+@pytest.mark.parametrize("pool", [False, True])
 def test_cancel_ends_the_jobs_with_a_checkpoint(pool: bool, capsys) -> None:
     launcher = ["hydra/launcher=local_pool", "hydra.launcher.workers=2"] if pool else []
-    process = start("seed=0,1,2,3", "trainer.max_epochs=500", *launcher)
+    process = start("-m", *JOBS, "seed=0,1,2,3", "trainer.max_epochs=500", *launcher)
     count = 2 if pool else 1
 
     def training() -> bool:
         found = runs().values() if Path("sweep").exists() else ()
         return sum(run.status.get("epochs", 0) > 0 for run in found) == count
 
-    wait_for(training)
+    wait_until(training)
     assert states(Path("sweep")).count("running") == count
     sweep_command.main(["cancel", "sweep"])
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 130
     assert "4 jobs: " in capsys.readouterr().out
     assert sorted(states(Path("sweep"))) == ["interrupted"] * count + ["pending"] * (4 - count)
@@ -177,11 +175,12 @@ def test_retry_runs_again_what_failed_once_a_person_agrees(
     assert "seed=0,1 trainer.max_epochs=1" in out
     assert err == "error: retry: nobody is here to agree to that command; add --yes\n"
 
-    again = subprocess.run(
-        [sys.executable, "-m", "resnet_lab.sweep", "retry", "sweep", "--yes"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert again.returncode == 0, again.stderr
-    assert "1 of 2 jobs are done already" in again.stdout
+    became: list[str] = []  # this process goes on, and runs the command itself
+    monkeypatch.setattr(os, "execv", lambda path, words: became.extend(words))
+    sweep_command.main(["retry", "sweep", "--yes"])
+    assert became[:3] == [sys.executable, "-m", "resnet_lab.train"]
+    code, out, err = command(*became[3:])
+    assert (code, err) == (0, "")
+    assert "1 of 2 jobs are done already" in out
     assert states(Path("sweep")) == ["done", "done"]
     assert next(run for run in runs().values() if run.config.seed == 0).status["updated"] == stamp

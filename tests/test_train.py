@@ -15,25 +15,14 @@ from resnet_lab.runs.fit import fit_and_test
 from resnet_lab.runs.trained.evaluation import evaluate
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from tests.helpers import Killed, column, rows
+from tests.helpers import DRAWN, Killed, column, compose, rows
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, request) -> Path:
+def finished(tmp_path_factory) -> Path:
     """One finished tiny run, shared by the tests that only read it."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from resnet_lab.core.configuration.config import CONF
-    from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
-    from resnet_lab.sweeps.resolvers import register_resolvers
-    from tests.conftest import TINY
-
-    register_resolvers()
-    GlobalHydra.instance().clear()
     directory = tmp_path_factory.mktemp("finished") / "run"
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        cfg = compose("train", [*TINY, "optimizer.lr=0.05", "seed=3"])
+    cfg = compose(*DRAWN, "optimizer.lr=0.05", "seed=3")
     value = train(cfg, directory, ["optimizer.lr=0.05", "seed=3"])
     (directory / "returned").write_text(str(value))
     return directory
@@ -55,6 +44,10 @@ def test_the_run_directory_is_complete(finished: Path) -> None:
     assert status["seconds"] > 0
     assert status["test"]["images"] == 360
     assert status["test"]["acc_low"] < status["test"]["acc"] < status["test"]["acc_high"]
+
+
+def test_a_short_job_learns_the_digits(trained: Path) -> None:
+    assert Run.load(trained).status["test"]["acc"] > 0.5  # 0.1 by chance
 
 
 def test_the_best_value_is_returned_and_recorded(finished: Path) -> None:
@@ -336,6 +329,7 @@ def test_a_diverged_run_says_so(tiny, tmp_path: Path) -> None:
     assert Run.load(tmp_path / "run").status["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_the_default_job_learns_the_digits(composed, tmp_path: Path) -> None:
     """98.5 % is promised of the full job; eight of its thirty epochs must come near."""
     cfg = composed("trainer.max_epochs=8", "callbacks.progress=null", "callbacks.summary=null")

@@ -13,7 +13,7 @@ import torch
 from benchmarks.faults.commands import judge
 from benchmarks.faults.forked import Ended
 from benchmarks.faults.records import differences
-from tests.conftest import REPOSITORY
+from tests.helpers import REPOSITORY
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import commands, growth, loader, loops, pair, pool, rival
 from resnet_lab.measuring.subject import Subject
-from tests.conftest import REPOSITORY
+from tests.helpers import REPOSITORY
 
 
 def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path, capsys) -> None:

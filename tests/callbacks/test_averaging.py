@@ -21,8 +21,7 @@ from resnet_lab.runs.trained.evaluation import evaluate
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
-from tests.conftest import TINY
-from tests.helpers import column
+from tests.helpers import TINY, Killed, column, slow
 
 State = dict[str, Tensor]
 QUIET = (*TINY, "callbacks.tensorboard=null")
@@ -86,8 +85,10 @@ def test_ema_is_the_moving_average_of_the_steps(
             assert torch.equal(last["current_model_state"][name], seen[-1][name])
 
 
-@pytest.mark.parametrize("which", ["ema", "swa"])
-@pytest.mark.parametrize("tested", ["last", "best"])
+@pytest.mark.parametrize(
+    ("which", "tested"),
+    [("ema", "last"), ("swa", "best"), slow("ema", "best"), slow("swa", "last")],
+)
 def test_the_average_is_validated_kept_and_tested(
     which: str, tested: str, worse_is_best, averaged, tmp_path: Path
 ) -> None:
@@ -116,10 +117,6 @@ def test_the_average_is_validated_kept_and_tested(
     )
 
 
-class Killed(BaseException):
-    """Like a signal: not an Exception."""
-
-
 def kill(patch: pytest.MonkeyPatch, method: str, when: Callable[[ImageClassifier], bool]) -> None:
     whole = getattr(ImageClassifier, method)
 
@@ -143,7 +140,7 @@ def alike(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(
     ("which", "interval", "epoch"),
-    [("ema", "step", 2), ("swa", "step", 2), ("swa", "step", 3), ("swa", "epoch", 2)],
+    [("ema", "step", 2), ("swa", "step", 3), slow("swa", "step", 2), slow("swa", "epoch", 2)],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(
     epoch: int, which: str, interval: str, averaged, tmp_path: Path, monkeypatch
@@ -161,7 +158,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     alike(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize(("which", "accumulate"), [("ema", 1), ("ema", 2), ("swa", 1)])
+@pytest.mark.parametrize(("which", "accumulate"), [slow("ema", 1), ("ema", 2), ("swa", 1)])
 def test_a_run_that_was_interrupted_within_an_epoch_goes_on_alike(
     which: str, accumulate: int, averaged, tmp_path: Path, monkeypatch
 ) -> None:
@@ -259,8 +256,10 @@ def test_before_swa_starts_the_weights_are_their_own(
         assert torch.equal(value, best["current_model_state"][name]), name
 
 
-@pytest.mark.parametrize("interval", ["step", "epoch"])
-@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize(
+    ("hold", "interval"),
+    [(True, "step"), (False, "epoch"), slow(True, "epoch"), slow(False, "step")],
+)
 def test_swa_holds_the_rate(hold: bool, interval: str, averaged, tmp_path: Path) -> None:
     train(
         averaged(

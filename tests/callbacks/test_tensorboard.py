@@ -11,7 +11,7 @@ from resnet_lab.callbacks.drawing import captioned_grid, confusion_picture
 from resnet_lab.callbacks.tensorboard import _graph
 from resnet_lab.callbacks.tensorboard_tags import tag
 from resnet_lab.train import train
-from tests.helpers import column
+from tests.helpers import DRAWN, column
 
 
 def test_jobs_of_one_process_share_the_graph_of_a_network(tiny, tmp_path, monkeypatch) -> None:
@@ -105,9 +105,9 @@ def test_a_confusion_matrix_is_dark_where_the_images_are() -> None:
     assert confusion_picture(torch.eye(150).long(), [str(n) for n in range(150)]).shape[1] == 900
 
 
-def test_jobs_of_a_sweep_do_not_repeat_the_training_images(tiny, tmp_path) -> None:
+def test_jobs_of_a_sweep_do_not_repeat_the_training_images(composed, tmp_path) -> None:
     (tmp_path / "sweep.json").write_text("{}")
-    train(tiny("trainer.max_epochs=1"), tmp_path / "run")
+    train(composed(*DRAWN, "trainer.max_epochs=1"), tmp_path / "run")
     images = EventAccumulator(str(tmp_path / "run")).Reload().Tags()["images"]
     assert "train/images" not in images
     assert "val/confusion" in images

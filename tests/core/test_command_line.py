@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from resnet_lab.core.configuration.command_line import resumed, tidied
-from tests.conftest import Command
+from tests.helpers import Command
 
 
 @pytest.mark.parametrize(

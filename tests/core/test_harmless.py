@@ -45,7 +45,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_drawing_that_fails_ends_no_run(
     place, name, callback, composed, tmp_path: Path, monkeypatch, caplog
 ) -> None:
-    from tests.conftest import TINY
+    from tests.helpers import TINY
 
     monkeypatch.setattr(place, name, fails)
     caplog.set_level(logging.DEBUG, "resnet_lab")  # as the command line does

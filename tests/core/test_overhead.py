@@ -9,7 +9,6 @@ import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -126,8 +125,6 @@ from resnet_lab.sweeps.resolvers import register_resolvers
 
 torch.set_num_threads(1)
 register_resolvers()
-with initialize_config_dir(str(CONF), **VERSION_BASE):
-    cfg = compose("train", [f"lean={sys.argv[1]}", *sys.argv[2:]])
 losses, seen = [], {}
 
 
@@ -144,26 +141,27 @@ class Look(Callback):
         ]
 
 
-with reduced_overhead(cfg), ActiveRun.open("run-" + sys.argv[1], cfg, trust=True) as run:
-    fit_and_test(run, Look())
-print(json.dumps([losses, seen]))
+for lean in ("false", "true"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
+        cfg = compose("train", [f"lean={lean}", *sys.argv[1:]])
+    losses.clear()
+    with reduced_overhead(cfg), ActiveRun.open("run-" + lean, cfg, trust=True) as run:
+        fit_and_test(run, Look())
+    print(json.dumps([losses, seen]))
 """
 
 
 def test_lean_false_trains_the_same_and_changes_nothing(tmp_path: Path) -> None:
-    from tests.conftest import TINY
+    from tests.helpers import TINY
 
     environment = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
 
-    def train(lean: str) -> tuple[list[float], dict[str, Any]]:
-        told = subprocess.run(
-            [sys.executable, "-c", SEEN, lean, *TINY, "trainer.max_epochs=1", "logger=[]"],
-            capture_output=True, text=True, check=True, env=environment,
-        )  # fmt: skip
-        losses, seen = json.loads(told.stdout.splitlines()[-1])
-        return losses, seen
-
-    (losses, seen), (plain_losses, plain) = train("true"), train("false")
+    told = subprocess.run(
+        [sys.executable, "-c", SEEN, *TINY, "trainer.max_epochs=1", "logger=[]"],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    lines = [line for line in told.stdout.splitlines() if line.startswith("[[")]
+    (plain_losses, plain), (losses, seen) = map(json.loads, lines)
     assert len(losses) == 3
     assert losses == plain_losses
     assert (seen["frozen"], seen["spins"]) == (True, "10000")

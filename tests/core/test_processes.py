@@ -17,7 +17,7 @@ from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.status import Status
 from resnet_lab.runs.trained.evaluation import evaluate
 from resnet_lab.runs.trained.run import Run
-from tests.conftest import TINY, Command
+from tests.helpers import TINY, Command
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
@@ -112,21 +112,26 @@ def trained(directory: str) -> dict:
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
-def test_two_processes_train_every_job_of_a_sweep_once_and_shared_weights_learn_the_same() -> None:
+@pytest.mark.parametrize(
+    "strategies", [["ddp"], pytest.param(["ddp", "fsdp"], marks=pytest.mark.slow)], ids=",".join
+)
+def test_two_processes_train_every_job_of_a_sweep_once_and_shared_weights_learn_the_same(
+    strategies: list[str],
+) -> None:
     result = python(
-        "-m", "resnet_lab.train", "-m", *TINY, "trainer=ddp,fsdp", "sweep_dir=sweep",
+        "-m", "resnet_lab.train", "-m", *TINY, f"trainer={','.join(strategies)}", "sweep_dir=sweep",
         "trainer.limit_train_batches=11", "trainer.max_epochs=1",
         "callbacks.summary={_target_: resnet_lab.callbacks.summary.ModelSummary}",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     jobs = sorted(path for path in Path("sweep").iterdir() if path.is_dir())
-    assert [path.name.rpartition("=")[2] for path in jobs] == ["ddp", "fsdp"]
-    ddp, fsdp = (trained(str(job)) for job in jobs)
-    assert ddp["images"] == fsdp["images"] == 360  # of both processes together
-    assert fsdp["shapes"] == ddp["shapes"]
-    assert fsdp["loss"] == pytest.approx(ddp["loss"], rel=1e-3)
+    assert [path.name.rpartition("=")[2] for path in jobs] == strategies
+    first, *_, last = found = [trained(str(job)) for job in (jobs[0], *jobs)]
+    assert all(each["images"] == 360 for each in found)  # of both processes together
+    assert last["shapes"] == first["shapes"]
+    assert last["loss"] == pytest.approx(first["loss"], rel=1e-3)
     assert all(len(list(job.glob("checkpoints/*"))) == 2 for job in jobs)
-    assert evaluate(Run.load(jobs[1]))["acc"] == pytest.approx(fsdp["acc"])
+    assert evaluate(Run.load(jobs[-1]))["acc"] == pytest.approx(last["acc"])
     assert not Path("logs").exists()
 
 
@@ -153,7 +158,6 @@ def test_a_batch_gives_every_process_an_image() -> None:
         Status(run).setup(trainer, None, "fit")  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
 def test_torchrun_starts_the_processes_of_one_run() -> None:
     launch = (

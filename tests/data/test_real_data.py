@@ -16,8 +16,8 @@ from resnet_lab.core.configuration.config import CONF
 from resnet_lab.data.sources import TorchvisionSource
 from resnet_lab.data.sources.base import Source
 from resnet_lab.data.sources.downloads import files_of, missing
-from tests.conftest import REAL_DATA
 from tests.data.fakes import offline  # noqa: F401  (a fixture)
+from tests.helpers import REAL_DATA
 
 pytestmark = pytest.mark.usefixtures("offline")
 

@@ -17,8 +17,7 @@ from resnet_lab.data.sources.base import Images
 from resnet_lab.data.streaming import StreamLoader
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from tests.conftest import Command, Compose
-from tests.helpers import column
+from tests.helpers import Command, Compose, column
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from resnet_lab.findings.finding import stated
 from resnet_lab.reproduce import finding_of
-from tests.conftest import REPOSITORY
+from tests.helpers import REPOSITORY
 
 RESULTS = sorted((REPOSITORY / "docs" / "findings").glob("*.json"))
 

@@ -12,7 +12,7 @@ import torch
 
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.weights.pretrained import load_pretrained
-from tests.conftest import REAL_DATA
+from tests.helpers import REAL_DATA
 
 FILES = Path(os.environ.get("RESNET_LAB_WEIGHTS", "nowhere")).absolute()
 

@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+
+from tests.helpers import wait_until
 
 # `ray start` gives a node the address of a network interface; these nodes are on loopback alone. It
 # gives up after 30 seconds, which a busy machine may need: its clock goes slowly.
@@ -112,11 +113,3 @@ def cluster(scratch: Path, nodes: int, cpus: int) -> Iterator[Cluster]:
         yield found
     finally:
         found.stop()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Look again and again."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.2)

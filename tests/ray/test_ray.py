@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import TINY
-from tests.helpers import LR, fits, record, states, trials
+from tests.helpers import LR, TINY, fits, record, result, states, trials, wait_until
 from tests.helpers import runs_of as runs
-from tests.ray.cluster import cluster, wait_until
-from tests.sweeps.test_sweep import result
+from tests.helpers import start as start_process
+from tests.ray.cluster import cluster
 
 pytest.importorskip("ray", reason="make test-ray installs it")
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1800)]  # on a busy machine
@@ -52,11 +50,7 @@ def gate() -> Iterator[None]:
 
 def start(environment: dict[str, str], *words: str) -> "subprocess.Popen[str]":
     path = f"{Path.cwd()}:{os.environ.get('PYTHONPATH', '')}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_lab.train", "-m", *JOBS, *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**environment, "PYTHONPATH": path},
-    )  # fmt: skip
+    process = start_process("-m", *JOBS, *words, **{**environment, "PYTHONPATH": path})
     STARTED.append(process)
     return process
 

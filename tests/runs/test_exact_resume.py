@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
-from tests.helpers import Killed, column
+from tests.helpers import Killed, column, slow
 
 CASES = {
     "steps": ["trainer.max_steps=11", "trainer.max_epochs=9", "model.stochastic_depth=0.5"],
@@ -74,8 +74,14 @@ def configured(tiny: Callable[..., DictConfig], case: str) -> DictConfig:
     return tiny(*overrides, *length, "trainer.log_every_n_steps=1")
 
 
-@pytest.mark.parametrize("how", ["killed", "interrupted"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [
+        *((case, "killed") for case in CASES),
+        ("validation within", "interrupted"),
+        *(slow(case, "interrupted") for case in CASES if case != "validation within"),
+    ],
+)
 def test_a_run_goes_on_exactly(case: str, how: str, tiny, tmp_path: Path, monkeypatch) -> None:
     cfg = configured(tiny, case)
     train(cfg.copy(), tmp_path / "whole")

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from resnet_lab.train import train
-from tests.conftest import Compose
-from tests.helpers import column
+from tests.helpers import Compose, column
 
 
 @pytest.mark.slow

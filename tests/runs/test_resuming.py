@@ -19,12 +19,9 @@ from resnet_lab.runs.records import CSVFile
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
+from tests.helpers import TINY, Killed, compose, slow
 
 ALL_STEPS = ("trainer.log_every_n_steps=1",)
-
-
-class Killed(BaseException):
-    """Like a signal: not an Exception."""
 
 
 @pytest.fixture
@@ -75,20 +72,8 @@ def recorded(run: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """A run of two epochs that nobody disturbed, with a row for each step."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from resnet_lab.core.configuration.config import CONF
-    from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
-    from resnet_lab.sweeps.resolvers import register_resolvers
-    from tests.conftest import TINY
-
-    register_resolvers()
-    GlobalHydra.instance().clear()
     directory = tmp_path_factory.mktemp("whole") / "run"
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        cfg = compose("train", [*TINY, *ALL_STEPS])
-    train(cfg, directory)
+    train(compose(*TINY, *ALL_STEPS), directory)
     return directory
 
 
@@ -182,16 +167,22 @@ def test_output_to_a_lost_terminal_goes_nowhere() -> None:
     os.close(terminal)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stopped run is kept."""
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
 @pytest.fixture
-def stopped(kill, tiny, tmp_path: Path, worse_is_best: None) -> Path:
+def stopped(kept: Path, kill, tiny, tmp_path: Path, worse_is_best: None) -> Path:
     """A run of four epochs, ended in its fourth; its best epoch is the first."""
-    directory = tmp_path / "run"
-    patch = kill(ImageClassifier, "training_step", 11)
-    cfg = tiny(*ALL_STEPS, "trainer.max_epochs=4", "monitor=train/loss")
-    with pytest.raises(Killed):
-        train(cfg, directory)
-    patch.undo()
-    return directory
+    if not kept.exists():
+        patch = kill(ImageClassifier, "training_step", 11)
+        cfg = tiny(*ALL_STEPS, "trainer.max_epochs=4", "monitor=train/loss")
+        with pytest.raises(Killed):
+            train(cfg, kept)
+        patch.undo()
+    return Path(shutil.copytree(kept, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 garbage", None])
@@ -243,7 +234,7 @@ CONSTANT = {
 }
 
 
-@pytest.mark.parametrize("name", CONSTANT)
+@pytest.mark.parametrize("name", ["multistep", slow("constant"), slow("of epochs")])
 def test_a_finished_run_is_trained_longer(name: str, tiny, tmp_path: Path) -> None:
     common = (*ALL_STEPS, *CONSTANT[name])
     train(tiny(*common, "trainer.max_epochs=4"), tmp_path / "whole")

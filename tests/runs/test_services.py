@@ -8,7 +8,7 @@ from lightning.pytorch.loggers import Logger
 
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from tests.conftest import Compose
+from tests.helpers import Compose
 
 
 class Service:

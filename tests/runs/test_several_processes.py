@@ -11,9 +11,7 @@ import pytest
 import torch
 
 from resnet_lab.runs.trained.run import Run
-from tests.conftest import TINY
-from tests.helpers import column, rows
-from tests.sweeps.test_sweep import result
+from tests.helpers import TINY, column, result, rows
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,9 +10,10 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+
+from tests.helpers import wait_until
 
 PACKAGES = {  # of Debian and Ubuntu, by a program that each has
     "munged": "munge",
@@ -106,14 +107,6 @@ def cluster(scratch: Path) -> Iterator[dict[str, str]]:
             start("slurmd", "-D", "-N", node)
         wait_until(idle)
         yield environment
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Look again and again."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.2)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

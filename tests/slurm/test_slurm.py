@@ -13,12 +13,10 @@ import pytest
 
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.control import cancel, command_again, status
-from tests.conftest import TINY, Command
-from tests.helpers import fits, record
+from tests.helpers import TINY, Command, fits, record, result, wait_until
 from tests.helpers import runs_of as runs
-from tests.slurm.cluster import wait_until
+from tests.helpers import start as start_process
 from tests.slurm.conftest import Told
-from tests.sweeps.test_sweep import result
 
 pytestmark = pytest.mark.slurm
 
@@ -58,11 +56,8 @@ def gate() -> Iterator[None]:
 def start(environment: dict[str, str], *words: str) -> "subprocess.Popen[str]":
     path = f"{Path.cwd()}:{os.environ.get('PYTHONPATH', '')}"
     sweep = [word for word in words if word == "-m"]  # comes first
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_lab.train", *sweep, *JOBS, *words[len(sweep) :]],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**environment, "PYTHONPATH": path, "RESNET_LAB_LOGS": "logs"},
-    )  # fmt: skip
+    environment = {**environment, "PYTHONPATH": path, "RESNET_LAB_LOGS": "logs"}
+    process = start_process(*sweep, *JOBS, *words[len(sweep) :], **environment)
     STARTED.append(process)
     return process
 

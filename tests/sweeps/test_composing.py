@@ -16,7 +16,7 @@ from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
 from resnet_lab.sweeps.composing import Composer
 from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.sweeps.resolvers import register_resolvers
-from tests.conftest import TINY
+from tests.helpers import TINY
 
 JOBS = (
     (),

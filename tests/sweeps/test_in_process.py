@@ -7,7 +7,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from tests.conftest import TINY
+from tests.helpers import TINY
 
 NOTES: list[tuple[Any, ...]] = []
 

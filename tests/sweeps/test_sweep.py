@@ -2,46 +2,23 @@
 
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from resnet_lab.core.threads import available_cores
 from resnet_lab.runs.trained.run import Run
-from tests.conftest import TINY, Command
-from tests.helpers import fits, record
+from tests.helpers import JOBS, TINY, Command, fits, record, result, start, wait_until
 from tests.helpers import runs_of as runs
 
-JOBS = (*TINY, "trainer.max_epochs=3", "sweep_dir=sweep")
 GRID = ("optimizer.lr=0.05,0.01", "seed=0,1")
-
-
-def start(*overrides: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "resnet_lab.train", "-m", *JOBS, *overrides],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-    )  # fmt: skip
 
 
 @pytest.fixture
 def sweep(command: Command) -> Command:
     """A function that runs a sweep in this process: exit code, stdout, stderr."""
     return lambda *overrides: command("-m", *JOBS, *overrides)
-
-
-def wait_for(condition, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
-def result(run: Run) -> tuple:
-    return run.status["test"], run.status["best"], run.status["metrics"]
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +61,13 @@ def test_a_killed_sweep_goes_on_and_equals_an_undisturbed_one(
     pool: bool, undisturbed: Path, sweep: Command
 ) -> None:
     launcher = ["hydra/launcher=local_pool", "hydra.launcher.workers=2"] if pool else []
-    process = start(*GRID, *launcher)
+    process = start("-m", *JOBS, *GRID, *launcher)
 
     def half_way() -> bool:
         states = [e["state"] for e in record()["jobs"]] if Path("sweep/sweep.json").exists() else []
         return "done" in states and "running" in states
 
-    wait_for(half_way)
+    wait_until(half_way)
     process.kill()
     process.communicate()
     done = {name: run for name, run in runs().items() if run.status.get("state") == "done"}
@@ -99,7 +76,7 @@ def test_a_killed_sweep_goes_on_and_equals_an_undisturbed_one(
         name: (run.directory / "status.json").stat().st_mtime_ns for name, run in done.items()
     }
     if pool:  # the jobs end by themselves when they notice
-        wait_for(lambda: not any(_in_use(run) for run in runs().values()), 30)
+        wait_until(lambda: not any(_in_use(run) for run in runs().values()))
         done = {name: run for name, run in runs().items() if run.done}
 
     code, out, err = sweep(*GRID, *launcher)
@@ -219,15 +196,15 @@ def _stamps(run: Run) -> list[str]:
 @pytest.mark.parametrize("pool", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_ctrl_c_saves_marks_and_stops_the_sweep(pool: bool) -> None:
     launcher = ["hydra/launcher=local_pool", "hydra.launcher.workers=2"] if pool else []
-    process = start("seed=0,1,2,3", "trainer.max_epochs=500", *launcher)
+    process = start("-m", *JOBS, "seed=0,1,2,3", "trainer.max_epochs=500", *launcher)
 
     def training() -> bool:
         found = runs().values() if Path("sweep").exists() else ()
         return sum(run.status.get("epochs", 0) > 0 for run in found) == (2 if pool else 1)
 
-    wait_for(training)
+    wait_until(training)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     found = record()
     assert found["state"] == "interrupted"

@@ -17,8 +17,7 @@ from resnet_lab.sweeps.job import Job
 from resnet_lab.sweeps.launchers.pool import Pool
 from resnet_lab.sweeps.record import load
 from resnet_lab.sweeps.sweep import Sweep, announce, note
-from tests.conftest import TINY, Command, Compose
-from tests.helpers import fits, record
+from tests.helpers import TINY, Command, Compose, fits, record
 from tests.helpers import runs_of as runs
 
 SWEEP = ("-m", *TINY, "trainer.max_epochs=1", "sweep_dir=sweep", "seed=0,1")

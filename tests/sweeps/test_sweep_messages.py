@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY, Command
+from tests.helpers import TINY, Command
 
 # What a person gets wrong -> what the one line must say.
 WRONG = {

@@ -79,7 +79,7 @@ def stop(patch: pytest.MonkeyPatch) -> None:
 def test_a_true_precision_is_resumed_exactly(
     precision, callbacks, composed, tmp_path: Path, monkeypatch
 ) -> None:
-    from tests.conftest import TINY
+    from tests.helpers import TINY
 
     cfg = composed(f"callbacks={callbacks}", *TINY, f"trainer.precision={precision}")
     train(cfg.copy(), tmp_path / "whole")
@@ -104,7 +104,7 @@ def test_a_true_precision_is_resumed_exactly(
 def test_half_precision_weights_are_not_averaged(
     precision: str, averaging: str, composed, tmp_path: Path
 ) -> None:
-    from tests.conftest import TINY
+    from tests.helpers import TINY
 
     cfg = composed(f"callbacks={averaging}", *TINY, f"trainer.precision={precision}")
     text = rf"trainer.precision={precision} .*callbacks={averaging}.*; use bf16-mixed or 32-true"

@@ -21,7 +21,7 @@ from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.multilabel import MultiLabelSums
 from resnet_lab.training.regression import RegressionSums
-from tests.conftest import TINY
+from tests.helpers import TINY
 
 HERE = "tests.training.test_tasks"
 PEARSON = "+metrics.pearson={_target_: torchmetrics.PearsonCorrCoef, mode: max}"

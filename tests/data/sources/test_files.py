@@ -15,8 +15,8 @@ from resnet_lab.data.sources import ArraysFile, HuggingFaceSource, TableFile
 from resnet_lab.data.sources.base import read
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from tests.conftest import Command, Compose
 from tests.data.fakes import error, pixels
+from tests.helpers import Command, Compose
 
 
 def write_table(root: Path, header: list[str], rows: list[list[Any]]) -> str:

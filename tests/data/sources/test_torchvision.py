@@ -15,7 +15,6 @@ from resnet_lab.data.sources import TorchvisionSource
 from resnet_lab.data.sources.base import read
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from tests.conftest import Command, Compose
 from tests.data.fakes import (
     check,
     error,
@@ -29,6 +28,7 @@ from tests.data.fakes import (
     write_sst2,
     write_svhn,
 )
+from tests.helpers import Command, Compose
 
 pytestmark = pytest.mark.usefixtures("offline")
 

@@ -11,8 +11,7 @@ from torchvision.transforms import v2
 from resnet_lab.data.transforms.each import is_each, transform_each
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
-from tests.conftest import Command, Compose
-from tests.helpers import column
+from tests.helpers import Command, Compose, column
 
 IMAGES = torch.randint(256, (6, 8, 8, 3), generator=torch.Generator().manual_seed(0)).byte()
 ROTATE = "{_target_: torchvision.transforms.v2.RandomRotation, degrees: 30}"

@@ -11,7 +11,7 @@ from hydra_plugins.resnet_lab.ray import Ray
 from resnet_lab.sweeps.launchers import job_process
 from resnet_lab.sweeps.launchers.job_process import run_on_node
 from resnet_lab.sweeps.launchers.ray_cluster import connected
-from tests.sweeps.launchers.test_runner import command_of
+from tests.helpers import command_of
 
 
 @pytest.fixture

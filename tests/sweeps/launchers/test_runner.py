@@ -1,7 +1,6 @@
 """Jobs in slots, and searches that fill them; nothing is trained."""
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ from omegaconf import DictConfig
 from resnet_lab.sweeps.job import Job
 from resnet_lab.sweeps.launchers.pool import Pool
 from resnet_lab.sweeps.launchers.runner import End, Runner, Stream
-from tests.conftest import Compose
-from tests.helpers import record, states, trials
-from tests.sweeps.searching.test_search import BOWL, Searcher, bowl, search  # noqa: F401  # a fixture
+from tests.helpers import Compose, command_of, record, states, trials
+from tests.sweeps.searcher import BOWL, Searcher, bowl
 
 DURATIONS = {"slow": 5}  # rounds of `wait` that a job takes; others take one
 
@@ -83,7 +81,7 @@ class Slots(Searcher):
 
 
 @pytest.fixture
-def slots(search: Searcher) -> Slots:  # noqa: F811
+def slots(search: Searcher) -> Slots:
     return Slots()
 
 
@@ -127,10 +125,6 @@ def test_a_killed_search_gives_every_open_trial_back(slots: Slots) -> None:
     assert {entry["state"] for entry in record()["jobs"]} == {"done"}
 
 
-def command_of(code: str) -> Callable[[Path], list[str]]:
-    return lambda place: [sys.executable, "-c", code, str(place)]
-
-
 # A trial that trains nothing. The first one to begin ends only when four others have ended.
 TRIAL = """
 import json, sys, time
@@ -161,7 +155,7 @@ class Pooled(Searcher):
         return Pool(workers=2).run("sweep", stream, lambda overrides: self.compose())
 
 
-def test_a_search_on_a_pool(search: Searcher, tiny: Compose, monkeypatch) -> None:  # noqa: F811
+def test_a_search_on_a_pool(search: Searcher, tiny: Compose, monkeypatch) -> None:
     monkeypatch.setattr("resnet_lab.sweeps.launchers.pool.command", command_of(TRIAL))
     Pooled(tiny)(*BOWL, n_trials=6, n_jobs=None)
     assert states() == ["COMPLETE"] * 6

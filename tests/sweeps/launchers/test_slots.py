@@ -11,9 +11,8 @@ from resnet_lab.core import device, threads
 from resnet_lab.sweeps.launchers import pool, slots
 from resnet_lab.sweeps.launchers.slots import Share, choose, share_cores, shares, throughput
 from resnet_lab.sweeps.record import load
-from tests.helpers import fits, record
+from tests.helpers import JOBS, fits, record
 from tests.helpers import runs_of as runs
-from tests.sweeps.test_sweep import JOBS
 
 
 @pytest.fixture(autouse=True)

@@ -22,8 +22,7 @@ from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 from resnet_lab.sweeps.searching.study import STORAGE
 from resnet_lab.train import train
-from tests.conftest import TINY
-from tests.helpers import LR, fits, record, states, trials
+from tests.helpers import LR, TINY, fits, record, states, trials
 from tests.helpers import runs_of as runs
 
 

@@ -91,7 +91,8 @@ def filters(images: NDArray[np.uint8], columns: int = 16) -> Figure:
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     figure = new_figure(0.6 * columns + 0.1, 0.6 * rows + 0.1)
-    for axes in (grid := figure.subplots(rows, columns, squeeze=False)).flat:
+    no_ticks = {"xticks": (), "yticks": ()}
+    for axes in (grid := figure.subplots(rows, columns, squeeze=False, subplot_kw=no_ticks)).flat:
         axes.set_axis_off()
     for axes, image in zip(grid.flat, images, strict=False):
         shown = image[..., 0] if image.shape[-1] == 1 else image

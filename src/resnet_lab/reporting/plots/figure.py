@@ -30,6 +30,8 @@ class _Figure(Figure):
             warnings.filterwarnings("ignore", message="constrained_layout not applied")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             super().draw(renderer)
+        # Most of the time goes there, and a figure is saved up to four times.
+        self.set_layout_engine("none")
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -71,7 +71,8 @@ def image_grid(images: NDArray[np.uint8], titles: Sequence[str], columns: int = 
     lines = [textwrap.fill(printable(title), 18) for title in titles]
     height = 1.25 + 0.17 * (1 + max(text.count("\n") for text in lines))
     figure = new_figure(1.4 * columns, height * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    no_ticks = {"xticks": (), "yticks": ()}  # they would take most of the time, unseen
+    grid = figure.subplots(rows, columns, squeeze=False, subplot_kw=no_ticks)
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, text in zip(grid.flat, images, lines, strict=False):
