@@ -20,7 +20,7 @@ from filelock import FileLock
 from resnet_lab.reporting.reading import in_use, read_results
 from resnet_lab.reporting.run_record import RunRecord
 from resnet_lab.sweeps.launchers.slurm_commands import QUEUED, queue, submitted
-from resnet_lab.sweeps.record import SWEEPING, change, load, outcome
+from resnet_lab.sweeps.record import SWEEPING, change, current, load, outcome
 from resnet_lab.sweeps.sweep import distinct
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def status(directory: Path) -> Status:
         number = ids.get(job.directory.name)
         queued = None if waiting is None or number is None else number in waiting
         jobs.append((name, _state(job, queued), job))
-    state = str(load(directory).get("state"))
+    state = str(current(directory).get("state"))
     if state == "running" and not in_use(directory / SWEEPING):
         state = "stale: the process that ran it is gone"
     return Status(state, jobs)
@@ -100,7 +100,8 @@ def cancel(directory: Path) -> None:
         if ours:
             _scancel(ours)
             (directory / QUEUED).unlink()
-        change(directory, lambda record: record.update(state=outcome(record) or "interrupted"))
+        end = outcome(current(directory)) or "interrupted"
+        change(directory, lambda record: record.update(state=end))
     finally:
         lock.release()
 

@@ -20,7 +20,6 @@ from resnet_lab.sweeps.searching.search import Search
 from resnet_lab.sweeps.searching.space import Space
 from resnet_lab.sweeps.searching.study import STORAGE, Options
 from resnet_lab.sweeps.searching.trial import read_trial
-from resnet_lab.sweeps.sweep import note
 from tests.helpers import LR, record, states, trials
 
 SMOOTHING = "task.label_smoothing=interval(0,0.5)"
@@ -86,7 +85,6 @@ class Searcher:
         except TimeoutError:
             return JobReturn(status=JobStatus.FAILED)
         (place / "status.json").write_text(json.dumps(status))
-        note(place, status)
         failed = status["state"] == "failed"
         return JobReturn(status=JobStatus.FAILED if failed else JobStatus.COMPLETED)
 

@@ -26,8 +26,6 @@ from resnet_lab.core.files import write_json
 from resnet_lab.sweeps.job import Job, find_job
 from resnet_lab.sweeps.launchers.slurm_commands import QUEUED, has_gpus, queue, submitted, told
 from resnet_lab.sweeps.launchers.slurm_watch import Watch
-from resnet_lab.sweeps.record import read_status
-from resnet_lab.sweeps.sweep import note
 
 log = logging.getLogger(__name__)
 
@@ -100,18 +98,15 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         directory = Path(self.config.hydra.sweep.dir)
         known = submitted(directory)
         new = [job for job in jobs if known.get(job.directory) not in waiting]
-        if earlier := [directory / job.directory for job in jobs if job not in new]:
-            log.info("%d jobs are in the queue already", len(earlier))
-            for path in earlier:  # `Sweep.add` has set them to pending
-                if (status := read_status(path)) is not None:
-                    note(path, status)
+        if len(new) < len(jobs):
+            log.info("%d jobs are in the queue already", len(jobs) - len(new))
+        watch = Watch(directory, jobs, known, self.params["submitit_folder"])
         if new:
             ids = self._submit(new, initial_job_idx)
             known.update({job.directory: number for job, number in zip(new, ids, strict=True)})
             write_json(directory / QUEUED, known)
         if not self._waits:
             return []
-        watch = Watch(directory, jobs, known, self.params["submitit_folder"])
         try:
             return watch.wait()
         except KeyboardInterrupt:

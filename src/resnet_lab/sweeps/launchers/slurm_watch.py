@@ -15,18 +15,18 @@ from submitit.core.utils import JobPaths
 from resnet_lab.runs.trained.run import OVER
 from resnet_lab.sweeps.job import Job, mark_failed, returned
 from resnet_lab.sweeps.launchers.slurm_commands import queue
-from resnet_lab.sweeps.record import change, load, new_entry
+from resnet_lab.sweeps.record import best_value, change, load, read_status
 from resnet_lab.sweeps.sweep import distinct
 
 log = logging.getLogger(__name__)
 
-POLL = 2.0  # seconds between two readings of sweep.json
+POLL = 2.0  # seconds between two readings of the jobs' records
 QUEUE_POLL = 10.0  # seconds between two readings of the queue
 MISSES = 2  # readings without a job until it is gone: shared file systems show its last status late
 
 
 class Watch:
-    """Wait for jobs, and report how each ends.
+    """Wait for jobs, and report how each ends; made before they are submitted.
 
     Args:
         directory: of the sweep.
@@ -47,6 +47,8 @@ class Watch:
         entries = record["jobs"]
         names = distinct([entry["overrides"] for entry in entries])
         self._names = {e["directory"]: name for e, name in zip(entries, names, strict=True)}
+        # Of an earlier try: how that ended is no news.
+        self._updated = [self._status(job).get("updated") for job in jobs]
         self._shown: dict[int, str] = {}  # states, by number of the job
         self._results: dict[int, JobReturn] = {}
         self._missed: Counter[int] = Counter()  # readings of the queue without the job
@@ -56,11 +58,9 @@ class Watch:
         """Return when every job has ended."""
         while True:
             self._read_queue()  # before the states: a job records its state before it leaves
-            entries = {entry["directory"]: entry for entry in load(self.directory)["jobs"]}
             for number, job in enumerate(self.jobs):
                 if number not in self._results:
-                    entry = entries.get(job.directory, new_entry(job.directory, job.overrides))
-                    self._follow(number, job, entry)
+                    self._follow(number, job, self._status(job))
             if len(self._results) == len(self.jobs):
                 return [self._results[number] for number in range(len(self.jobs))]
             time.sleep(POLL)
@@ -75,8 +75,14 @@ class Watch:
                 present = self.ids[job.directory] in waiting
                 self._missed[number] = 0 if present else self._missed[number] + 1
 
-    def _follow(self, number: int, job: Job, entry: Mapping[str, Any]) -> None:
-        state, error, value = entry["state"], entry["error"], entry["metric"]
+    def _status(self, job: Job) -> dict[str, Any]:
+        return read_status(self.directory / job.directory) or {}
+
+    def _follow(self, number: int, job: Job, status: dict[str, Any]) -> None:
+        state = str(status.get("state", "pending"))
+        error, value = status.get("error"), best_value(status)
+        if state not in OVER and status.get("updated") == self._updated[number]:
+            state = "pending"
         gone = self._missed[number] >= MISSES
         if gone and state not in (*OVER, "failed", "interrupted"):
             state, error = "failed", self._mark_failed(job)
