@@ -44,6 +44,19 @@ def test_build_makes_the_object() -> None:
     assert later(size=2).size == 2
 
 
+def test_build_makes_what_is_inside_too_as_hydra_does() -> None:
+    inner = {"_target_": "builtins.dict", "_args_": [[["a", {"_target_": "builtins.int"}]]]}
+    later = {"_target_": "builtins.dict", "_partial_": True, "b": 1}
+    node = {"_target_": "builtins.dict", "plain": {"x": [1]}, "inner": inner, "later": later}
+    found = build(OmegaConf.create({"node": node}), "node", trust=True)
+    assert (found["plain"], found["inner"]) == ({"x": [1]}, {"a": 0})
+    assert type(found["plain"]["x"]) is list
+    assert found["later"](c=2) == {"b": 1, "c": 2}
+    flat = {**node, "_recursive_": False}
+    found = build(OmegaConf.create({"node": flat}), "node", trust=True)
+    assert (found["inner"], found["later"]) == (inner, later)
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [

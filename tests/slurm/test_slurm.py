@@ -226,9 +226,9 @@ def submit_two(nodes: int, tasks: int, slurm: Told, run: Command) -> str:
 
 def ends_like(expected: tuple) -> None:
     """Wait until the job of a sweep that nobody waits for is done, and compare its results."""
-    assert record()["state"] == "submitted"
-    wait_until(lambda: record()["state"] != "submitted", 180)
-    assert record()["state"] == "done"
+    assert status(Path("sweep")).state == "submitted"
+    wait_until(lambda: status(Path("sweep")).state != "submitted", 180)
+    assert status(Path("sweep")).state == "done"
     (found,) = runs().values()
     assert fits(found) == 2
     assert {path.name for path in Path().iterdir()} == {"gate.py", "__pycache__", "go", "sweep"}

@@ -47,6 +47,7 @@ class ActiveRun(Run):
         self._lock: FileLock | None = None
         self._log_file: LogFile | None = None
         self._found: Found | None = None  # until training begins
+        self._continued = False
 
     @classmethod
     def open(
@@ -104,6 +105,7 @@ class ActiveRun(Run):
 
     def _continue(self, config: DictConfig, overrides: Sequence[str]) -> None:
         """Continue an earlier run: take over what a new configuration may change; see `agree`."""
+        self._continued = True
         config = config.copy()
         if OmegaConf.is_interpolation(config.trainer, "precision"):
             config.trainer.precision = self.config.trainer.precision  # measured once per run
@@ -132,9 +134,10 @@ class ActiveRun(Run):
             logging.getLogger().addHandler(self._log_file)
             self.status.pop("error", None)
             self.update(state="running", started=now(), versions=versions(), commit=commit())
-            text = OmegaConf.to_yaml(self.config)
-            if text != (self.directory / "config.yaml").read_text():
-                write(self.directory / "config.yaml", text, sync=True)
+            if self._continued:
+                text = OmegaConf.to_yaml(self.config)
+                if text != (self.directory / "config.yaml").read_text():
+                    write(self.directory / "config.yaml", text, sync=True)
         return self
 
     def begin(self) -> None:
