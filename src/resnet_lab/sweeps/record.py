@@ -6,7 +6,7 @@ or damaged is rebuilt from the run directories.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +72,15 @@ def current(directory: Path) -> dict[str, Any]:
     record = load(directory)
     for entry in record["jobs"]:
         refresh(directory, entry)
-    if record.get("state") == SUBMITTED:  # no process waits for its end
-        record["state"] = outcome(record) or SUBMITTED
     return record
 
 
-def outcome(record: dict[str, Any]) -> str | None:
-    """Return how a sweep ended, "done" or "failed"; None: some jobs have not ended."""
-    states = {entry["state"] for entry in record["jobs"]}
+def outcome(record: dict[str, Any], states: Iterable[str] = ()) -> str | None:
+    """Return how a sweep ended, "done" or "failed"; None: some jobs have not ended.
+
+    `states` are those of the jobs; empty: those of the record.
+    """
+    states = set(states) or {entry["state"] for entry in record["jobs"]}
     if not states <= {*OVER, "failed"}:
         return None
     failed = "failed" in states and not record.get("search")  # a search may have failed trials
