@@ -22,13 +22,11 @@ from resnet_lab.core.console import errors_in_one_line
 from resnet_lab.core.files import write_json
 from resnet_lab.sweeps.job import job_dir
 from resnet_lab.sweeps.record import load, new_entry, take_over
-from resnet_lab.sweeps.sweep import note
 
 TINY = (
     "model.depth=8", "trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=1",
     "trainer.limit_train_batches=3", "callbacks.progress=null", "callbacks.summary=null",
 )  # fmt: skip
-NOTES = 5  # updates of the record that are timed
 
 
 def measure(count: int, folder: Path) -> dict[str, dict[str, float]]:
@@ -52,7 +50,6 @@ def measure(count: int, folder: Path) -> dict[str, dict[str, float]]:
         "status": run(folder, "-m", "resnet_lab.sweep", "status", str(sweep)),
         "report": run(folder, "-m", "resnet_lab.report", str(sweep), "--no-plots"),
         "report with plots": run(folder, "-m", "resnet_lab.report", str(sweep)),
-        "a record's update": timed_note(sweep),
         "a job": a_job(sweep, run(folder, *train, f"seed=range({count},{count + 1})")),
     }
 
@@ -95,17 +92,6 @@ def run(folder: Path, *words: str) -> dict[str, float]:
         "cpu": used.ru_utime + used.ru_stime,
         "mb": used.ru_maxrss / 1024,
     }
-
-
-def timed_note(sweep: Path) -> dict[str, float]:
-    """Time what a job does to the sweep's record when its state changes."""
-    place = sweep / load(sweep)["jobs"][0]["directory"]
-    status = json.loads((place / "status.json").read_text())
-    began, cpu = time.perf_counter(), time.process_time()
-    for _ in range(NOTES):
-        note(place, status)
-    seconds = (time.perf_counter() - began) / NOTES
-    return {"seconds": seconds, "cpu": (time.process_time() - cpu) / NOTES}
 
 
 def a_job(sweep: Path, used: dict[str, float]) -> dict[str, float]:

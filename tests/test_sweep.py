@@ -56,6 +56,16 @@ def test_status_tells_a_job_that_runs_from_one_whose_process_is_gone(known: Path
     assert status(known).state == "stale: the process that ran it is gone"
 
 
+@pytest.mark.parametrize("over", [True, False])
+def test_status_tells_the_end_of_jobs_that_no_process_waits_for(over: bool, known: Path) -> None:
+    write(known / "sweep.json", {**record(), "state": "submitted"})
+    for job in known.iterdir() if over else ():
+        if job.is_dir():
+            write(job / "status.json", {"state": "done", "overrides": [job.name]})
+    write(known / "seed=5/status.json", {"state": "done" if over else "pending"})
+    assert status(known).state == ("done" if over else "submitted")
+
+
 def commands(monkeypatch: pytest.MonkeyPatch, queue: str) -> Path:
     """Stand in for SLURM's commands: a queue in a file, which scancel empties."""
     waiting = Path("queue").absolute()

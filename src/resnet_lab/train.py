@@ -31,7 +31,7 @@ from resnet_lab.runs.resuming import follow_data
 from resnet_lab.runs.summary import show_summary
 from resnet_lab.runs.trained.run import TRIAL, Run
 from resnet_lab.sweeps.resolvers import register_resolvers
-from resnet_lab.sweeps.sweep import announce, note
+from resnet_lab.sweeps.sweep import announce
 
 if TYPE_CHECKING:
     from lightning import Callback
@@ -61,7 +61,7 @@ def train(
         ValueError: something in the configuration, the data or the directory is not as it must be.
     """
     try:
-        with ActiveRun.open(directory, cfg, overrides, trust=trust, listeners=[note]) as run:
+        with ActiveRun.open(directory, cfg, overrides, trust=trust) as run:
             if not run.done:
                 from resnet_lab.runs.fit import fit_and_test
 

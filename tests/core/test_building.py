@@ -44,6 +44,23 @@ def test_build_makes_the_object() -> None:
     assert later(size=2).size == 2
 
 
+def given(*args: Any, **named: Any) -> dict[str, Any]:
+    return {"args": args, **named}
+
+
+def test_build_makes_what_is_inside_too_as_hydra_does() -> None:
+    inner = {"_target_": f"{__name__}.given", "_args_": [[{"_target_": f"{__name__}.given"}], 2]}
+    later = {"_target_": f"{__name__}.given", "_partial_": True, "b": 1}
+    node = {"_target_": f"{__name__}.given", "plain": {"x": [1]}, "inner": inner, "later": later}
+    found = build(OmegaConf.create({"node": node}), "node", trust=True)
+    assert (found["plain"], found["inner"]) == ({"x": [1]}, {"args": ([{"args": ()}], 2)})
+    assert type(found["plain"]["x"]) is list
+    assert found["later"](c=2) == {"args": (), "b": 1, "c": 2}
+    flat = {**node, "_recursive_": False}
+    found = build(OmegaConf.create({"node": flat}), "node", trust=True)
+    assert (found["inner"], found["later"]) == (inner, later)
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [

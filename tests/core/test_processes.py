@@ -12,7 +12,13 @@ import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 
-from resnet_lab.core.processes import LAUNCH_VARIABLES, further_processes, leads, wait_for_threads
+from resnet_lab.core.processes import (
+    LAUNCH_VARIABLES,
+    check_restarts,
+    further_processes,
+    leads,
+    wait_for_threads,
+)
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.status import Status
 from resnet_lab.runs.trained.evaluation import evaluate
@@ -180,6 +186,18 @@ def test_processes_that_torchrun_starts_need_the_directory_of_their_run(
     assert code == 1
     assert err == "error: torchrun and srun start several processes of one run: say run_dir=...\n"
     assert not Path("logs").exists()
+
+
+@pytest.mark.parametrize("share", ["True", "False"])
+def test_restarts_by_torchrun_need_a_store_of_their_own(share, monkeypatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", share)
+    check_restarts()
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
+    refused = pytest.raises(ValueError, match="set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
+    with refused if share == "True" else contextlib.nullcontext():
+        check_restarts()
 
 
 STOP = """

@@ -1,6 +1,7 @@
-"""Runs of two processes: equal to one process, and on two nodes of this machine."""
+"""Runs of two processes: equal to one process, on two nodes of this machine, and when one dies."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from resnet_lab.runs.trained.run import Run
-from tests.helpers import TINY, column, result, rows
+from tests.helpers import TINY, column, fits, result, rows, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,6 +20,21 @@ pytestmark = [
 ]
 
 STARTED: list["subprocess.Popen[str]"] = []
+
+# The first time, training waits in its second epoch until there is a file `go`.
+GATE = """
+import os, time
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class Gate(Callback):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        reached = Path(f"reached.{trainer.global_rank}")
+        if trainer.current_epoch == 1 and batch_idx == 1 and not reached.exists():
+            reached.write_text(str(os.getpid()))
+            while not Path("go").exists():
+                time.sleep(0.05)
+"""
 
 FLAT = """
 from torch import nn
@@ -75,18 +91,44 @@ def test_two_processes_take_the_steps_of_one() -> None:
     assert losses[0] == pytest.approx(losses[1])
 
 
-def test_two_nodes_train_like_two_processes_of_one() -> None:
-    given = (*TINY, "trainer=ddp", "trainer.max_epochs=2")
+def start_nodes(*given: str) -> list["subprocess.Popen[str]"]:
+    """Start a run on two nodes, two agents of torchrun's on the loopback address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     agent = (
         "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
         "--rdzv-id=run", f"--rdzv-endpoint=127.0.0.1:{port}", "--local-addr=127.0.0.1",
-        "-m", "resnet_lab.train", *given, "trainer.devices=1", "trainer.num_nodes=2", "run_dir=run",
+        *given, "trainer.devices=1", "trainer.num_nodes=2", "run_dir=run",
     )  # fmt: skip
-    for node in [start(*agent), start(*agent)]:
+    return [start(*agent), start(*agent)]
+
+
+def test_two_nodes_train_like_two_processes_of_one() -> None:
+    given = (*TINY, "trainer=ddp", "trainer.max_epochs=2")
+    for node in start_nodes("-m", "resnet_lab.train", *given):
         end(node)
+    end(start("resnet_lab.train", *given, "run_dir=whole"))
+    equal("run", "whole")
+
+
+def test_torchrun_starts_a_killed_process_again_and_the_run_resumes(monkeypatch) -> None:
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    Path("gate.py").write_text(GATE)
+    given = (*TINY, "trainer=ddp", "trainer.max_epochs=3", "+callbacks.gate._target_=gate.Gate")
+    nodes = start_nodes("--max-restarts=1", "-m", "resnet_lab.train", *given)
+    reached = [Path("reached.0"), Path("reached.1")]
+
+    def at_the_gate() -> bool:
+        assert all(node.poll() is None for node in nodes), [node.communicate() for node in nodes]
+        return all(path.exists() and path.read_text() for path in reached)
+
+    wait_until(at_the_gate, 300)
+    os.kill(int(reached[0].read_text()), signal.SIGKILL)
+    Path("go").touch()
+    for node in nodes:
+        end(node)
+    assert fits(Run.load("run")) == 2
     end(start("resnet_lab.train", *given, "run_dir=whole"))
     equal("run", "whole")
 

@@ -13,7 +13,7 @@ import pytest
 
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.control import cancel, command_again, status
-from tests.helpers import TINY, Command, fits, record, result, wait_until
+from tests.helpers import TINY, Command, fits, record, result, trials, wait_until
 from tests.helpers import runs_of as runs
 from tests.helpers import start as start_process
 from tests.slurm.conftest import Told
@@ -31,7 +31,7 @@ class Gate(Callback):
         reached = Path(trainer.default_root_dir, f"reached.{trainer.global_rank}")
         if trainer.current_epoch == 1 and batch_idx == 2 and not reached.exists():
             reached.write_text(str(os.getpid()))
-            while not Path("go").exists():
+            while not (Path("go").exists() or reached.with_name("go").exists()):
                 time.sleep(0.05)
 """
 JOBS = (
@@ -221,12 +221,12 @@ def submit_two(nodes: int, tasks: int, slurm: Told, run: Command) -> str:
 
 def ends_like(expected: tuple) -> None:
     """Wait until the job of a sweep that nobody waits for is done, and compare its results."""
-    assert record()["state"] == "submitted"
-    wait_until(lambda: record()["state"] != "submitted", 180)
-    assert record()["state"] == "done"
+    assert status(Path("sweep")).state == "submitted"
+    wait_until(lambda: status(Path("sweep")).state != "submitted", 180)
+    assert status(Path("sweep")).state == "done"
     (found,) = runs().values()
     assert fits(found) == 2
-    assert {path.name for path in Path().iterdir()} == {"gate.py", "__pycache__", "go", "sweep"}
+    assert {path.name for path in Path().iterdir()} - {"__pycache__"} == {"gate.py", "go", "sweep"}
     assert result(found) == expected
 
 
@@ -274,10 +274,39 @@ def test_submitted_jobs_are_seen_ended_and_retried_from_elsewhere(
     assert states() == ["stale", "interrupted"]
     assert record()["state"] == "interrupted"
 
-    code, _, err = command(*command_again(sweep, ["hydra.launcher.wait=true"]))
+    code, _, err = command(
+        *command_again(sweep, ["hydra.launcher.wait=true", "hydra.launcher.array_parallelism=2"])
+    )
     assert code == 0, err
     assert states() == ["done", "done"]
     assert results() == {name: undisturbed[name] for name in (first, second)}
+
+
+def test_a_trial_starts_when_another_ends_and_a_killed_search_finds_its_trials(
+    environment, slurm, run
+) -> None:
+    command = (
+        "-m", "hydra/launcher=slurm", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4",
+        "hydra.sweeper.n_jobs=2", "optimizer.lr=interval(0.01,0.1)", "sweep_dir=sweep",
+    )  # fmt: skip
+    search = start(environment, *command)
+    wait_at_the_gate(2, search)
+    first, second = ids()
+    Path("sweep", first, "go").touch()
+    wait_at_the_gate(3, search)  # the second one still runs
+    assert Run.load(f"sweep/{first}").done
+    third = next(name for name in ids() if name not in (first, second))
+    search.kill()
+    search.communicate()
+    Path("go").touch()
+
+    code, out, err = run(*command)
+    assert code == 0, err
+    assert "1 of 4 trials are done already" in out
+    assert "4 trials: 4 done" in out
+    assert [trial.state.name for trial in trials()] == ["COMPLETE"] * 4
+    assert {first, second, third} < runs().keys()
+    assert [fits(each) for each in runs().values()] == [1] * 4
 
 
 def test_gpus_are_asked_for_where_there_are_some(slurm, run) -> None:

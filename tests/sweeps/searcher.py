@@ -14,7 +14,6 @@ from resnet_lab.sweeps.job import job_dir
 from resnet_lab.sweeps.searching.search import Search
 from resnet_lab.sweeps.searching.space import Space
 from resnet_lab.sweeps.searching.study import Options
-from resnet_lab.sweeps.sweep import note
 from tests.helpers import LR
 
 SMOOTHING = "task.label_smoothing=interval(0,0.5)"
@@ -80,6 +79,5 @@ class Searcher:
         except TimeoutError:
             return JobReturn(status=JobStatus.FAILED)
         (place / "status.json").write_text(json.dumps(status))
-        note(place, status)
         failed = status["state"] == "failed"
         return JobReturn(status=JobStatus.FAILED if failed else JobStatus.COMPLETED)

@@ -64,7 +64,8 @@ def test_a_killed_sweep_goes_on_and_equals_an_undisturbed_one(
     process = start("-m", *JOBS, *GRID, *launcher)
 
     def half_way() -> bool:
-        states = [e["state"] for e in record()["jobs"]] if Path("sweep/sweep.json").exists() else []
+        found = runs().values() if Path("sweep").exists() else ()
+        states = [run.status.get("state") for run in found]
         return "done" in states and "running" in states
 
     wait_until(half_way)

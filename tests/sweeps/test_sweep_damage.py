@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+import resnet_lab.sweeps.sweep as sweep_module
 from resnet_lab.reporting.report import report
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.job import Job
 from resnet_lab.sweeps.launchers.pool import Pool
 from resnet_lab.sweeps.record import load
-from resnet_lab.sweeps.sweep import Sweep, announce, note
+from resnet_lab.sweeps.sweep import Sweep, announce
 from tests.helpers import TINY, Command, Compose, fits, record
 from tests.helpers import runs_of as runs
 
@@ -53,6 +54,14 @@ def test_a_finished_sweep_goes_on_without_composing_or_checking(
     code, out, err = command(*SWEEP)
     assert (code, err) == (0, "")
     assert "2 of 2 jobs are done already" in out
+
+
+def test_a_job_does_not_read_and_write_the_record_of_all(command: Command, monkeypatch) -> None:
+    changes, change = [], sweep_module.change
+    monkeypatch.setattr(sweep_module, "change", lambda *args: changes.append(change(*args)))
+    assert command(*SWEEP)[0] == 0
+    assert len(changes) == 3  # the sweep began, had its jobs, and ended
+    assert states() == ["done", "done"]
 
 
 def test_a_deleted_job_is_run_again(done: Path, command: Command) -> None:
@@ -104,8 +113,7 @@ def test_a_record_that_is_deleted_meanwhile_is_made_again(tmp_path: Path) -> Non
             status = {"state": "done", "overrides": job.overrides, "best": {"value": 0.5}}
             if job is not jobs[2]:
                 (run / "status.json").write_text(json.dumps(status))
-                Path("sweep/sweep.json").unlink()
-                note(run, status)
+                Path("sweep/sweep.json").unlink(missing_ok=True)
         assert sweep.states() == {"seed=0": "done", "seed=1": "done", "seed=2": "pending"}
     assert record()["state"] == "interrupted"
     assert states() == ["done", "done", "pending"]

@@ -42,7 +42,7 @@ class Search(BaseSweeper):
         from resnet_lab.sweeps.searching.study import Options
 
         given: dict[str, Any] = {"n_trials": self.n_trials}
-        if self.n_jobs is not None or not hasattr(self.launcher, "stream"):
+        if self.n_jobs is not None or not hasattr(self.launcher, "runner"):
             given["n_jobs"] = 1 if self.n_jobs is None else self.n_jobs
         for name, value in given.items():
             if type(value) is not int or value < 1:

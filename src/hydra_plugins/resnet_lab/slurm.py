@@ -1,12 +1,16 @@
 """A SLURM cluster."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from resnet_lab.sweeps.launchers.runner import Stream
+    from resnet_lab.sweeps.launchers.slurm import Submission
 
 
 class Slurm(Launcher):
@@ -22,7 +26,7 @@ class Slurm(Launcher):
             raise ValueError(f"hydra.launcher.wait={wait}: must be true or false")
         self.waits = wait
         self.parameters = parameters
-        self.submission: Launcher | None = None
+        self.submission: Submission | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -50,3 +54,8 @@ class Slurm(Launcher):
         """Submit the jobs, and return when all have ended, or at once without `wait`."""
         assert self.submission is not None
         return self.submission.launch(job_overrides, initial_job_idx)
+
+    def stream(self, stream: "Stream") -> list[JobReturn]:
+        """Submit jobs as they are asked for, and return when all have ended."""
+        assert self.submission is not None
+        return self.submission.stream(stream)

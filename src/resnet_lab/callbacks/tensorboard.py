@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +27,8 @@ from resnet_lab.core.configuration.config import (
 from resnet_lab.core.harmless import harmless_callback
 from resnet_lab.core.text import markdown, markdown_code
 from resnet_lab.data.pixels import sides
+
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 # Always in the HParams tab, so that runs can be compared; what the user overrode joins them.
 HYPERPARAMETERS = ("data.name", "model.name", "optimizer.lr", "data.batch_size", "seed")
@@ -63,7 +66,7 @@ class TensorBoardRecord(Callback):
         writer = writer_of(trainer)
         if writer is None or trainer.global_step > 0:
             return
-        text = OmegaConf.to_yaml(self._config)
+        text = yaml.dump(OmegaConf.to_container(self._config), Dumper=DUMPER, sort_keys=False)
         writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()))
         writer.add_custom_scalars(
             {"curves": {title: ["Multiline", tags] for title, tags in CHARTS.items()}}

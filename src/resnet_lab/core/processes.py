@@ -80,6 +80,21 @@ def check_nodes(count: object) -> None:
         )
 
 
+def check_restarts() -> None:
+    """Raise a ValueError if torchrun is to restart processes that could not find each other.
+
+    It keeps its store between restarts, with the addresses of the processes that are gone: the new
+    ones would wait for those (pytorch#135712, torch 2.14).
+    """
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if shared and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) and launched_together():
+        raise ValueError(
+            "torchrun --max-restarts: restarted processes would wait for those that are gone; set "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun, and start it with --standalone or "
+            "--rdzv-backend=c10d"
+        )
+
+
 def await_first(path: Path, seconds: float = 60) -> None:
     """Wait for a file that rank zero of a run writes.
 

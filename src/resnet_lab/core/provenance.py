@@ -1,5 +1,6 @@
 """Record when a result was made, by which code and by which libraries."""
 
+import functools
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -9,6 +10,7 @@ from pathlib import Path
 from resnet_lab import __version__
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that results depend on."""
     packages = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
@@ -25,6 +27,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache  # it is the code that was imported
 def commit() -> str | None:
     """Return the git commit of the source, with `+` where the work tree differs from it."""
     git = ["git", "-C", str(Path(__file__).parent)]

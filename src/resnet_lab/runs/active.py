@@ -4,7 +4,7 @@ import contextlib
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,6 @@ from resnet_lab.runs.trained.run import TRIAL, Run
 if TYPE_CHECKING:
     from resnet_lab.training.metrics import Sums
 
-# Called with a run's directory and its status. A sweep passes one that updates its record.
-Listener = Callable[[Path, dict[str, Any]], None]
-
 # Entries of the status that come from training; a resumed run takes them from its checkpoint.
 OF_TRAINING = ("epochs", "steps", "seconds", "images_per_second", "metrics", "best")
 
@@ -50,7 +47,7 @@ class ActiveRun(Run):
         self._lock: FileLock | None = None
         self._log_file: LogFile | None = None
         self._found: Found | None = None  # until training begins
-        self._listeners: Sequence[Listener] = ()
+        self._continued = False
 
     @classmethod
     def open(
@@ -60,7 +57,6 @@ class ActiveRun(Run):
         overrides: Sequence[str] = (),
         *,
         trust: bool = False,
-        listeners: Sequence[Listener] = (),
     ) -> "ActiveRun":
         """Open a directory to train in: a new run, or an earlier one of the same configuration.
 
@@ -69,7 +65,6 @@ class ActiveRun(Run):
             config: the configuration, resolved here.
             overrides: what the user typed, for the records.
             trust: see `resnet_lab.core.configuration.trust`.
-            listeners: called with the directory and the status whenever the state changes.
 
         Raises:
             ValueError: the directory is something else, or in use, or holds another run.
@@ -105,11 +100,12 @@ class ActiveRun(Run):
             raise
         for part in unfinished:
             part.unlink(missing_ok=True)
-        run._lock, run._found, run._listeners = lock, found, listeners
+        run._lock, run._found = lock, found
         return run
 
     def _continue(self, config: DictConfig, overrides: Sequence[str]) -> None:
         """Continue an earlier run: take over what a new configuration may change; see `agree`."""
+        self._continued = True
         config = config.copy()
         if OmegaConf.is_interpolation(config.trainer, "precision"):
             config.trainer.precision = self.config.trainer.precision  # measured once per run
@@ -138,9 +134,10 @@ class ActiveRun(Run):
             logging.getLogger().addHandler(self._log_file)
             self.status.pop("error", None)
             self.update(state="running", started=now(), versions=versions(), commit=commit())
-            text = OmegaConf.to_yaml(self.config)
-            if text != (self.directory / "config.yaml").read_text():
-                write(self.directory / "config.yaml", text, sync=True)
+            if self._continued:
+                text = OmegaConf.to_yaml(self.config)
+                if text != (self.directory / "config.yaml").read_text():
+                    write(self.directory / "config.yaml", text, sync=True)
         return self
 
     def begin(self) -> None:
@@ -194,13 +191,10 @@ class ActiveRun(Run):
             self._log_file = None
 
     def update(self, **fields: Any) -> None:
-        """Change entries of `status.json`; call the listeners when the state changes."""
+        """Change entries of `status.json`."""
         self.status.update(fields, updated=now())
         if self.leads:
             write_json(self.directory / "status.json", self.status, sync="state" in fields)
-            if "state" in fields:
-                for listener in self._listeners:
-                    listener(self.directory, self.status)
 
     def of_training(self) -> dict[str, Any]:
         """Return the entries of the status that come from training."""

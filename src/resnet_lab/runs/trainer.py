@@ -15,7 +15,7 @@ from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
 from resnet_lab.core.configuration.building import build
 from resnet_lab.core.device import check_precision
 from resnet_lab.core.directions import monitor_mode
-from resnet_lab.core.processes import check_nodes
+from resnet_lab.core.processes import check_nodes, check_restarts
 from resnet_lab.data import ImageDataModule
 from resnet_lab.runs.checking.metric_checks import check_callback
 from resnet_lab.runs.profilers import build_profiler
@@ -65,6 +65,7 @@ def build_trainer(
             "+trainer.logger=false leaves all out"
         )
     check_nodes(config.get("num_nodes"))
+    check_restarts()
     if config.get("barebones"):
         raise ValueError(
             "trainer.barebones=true: leaves out the checkpoints and curves that a run is made of: "

@@ -19,8 +19,9 @@ from filelock import FileLock
 
 from resnet_lab.reporting.reading import in_use, read_results
 from resnet_lab.reporting.run_record import RunRecord
+from resnet_lab.runs.trained.run import OVER
 from resnet_lab.sweeps.launchers.slurm_commands import QUEUED, queue, submitted
-from resnet_lab.sweeps.record import SWEEPING, change, load, outcome
+from resnet_lab.sweeps.record import SUBMITTED, SWEEPING, change, current, load, outcome
 from resnet_lab.sweeps.sweep import distinct
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,10 @@ def status(directory: Path) -> Status:
         number = ids.get(job.directory.name)
         queued = None if waiting is None or number is None else number in waiting
         jobs.append((name, _state(job, queued), job))
-    state = str(load(directory).get("state"))
+    record = load(directory)
+    state = str(record.get("state"))
+    if state == SUBMITTED:  # no process waits for its end
+        state = outcome(record, [each for _, each, _ in jobs]) or SUBMITTED
     if state == "running" and not in_use(directory / SWEEPING):
         state = "stale: the process that ran it is gone"
     return Status(state, jobs)
@@ -66,7 +70,7 @@ def status(directory: Path) -> Status:
 def _state(job: RunRecord, queued: bool | None) -> str:
     """Return the state of a job; `queued` is whether SLURM has it, None for what it never had."""
     running = job.status.get("state") == "running"
-    if queued and job.state in ("running", "pending", "interrupted"):
+    if queued and job.state not in OVER:  # one that failed is about to begin again
         return "running" if running else "queued"
     lost = running and job.state == "interrupted"  # no process holds its directory
     if lost or (queued is False and job.state in ("running", "pending")):
@@ -100,7 +104,8 @@ def cancel(directory: Path) -> None:
         if ours:
             _scancel(ours)
             (directory / QUEUED).unlink()
-        change(directory, lambda record: record.update(state=outcome(record) or "interrupted"))
+        end = outcome(current(directory)) or "interrupted"
+        change(directory, lambda record: record.update(state=end))
     finally:
         lock.release()
 

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_lab.core.configuration.config import bears_on_result, override_key
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.trained.run import Run
-from resnet_lab.sweeps.sweep import note
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +138,7 @@ def _overrides_in(sweep_dir: str | None, job: str) -> list[str]:
 
 def prepare(directory: Path, config: DictConfig, overrides: Sequence[str]) -> None:
     """Make a run directory in which another process is to train; see `ActiveRun.open`."""
-    run = ActiveRun.open(directory, config, overrides, listeners=[note])
+    run = ActiveRun.open(directory, config, overrides)
     try:
         run.update(state=run.status.get("state", "pending"))
     finally:
@@ -154,7 +153,7 @@ def mark_failed(directory: Path, error: str, printed: str = "") -> None:
         error: what is known, in one line.
         printed: what the process printed, for the log.
     """
-    run = ActiveRun.open(directory, Run.load(directory).config, listeners=[note])
+    run = ActiveRun.open(directory, Run.load(directory).config)
     try:
         with (run.directory / "train.log").open("a") as log:
             log.write(f"{printed}\n{error}\n")

@@ -1,11 +1,12 @@
-"""Read and change `sweep.json`: the command of a sweep, and the state of each job.
+"""Read and change `sweep.json`: the command of a sweep, its jobs, and how each ended.
 
-The run directory of a job counts: a record that is missing or damaged is rebuilt from the run
-directories, and an entry that differs from its directory is corrected.
+The run directory of a job counts. The record is written when a sweep begins and when it ends, not
+for each job: a thousand jobs would write a thousand entries a thousand times. One that is missing
+or damaged is rebuilt from the run directories.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def change(directory: Path, edit: Callable[[dict[str, Any]], None]) -> None:
         record = load(directory)
         edit(record)
         record["updated"] = now()
-        # A line a job: that is four times as fast as indenting all, and each job does it.
+        # A line a job: that is four times as fast as indenting all, and a search does it often.
         jobs = ",\n    ".join(as_json(entry) for entry in record.pop("jobs"))
         rest = as_json(record, indent=2).removesuffix("\n}")
         write(directory / FILE, f'{rest},\n  "jobs": [\n    {jobs}\n  ]\n}}\n')
@@ -66,9 +67,20 @@ def new_entry(directory: str, overrides: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def outcome(record: dict[str, Any]) -> str | None:
-    """Return how a sweep ended, "done" or "failed"; None: some jobs have not ended."""
-    states = {entry["state"] for entry in record["jobs"]}
+def current(directory: Path) -> dict[str, Any]:
+    """Read the record of a sweep, with the state of each job as its run directory has it now."""
+    record = load(directory)
+    for entry in record["jobs"]:
+        refresh(directory, entry)
+    return record
+
+
+def outcome(record: dict[str, Any], states: Iterable[str] = ()) -> str | None:
+    """Return how a sweep ended, "done" or "failed"; None: some jobs have not ended.
+
+    `states` are those of the jobs; empty: those of the record.
+    """
+    states = set(states) or {entry["state"] for entry in record["jobs"]}
     if not states <= {*OVER, "failed"}:
         return None
     failed = "failed" in states and not record.get("search")  # a search may have failed trials

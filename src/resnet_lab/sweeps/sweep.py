@@ -1,17 +1,18 @@
 """A sweep directory: many runs, and one record of them.
 
-`sweep.json` is replaced atomically, under a lock, by the process of a job whenever the job starts
-or ends, with any launcher and on any machine.
+`sweep.json` lists the jobs; how far each is says its run directory, with any launcher and on any
+machine.
 """
 
 import contextlib
+import functools
 import logging
 import os
 import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,12 +30,10 @@ from resnet_lab.sweeps.record import (
     SUBMITTED,
     SWEEPING,
     change,
-    is_sweep,
     load,
     new_entry,
     outcome,
     refresh,
-    take_over,
 )
 
 log = logging.getLogger(__name__)
@@ -119,9 +118,8 @@ class Sweep:
         self._jobs |= added
 
         def enter(record: dict[str, Any]) -> None:
-            self._refresh(record)
-            for entry in record["jobs"]:
-                if entry["directory"] in added and entry["state"] not in OVER:
+            for entry in self._refreshed(record, added):
+                if entry["state"] not in OVER:
                     entry.update(state="pending", error=None)
 
         change(self.directory, enter)
@@ -129,8 +127,7 @@ class Sweep:
     def states(self) -> dict[str, str]:
         """Return the state of every job by its directory."""
         record = load(self.directory)
-        self._refresh(record)
-        return {entry["directory"]: entry["state"] for entry in record["jobs"]}
+        return {each["directory"]: each["state"] for each in self._refreshed(record)}
 
     def mark_failed(self, errors: dict[str, str]) -> None:
         """Record as failed the jobs, by directory, that have not recorded that themselves."""
@@ -138,20 +135,27 @@ class Sweep:
             return
 
         def enter(record: dict[str, Any]) -> None:
-            self._refresh(record)
-            for entry in record["jobs"]:
-                if entry["directory"] in errors and entry["state"] not in (*OVER, "failed"):
+            for entry in self._refreshed(record, errors):
+                if entry["state"] not in (*OVER, "failed"):
                     entry.update(state="failed", error=errors[entry["directory"]])
 
         change(self.directory, enter)
 
-    def _refresh(self, record: dict[str, Any]) -> None:
-        """Update a record from the run directories, and add jobs that it has lost."""
+    def _refreshed(
+        self, record: dict[str, Any], names: Container[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Add the jobs that a record lacks, and return the entries of some, as they are now.
+
+        Args:
+            record: changed in place.
+            names: directories of the jobs; None: all.
+        """
         known = {entry["directory"] for entry in record["jobs"]}
-        missing = self._jobs.keys() - known
-        record["jobs"] += [new_entry(job, self._jobs[job]) for job in self._jobs if job in missing]
-        for entry in record["jobs"]:
+        record["jobs"] += [new_entry(*job) for job in self._jobs.items() if job[0] not in known]
+        chosen = [each for each in record["jobs"] if names is None or each["directory"] in names]
+        for entry in chosen:
             refresh(self.directory, entry)
+        return chosen
 
     def __enter__(self) -> "Sweep":
         self._signals.enter_context(terminated_like_interrupted())
@@ -166,7 +170,7 @@ class Sweep:
         stopped = kind is not None and not issubclass(kind, Exception)
 
         def end(record: dict[str, Any]) -> None:
-            self._refresh(record)
+            self._refreshed(record)
             otherwise = SUBMITTED if self.left and not stopped else "interrupted"
             record["state"] = "interrupted" if stopped else outcome(record) or otherwise
             seconds = record.get("seconds", 0.0) + time.monotonic() - self._began
@@ -180,33 +184,25 @@ class Sweep:
             print(f"interrupted; to resume: {again}", file=sys.stderr)
 
 
-def note(run: Path, status: dict[str, Any]) -> None:
-    """Enter the status of a job into the record of its sweep, if the run is in a sweep."""
-    if not is_sweep(run.parent):
-        return
-
-    def enter(record: dict[str, Any]) -> None:
-        known = {entry["directory"]: entry for entry in record["jobs"]}
-        entry = known.get(run.name)
-        if entry is None:
-            entry = new_entry(run.name, status.get("overrides", []))
-            record["jobs"].append(entry)
-        take_over(entry, status)
-        if record.get("state") == SUBMITTED:  # no process waits for its end
-            record["state"] = outcome(record) or SUBMITTED
-
-    change(run.parent, enter)
-
-
 def announce(directory: Path) -> None:
     """Print which job of its sweep begins."""
-    record = load(directory.parent)
+    path = directory.parent / FILE
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    if told := _titles(directory.parent, changed).get(directory.name):
+        log.info("\n%s", told)
+
+
+@functools.lru_cache(maxsize=1)
+def _titles(directory: Path, changed: int) -> dict[str, str]:
+    """Name the jobs of a sweep by number and overrides; `changed` is the time of its record."""
+    record = load(directory)
     jobs = record["jobs"]
     total = record.get("trials", len(jobs))  # a search enters its jobs as it goes
     names = distinct([entry["overrides"] for entry in jobs])
-    for number, (entry, name) in enumerate(zip(jobs, names, strict=True), 1):
-        if entry["directory"] == directory.name:
-            log.info("\njob %d of %d: %s", number, total, name)
+    return {
+        entry["directory"]: f"job {number} of {total}: {name}"
+        for number, (entry, name) in enumerate(zip(jobs, names, strict=True), 1)
+    }
 
 
 def distinct(jobs: Sequence[Sequence[str]]) -> list[str]:

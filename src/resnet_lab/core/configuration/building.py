@@ -1,10 +1,12 @@
-"""Build the objects that a configuration names; nothing else calls `instantiate`.
+"""Build the objects that a configuration names, as Hydra's `instantiate` does; nothing else does.
 
 The arguments of a node are checked against the signature of its `_target_` before it is built.
-`resnet_lab.core.configuration.trust` decides what may be a target.
+`resnet_lab.core.configuration.trust` decides what may be a target. Hydra's own function makes
+configurations of what is built, which took a quarter of the time of a tiny job.
 """
 
 import collections.abc
+import functools
 import inspect
 import math
 import re
@@ -14,13 +16,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lab.core.configuration.recorded import with_new_names
 from resnet_lab.core.configuration.signatures import hints_of, parameters_of
-from resnet_lab.core.configuration.trust import allow, locate
+from resnet_lab.core.configuration.trust import import_target, locate
 from resnet_lab.core.errors import RENAMED, closest, one_line
 
 # What to do instead of setting an argument that the code sets itself, by its key.
@@ -91,21 +91,27 @@ def build(
             raise ValueError(f"{key}.{name} is set by resnet-lab itself: {way}")
     _check(key, plain, trust, arguments)
     try:
-        with allow(_targets(plain), trust=trust):
-            return instantiate(plain, **arguments, _convert_="all")
-    except Exception as error:  # of the target; Hydra 1.3 wraps it, 1.4 does not
-        wrapped = isinstance(error, InstantiationException)
-        cause = (error.__cause__ or error) if wrapped else error
-        if isinstance(cause, Exception):
-            raise _naming(key, cause) from cause
-        raise
+        return _made(plain, **arguments)
+    except Exception as error:  # of the target
+        raise _naming(key, error) from error
 
 
-def _targets(node: Any) -> set[str]:
-    """Return every `_target_` of a node and of those in it."""
-    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    own = {node["_target_"]} if isinstance(node, dict) and "_target_" in node else set()
-    return own.union(*map(_targets, inner))
+def _made(node: Any, **arguments: Any) -> Any:
+    """Build a checked node and those in it."""
+    if isinstance(node, list):
+        return [_made(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    inner = {name: item for name, item in node.items() if name not in HYDRAS}
+    if node.get("_recursive_", True):
+        inner = {name: _made(item) for name, item in inner.items()}
+    if "_target_" not in node:
+        return inner
+    given = {"_partial_": node.get("_partial_"), **inner, **arguments}
+    target, positional = import_target(node["_target_"]), _made(node.get("_args_", []))
+    if given.pop("_partial_"):
+        return functools.partial(target, *positional, **given)
+    return target(*positional, **given)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Read the parameters of a class or function, `**options` included."""
 
+import functools
 import inspect
 import typing
 from typing import Any
@@ -17,6 +18,7 @@ def _passes_to(target: Any) -> Any:
     return returned if inspect.isclass(returned) else None
 
 
+@functools.cache
 def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
     """Return the parameters of a class or function by name.
 
@@ -33,6 +35,7 @@ def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
     return parameters
 
 
+@functools.cache
 def hints_of(target: Any) -> dict[str, Any]:
     """Return the annotation of each of `parameters_of`.
 

@@ -15,16 +15,12 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
-import hydra.utils
-
 from resnet_lab.core.configuration.config import CONF
-from resnet_lab.core.configuration.hydra_versions import HYDRA_1_3
 
 PACKAGES = ("resnet_lab", "torch", "torchvision", "torchmetrics", "lightning", "timm", "optuna")
 
@@ -101,10 +97,9 @@ def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
     if not trust and not _may_import(target):
         raise ValueError(f"{said}: {REFUSAL}")
     try:
-        found = _import(target)
+        found = import_target(target)
     except Exception as error:  # an import runs code, which may raise anything
-        reason = error.__cause__ or error  # Hydra puts its own words around it
-        raise ValueError(f"{said}: {' '.join(str(reason).split())}") from error
+        raise ValueError(f"{said}: {' '.join(str(error).split())}") from error
     if not callable(found):
         raise ValueError(f"{said}: must be a class or a function")
     if not trust and not _of_a_kind(found):
@@ -113,22 +108,7 @@ def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
     return found
 
 
-def allow(targets: Iterable[str], *, trust: bool) -> AbstractContextManager[object]:
-    """Tell Hydra 1.4 what `instantiate` may call, and of which packages it may return networks.
-
-    These are the targets that `locate` agreed to. Hydra 1.3 has no such list.
-    """
-    if HYDRA_1_3:
-        return nullcontext()
-    names = {*PACKAGES, *(target.partition(".")[0] for target in targets)}
-    listed = [*targets, *(f"{name}.*" for name in sorted(names))]
-    allowed: AbstractContextManager[object] = hydra.utils.execution_whitelist(  # type: ignore[attr-defined]
-        hydra.utils.UNSAFE_DISABLE_EXECUTION_CHECKS if trust else listed  # type: ignore[attr-defined]
-    )
-    return allowed
-
-
-def _import(target: str) -> Any:
+def import_target(target: str) -> Any:
     """Import the object of a dotted path.
 
     Raises:

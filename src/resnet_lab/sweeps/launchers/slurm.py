@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,9 @@ from submitit.core.utils import FailedJobError
 from resnet_lab.core.console import TRACEBACKS, set_up_logging
 from resnet_lab.core.files import write_json
 from resnet_lab.sweeps.job import Job, find_job
-from resnet_lab.sweeps.launchers.slurm_commands import QUEUED, has_gpus, queue, submitted, told
+from resnet_lab.sweeps.launchers.runner import Stream
+from resnet_lab.sweeps.launchers.slurm_commands import QUEUED, has_gpus, queue, told
 from resnet_lab.sweeps.launchers.slurm_watch import Watch
-from resnet_lab.sweeps.record import read_status
-from resnet_lab.sweeps.sweep import note
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +38,24 @@ COMMON = (
 )  # fmt: skip
 
 
+END = object()  # of a stream
+
+
+@contextlib.contextmanager
+def _told_how_to_end(watch: Watch) -> Iterator[None]:
+    """On Ctrl-C, print what ends the jobs: they run on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        ids = [watch.ids[job.directory] for job in watch.jobs if job.directory in watch.ids]
+        numbers = {each.partition("_")[0] for each in ids}
+        end = f"scancel {' '.join(sorted(numbers))}"
+        print(f"the jobs run on without this process; to end them: {end}", file=sys.stderr)
+        raise
+
+
 class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
-    """Jobs for SLURM: `launch` submits them and waits; each process of a job calls the object.
+    """Jobs for SLURM: `launch` and `stream` submit them; each process of a job calls the object.
 
     Args:
         wait: until all jobs have ended.
@@ -91,34 +106,58 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
             ValueError: there is no SLURM here, or it takes no such jobs.
         """
         assert self.config is not None
+        jobs = [find_job(self.config, job) for job in job_overrides]
+        watch = self._watch()
+        self._enqueue(watch, jobs, initial_job_idx)
+        if not self._waits:
+            return []
+        ended: list[tuple[Job, JobReturn]] = []
+        with _told_how_to_end(watch):
+            while len(ended) < len(jobs):
+                ended += watch.look()
+        results = {job.directory: result for job, result in ended}
+        return [results[job.directory] for job in jobs]
+
+    def stream(self, stream: Stream) -> list[JobReturn]:
+        """Submit jobs as the stream gives them, one at a time; return when all have ended."""
+        watch = self._watch()
+        results: list[JobReturn] = []
+        source, more = iter(stream.jobs), True
+        with _told_how_to_end(watch):
+            while more or watch.jobs:
+                job = next(source, END) if more else None
+                more = more and job is not END
+                if isinstance(job, Job):
+                    self._enqueue(watch, [job], len(results) + len(watch.jobs))
+                    continue
+                for each, result in watch.look() if watch.jobs else ():
+                    results.append(result)
+                    stream.ended(each, result)
+        return results
+
+    def _watch(self) -> Watch:
+        assert self.config is not None
+        return Watch(Path(self.config.hydra.sweep.dir), self.params["submitit_folder"])
+
+    def _enqueue(self, watch: Watch, jobs: Sequence[Job], first: int) -> None:
+        """Submit and watch jobs; those that are in the queue already are only watched.
+
+        Raises:
+            ValueError: there is no SLURM here, or it takes no such jobs.
+        """
         waiting = queue()
         if waiting is None:
             raise ValueError(
                 "hydra/launcher=slurm: squeue does not answer; is this a SLURM cluster?"
             )
-        jobs = [find_job(self.config, job) for job in job_overrides]
-        directory = Path(self.config.hydra.sweep.dir)
-        known = submitted(directory)
-        new = [job for job in jobs if known.get(job.directory) not in waiting]
-        if earlier := [directory / job.directory for job in jobs if job not in new]:
-            log.info("%d jobs are in the queue already", len(earlier))
-            for path in earlier:  # `Sweep.add` has set them to pending
-                if (status := read_status(path)) is not None:
-                    note(path, status)
+        new = [job for job in jobs if watch.ids.get(job.directory) not in waiting]
+        if len(new) < len(jobs):
+            log.info("%d jobs are in the queue already", len(jobs) - len(new))
+        watch.add(jobs)
         if new:
-            ids = self._submit(new, initial_job_idx)
-            known.update({job.directory: number for job, number in zip(new, ids, strict=True)})
-            write_json(directory / QUEUED, known)
-        if not self._waits:
-            return []
-        watch = Watch(directory, jobs, known, self.params["submitit_folder"])
-        try:
-            return watch.wait()
-        except KeyboardInterrupt:
-            numbers = {known[job.directory].partition("_")[0] for job in jobs}
-            end = f"scancel {' '.join(sorted(numbers))}"
-            print(f"the jobs run on without this process; to end them: {end}", file=sys.stderr)
-            raise
+            ids = self._submit(new, first)
+            watch.ids.update({job.directory: each for job, each in zip(new, ids, strict=True)})
+            write_json(watch.directory / QUEUED, watch.ids)
 
     def _submit(self, jobs: Sequence[Job], first: int) -> list[str]:
         """Hand jobs to SLURM as one array, and return their ids."""

@@ -1,6 +1,6 @@
 """Search: a sweep whose values Optuna chooses by the results of earlier trials.
 
-A trial is chosen the moment that a pool or a Ray cluster has a slot for it, by the results so far.
+A trial is chosen the moment that a pool, Ray or SLURM may run a further one, by the results so far.
 Other launchers get batches, and wait for the slowest trial of each. Each trial is a job of the
 sweep: values that were tried before are not trained again, and a trial of a killed process is
 resumed.
