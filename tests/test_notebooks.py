@@ -15,8 +15,9 @@ from tests.conftest import REPOSITORY
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 NAMES = (
     "1_first_run", "2_explore_data", "3_analyse_a_run", "4_compare_a_sweep",
-    "5_your_own_data_and_network",
+    "5_your_own_data_and_network", "6_why_residual_networks_work",
 )  # fmt: skip
+SLOW = ("6_why_residual_networks_work",)  # it measures networks of 56 and 164 layers
 OURS = [path for path in NOTEBOOKS if path.stem in NAMES]  # others need only run
 
 
@@ -42,7 +43,13 @@ def run(notebook: nbformat.NotebookNode, folder: Path, tmp_path: Path) -> list[d
 
 
 @pytest.mark.filterwarnings("ignore")  # Jupyter's own, about event loops and sockets
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in SLOW))
+        for path in NOTEBOOKS
+    ],
+)
 def test_notebook_runs(path: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     if path not in OURS:
