@@ -16,7 +16,7 @@ from torch import nn
 
 from resnet_lab import analyse, export, load
 from resnet_lab.data.sources import Digits
-from resnet_lab.exporting import exporter
+from resnet_lab.exporting import exporter, quantised
 from resnet_lab.exporting.exporter import Exporter
 from resnet_lab.runs.trained.run import Run
 from tests.helpers import REPOSITORY
@@ -110,6 +110,47 @@ def test_onnx_runs_without_this_package(
     assert torch.allclose(shown, expected.values, atol=6e-5)
 
 
+@needs_onnx
+def test_int8_is_smaller_and_tells_its_accuracy(trained: Path, images, command) -> None:
+    import onnxruntime
+
+    code, out, err = command(trained, "--to", "int8", "--card")
+    assert (code, err) == (0, "")
+    path = trained / "export/model_int8.onnx"
+    told = re.search(
+        r"\((\d+) of 256 test images right, in float32 (\d+); same class for (\d+); (.*)\)", out
+    )
+    assert told is not None, out
+    assert int(told[3]) >= 0.9 * 256
+    assert f"({told[1]} of 256 test images right" in (trained / "export/README.md").read_text()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["classes"]) == list("0123456789")
+    assert told[0].strip("()") in about["quantised"]
+    (found,) = session.run(None, {"images": images.numpy()})
+    expected = probabilities(trained, images)
+    assert 0 < (torch.from_numpy(found) - expected).abs().max() < 0.3
+    assert [file.name for file in path.parent.iterdir() if "onnx" in file.name] == [path.name]
+
+
+@needs_onnx
+def test_an_int8_export_that_says_other_classes_is_not_kept(
+    trained: Path, monkeypatch, command
+) -> None:
+    monkeypatch.setattr(quantised, "AGREEING", 1.01)
+    code, out, err = command(trained, "--to", "int8")
+    assert (code, out) == (1, "")
+    assert re.search(r"keeps the class of \d+ of 256 test images alone: it is not kept", err)
+    assert not list((trained / "export").iterdir())
+
+
+def test_int8_needs_validation_images(trained: Path, monkeypatch, command) -> None:
+    monkeypatch.setattr(quantised, "FEWEST", 1000)
+    code, out, err = command(trained, "--to", "int8")
+    assert (code, out) == (1, "")
+    assert "on validation images: needs 1000, and this run has" in err
+
+
 @needs_safetensors
 def test_safetensors_hold_the_weights_by_their_names(trained: Path, command) -> None:
     from safetensors import safe_open
@@ -166,10 +207,10 @@ def test_the_card_says_what_was_recorded_of_these_weights(trained: Path, command
 def test_a_package_that_is_missing_is_named(trained: Path, monkeypatch, command) -> None:
     for name in ("onnx", "safetensors", "safetensors.torch"):
         monkeypatch.setitem(sys.modules, name, None)
-    for kind in ("onnx", "safetensors"):
+    for kind, package in (("onnx", "onnx"), ("int8", "onnx"), ("safetensors", "safetensors")):
         code, _, err = command(trained, "--to", kind)
         assert code == 1
-        assert f"--to {kind} needs {kind}" in err
+        assert f"needs {package}" in err
         assert "pip install 'resnet-lab[export]'" in err
 
 
@@ -188,7 +229,7 @@ def test_pictures_of_another_size_are_fitted_first(composed, command, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "say what to write: --to onnx"),
+        ([], "say what to write: --card or --to onnx, int8"),
         (["--to", "torch", "--bare", "--calibrated"], "leave one out"),
         (["--to", "torch", "--checkpoint", "nowhere"], "no such checkpoint"),
         (["--card", "--data-dir", "nowhere"], "no such directory"),

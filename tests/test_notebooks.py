@@ -15,7 +15,7 @@ from tests.helpers import REPOSITORY
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 NAMES = (
     "1_first_run", "2_explore_data", "3_analyse_a_run", "4_compare_a_sweep",
-    "5_your_own_data_and_network",
+    "5_your_own_data_and_network", "6_why_residual_networks_work",
 )  # fmt: skip
 OURS = [path for path in NOTEBOOKS if path.stem in NAMES]  # others need only run
 

@@ -29,7 +29,8 @@ def test_a_run_gets_the_files_of_a_finding(name: str, trained: Path, capsys) -> 
     folder = trained / "findings"
     assert json.loads((folder / f"{name}.json").read_text())["verdict"] == result["verdict"]
     assert (result["finding"], result["images"], result["draws"]) == (name, 60, 2)
-    assert result["subjects"][0]["split"] == "validation"
+    split = "training" if name == "landscape" else "validation"
+    assert result["subjects"][0]["split"] == split
     assert len(result["subjects"][0]["sha256"]) == 64
     text = (folder / f"{name}.html").read_text()
     assert f'<p class="lead">{result["verdict"].capitalize()}' in text
@@ -64,6 +65,13 @@ def test_a_sweep_gets_the_files_of_a_finding(tiny, tmp_path: Path, capsys) -> No
     assert told in capsys.readouterr().err
 
 
+def test_a_run_of_a_sweep_is_no_override(trained: Path, capsys) -> None:
+    job = trained.parent / "optimizer.lr=0.1,seed=0"
+    trained.rename(job)
+    reproduce.main(["paths", str(job), "--images", "4"])
+    assert (job / "findings/paths.json").is_file()
+
+
 def test_strict_fails_unless_reproduced(trained: Path, capsys) -> None:
     with pytest.raises(SystemExit) as end:
         reproduce.main(["lesion", str(trained), "--draws", "2", "--strict", "--out", "other"])
@@ -83,6 +91,7 @@ def test_strict_fails_unless_reproduced(trained: Path, capsys) -> None:
         (["lesion", "x", "--images", "0"], "--images 0: must be an integer >= 2"),
         (["lesion", "x", "--draws", "1"], "--draws 1: must be an integer >= 2"),
         (["paths", "--weights", "nowhere.th"], "nowhere.th does not exist"),
+        (["paths", "--weights", "akamaster_resnet56", "--split", "val"], "--split val: akamaster"),
         (["signal", "model=resnet21"], "model=resnet21"),
         (["signal", "model.depth=21"], "depth 21"),
     ],

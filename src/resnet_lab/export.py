@@ -4,7 +4,7 @@
     python -m resnet_lab.export logs/runs/<run> --to torch --to safetensors --card
 
 Files go to the folder export/ of the run. Each is run on test images and kept only if it agrees
-with PyTorch.
+with PyTorch; of int8, which computes something else, the accuracy is told beside that of float32.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from resnet_lab.core.text import printable
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.resolvers import register_resolvers
 
-KINDS = ("onnx", "torch", "safetensors")
+KINDS = ("onnx", "int8", "torch", "safetensors")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     set_up_logging()
     with reduced_overhead(), errors_in_one_line():
         if not options.to and not options.card:
-            raise ValueError("say what to write: --to onnx, --to torch, --to safetensors or --card")
+            raise ValueError(f"say what to write: --card or --to {', '.join(KINDS)}")
         if options.bare and options.calibrated:
             raise ValueError("--bare exports logits, which take no temperature: leave one out")
         run = Run.load(options.run, trust=options.trust)
@@ -52,7 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )  # fmt: skip
         out = Path(options.out) if options.out else folder_in(run.directory, "export")
         out.mkdir(parents=True, exist_ok=True)
+        told = {}  # of a file: what the model card says of it
         for kind in dict.fromkeys(options.to):
+            if kind == "int8":
+                from resnet_lab.exporting.quantised import quantise
+
+                told[NAMES[kind]] = str(quantise(exporter, out / NAMES[kind]))
+                say(f"written: {printable(out / NAMES[kind])} ({told[NAMES[kind]]})")
+                continue
             made = exporter.export(kind, out / NAMES[kind])
             say(
                 f"written: {printable(made.path)} (on {made.images:,} test images: differs from "
@@ -62,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.card:
             from resnet_lab.exporting.card import card
 
-            write(out / "README.md", card(exporter, out))
+            write(out / "README.md", card(exporter, out, told))
             say(f"written: {printable(out / 'README.md')}")
 
 

@@ -56,8 +56,8 @@ def subjects_of(
     from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
     from resnet_lab.training.weights.published import find
 
-    runs = [item for item in given if "=" not in item]
-    overrides = [item for item in given if "=" in item]
+    runs = [item for item in given if _is_run(item)]
+    overrides = [item for item in given if not _is_run(item)]
     found = [Subject.of_run(run, split, data_dir, trust=trust) for run in runs]
     place = [f"data_dir='{data_dir}'"] if data_dir else []
     lists = [overrides] if overrides and (untrained or not weights) else []
@@ -77,6 +77,11 @@ def subjects_of(
         if names.count(subject.name) > 1:
             subject.name = f"{subject.name} #{number + 1}"
     return found
+
+
+def _is_run(item: str) -> bool:
+    """Whether an argument is a run, and no override; directories of sweeps have `=` in them."""
+    return "=" not in item or Path(item).is_dir()
 
 
 def show_list() -> None:
@@ -142,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with Console(file=sys.stderr).status("starting") as status:
             chosen = Options(options.images, options.draws, options.seed, status.update)
             result = reproduce(options.finding, finding, subjects, chosen)
-        runs = [item for item in options.networks if "=" not in item]
+        runs = [item for item in options.networks if _is_run(item)]
         out = Path(runs[0]) if runs else Path()
         page = write_result(result, finding, Path(options.out) if options.out else out)
         if options.json:

@@ -11,6 +11,7 @@ from torch import nn
 from resnet_lab.findings import (
     anatomy,
     calibration,
+    landscape,
     lesion,
     norm_free,
     paths,
@@ -38,6 +39,9 @@ class Subject:
 
     def batches(self, count, seed):
         return [(X[:30], self.labels[:30]), (X[30:], self.labels[30:])]
+
+    def images(self, count, seed):
+        return X, self.labels
 
 
 class Logits(Subject):
@@ -285,3 +289,72 @@ def test_refinement_without_later_branches_is_that_of_a_network_without_them() -
     assert refinement.draw(measured)
     plain = Subject(cifar_resnet(14, num_classes=3, residual=False))
     assert refinement.measure([plain], Options()) == {"networks": {}}
+
+
+def around(loss) -> np.ndarray:
+    """The surface of a loss of two parameters, along their axes."""
+    weights = torch.tensor([0.3, -0.2])
+    found = landscape.surface(
+        lambda: loss(*(weights - torch.tensor([0.3, -0.2])).tolist()), [weights],
+        [torch.tensor([1.0, 0.0])], [torch.tensor([0.0, 1.0])],
+    )  # fmt: skip
+    assert weights.tolist() == pytest.approx([0.3, -0.2])
+    return found
+
+
+def test_no_point_of_a_quadratic_leads_away_from_its_minimum_and_some_of_a_wave_do() -> None:
+    tilted = around(lambda x, y: 100 * (x - 2 * y) ** 2 + (2 * x + y) ** 2 + 1)
+    assert tilted[8, 8] == 1
+    assert tilted[16, 8] == pytest.approx(105)  # the first direction comes first
+    assert landscape.leading_away(tilted) == 0
+    assert landscape.leading_away(around(lambda x, y: 5 - x * x - y * y)) == pytest.approx(
+        224 / 225
+    )
+    wave = landscape.leading_away(around(lambda x, y: 2 - np.cos(2 * np.pi * x)))  # falls from 0.5
+    assert wave == pytest.approx(6 * 15 / 225)
+    assert landscape.leading_away(around(lambda x, y: float("inf") if x > 0.9 else x * x)) == 0
+
+
+def test_a_direction_has_the_norm_of_each_filter_and_leaves_norms_alone() -> None:
+    torch.manual_seed(0)
+    net = cifar_resnet(8, num_classes=3)
+    found = landscape.direction(net, 0)
+    for (name, part), moved in zip(net.named_parameters(), found, strict=True):
+        if part.dim() == 1:
+            assert not moved.any(), name
+        else:
+            torch.testing.assert_close(moved.flatten(1).norm(dim=1), part.flatten(1).norm(dim=1))
+    again = landscape.direction(net, 0)
+    assert all(map(torch.equal, found, again))
+    assert not torch.equal(landscape.direction(net, 1)[0], found[0])
+
+
+def test_a_network_is_itself_again_after_its_landscape_and_needs_a_plain_one_that_learned() -> None:
+    subjects = []
+    for number in range(2):
+        torch.manual_seed(0)
+        net = cifar_resnet(8, num_classes=3, residual=not number)
+        subjects.append(Subject(net, f"net{number}", depth=8))
+    before = [{name: x.clone() for name, x in s.net.state_dict().items()} for s in subjects]
+    measured = json.loads(json.dumps(landscape.measure(subjects, Options(draws=2))))
+    for subject, state in zip(subjects, before, strict=True):
+        assert all(torch.equal(x, state[name]) for name, x in subject.net.state_dict().items())
+    networks = measured["networks"]
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(subjects[0].net(X), subjects[0].labels)
+    assert 10 ** networks["net0"]["log10_loss"][0][8][8] == pytest.approx(float(loss), rel=1e-3)
+    assert subjects[0].split == "train"
+    assert len(landscape.draw(measured)) == 2
+    networks["net0"]["away"], networks["net1"]["away"] = [0.0, 0.0], [0.01, 0.02]
+    residual, plain = landscape.judge(measured)
+    assert (residual.verdict, plain.verdict, plain.control) == ("reproduced", "undecided", True)
+    assert plain.found["value"] == pytest.approx(0.015 * 225)  # of one point
+    networks["net1"]["accuracy"] = 0.5
+    residual, plain = landscape.judge(measured)
+    assert plain.verdict == "not applicable"
+    assert plain.reason == "net1 has 50 % of its training images"
+    del networks["net1"]
+    assert "give a plain run" in landscape.judge(measured)[1].reason
+    del networks["net0"]
+    assert verdict(landscape.judge(measured)) == "not applicable"
+    assert landscape.draw(measured) == []

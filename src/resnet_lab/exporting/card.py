@@ -1,6 +1,7 @@
 """A model card (Mitchell et al. 2019), filled in with what a run has recorded."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ RECIPE = (
 )  # fmt: skip
 
 
-def card(exporter: Exporter, out: Path) -> str:
-    """Format the model card of a network, with the checksums of the exports in `out`."""
+def card(exporter: Exporter, out: Path, told: Mapping[str, str]) -> str:
+    """Format the model card of a network, with the checksums of the exports in `out`.
+
+    `told` is what is known of a file by its name, such as the accuracy of int8.
+    """
     about, run = exporter.metadata(), exporter.run
     network, status = exporter.network, exporter.run.status
     parameters = sum(parameter.numel() for parameter in network.module.parameters())
@@ -61,7 +65,8 @@ def card(exporter: Exporter, out: Path) -> str:
     ]
     for name in NAMES.values():
         if (out / name).is_file():
-            lines.append(f"- `{name}`: sha256 `{digest(out / name)}`")
+            known = f" ({markdown(told[name])})" if name in told else ""
+            lines.append(f"- `{name}`: sha256 `{digest(out / name)}`{known}")
     return "\n".join(lines) + "\n"
 
 

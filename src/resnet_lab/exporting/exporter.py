@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from resnet_lab.core.files import replacing
 from resnet_lab.core.provenance import commit, now, versions
+from resnet_lab.data import ImageDataModule
 from resnet_lab.data.pixels import resize
 from resnet_lab.runs.trained.inference import (
     TrainedNetwork,
@@ -21,7 +22,10 @@ from resnet_lab.runs.trained.inference import (
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.weights.published import digest
 
-NAMES = {"onnx": "model.onnx", "torch": "model.pt2", "safetensors": "model.safetensors"}
+NAMES = {
+    "onnx": "model.onnx", "int8": "model_int8.onnx", "torch": "model.pt2",
+    "safetensors": "model.safetensors",
+}  # fmt: skip
 IMAGES = 256  # most test images that an export is held to PyTorch on
 BATCHES = (1, 7)  # sizes of the first batches; the rest is one batch
 TOLERANCE = 1e-4  # of probabilities; of logits, relative to the largest
@@ -106,16 +110,7 @@ class Exporter:
         self.module = (
             Deployable(net, facts["mean"], facts["std"], temperature) if preprocessing else net
         ).eval()
-        images, _ = data.images("test")
-        # Seeded, as a folder is sorted by class.
-        chosen = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
-        chosen = chosen[:IMAGES]
-        pixels = images.pixels[chosen].cpu()
-        if pixels.shape[1:3] != data.image_size:
-            fitted = resize(pixels, data.image_size, data.fit or "stretch")
-            pixels = fitted.round().clamp(0, 255).to(torch.uint8)
-        self.labels = images.labels[chosen].cpu()
-        self.pixels = pixels
+        self.pixels, self.labels = drawn(data, "test", IMAGES)
         self.temperature = self.network.temperature = temperature
 
     def metadata(self) -> dict[str, Any]:
@@ -168,7 +163,7 @@ class Exporter:
         rest = len(self.pixels) - sum(BATCHES)
         sizes = [*BATCHES, rest] if rest > 0 else [len(self.pixels)]
         whole = self.preprocessing and path.suffix != ".safetensors"  # which holds weights alone
-        inputs = self.pixels if whole else self._normalised
+        inputs = self.pixels if whole else self._normalised(self.pixels)
         with torch.inference_mode():
             found = torch.cat([call(part) for part in torch.split(inputs, sizes)])
         network = self.network
@@ -185,14 +180,12 @@ class Exporter:
         right = int((said == self.labels).sum())
         return Export(path, len(self.labels), difference, agreeing, right)
 
-    @property
-    def _normalised(self) -> Tensor:
-        return self.network.normalised(self.pixels).contiguous()
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return self.network.normalised(pixels).contiguous()
 
-    @property
-    def _example(self) -> Tensor:
-        """Two images as the export takes them."""
-        return (self.pixels if self.preprocessing else self._normalised)[:2]
+    def inputs(self, pixels: Tensor) -> Tensor:
+        """Return images, uint8 [N, H, W, C], as the export takes them."""
+        return pixels if self.preprocessing else self._normalised(pixels)
 
     def _onnx(self, path: Path) -> Call:
         import onnx  # noqa: F401  # asked for first, to name what is missing
@@ -200,13 +193,13 @@ class Exporter:
         import onnxscript  # noqa: F401
 
         program = torch.onnx.export(
-            self.module, (self._example,), dynamo=True, verbose=False,
+            self.module, (self.inputs(self.pixels[:2]),), dynamo=True, verbose=False,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=["images"], output_names=[self.metadata()["output"]],
         )  # fmt: skip
         assert program is not None
         for name, value in self.metadata().items():
-            program.model.metadata_props[name] = _text(value)
+            program.model.metadata_props[name] = text_of(value)
         program.save(str(path), external_data=False)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -218,7 +211,9 @@ class Exporter:
 
     def _torch(self, path: Path) -> Call:
         program = torch.export.export(
-            self.module, (self._example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+            self.module,
+            (self.inputs(self.pixels[:2]),),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
         extra = {"metadata.json": json.dumps(self.metadata(), indent=2)}
         with path.open("wb") as file:
@@ -230,7 +225,7 @@ class Exporter:
     def _safetensors(self, path: Path) -> Call:
         from safetensors.torch import load_file, save
 
-        texts = {name: _text(value) for name, value in self.metadata().items()}
+        texts = {name: text_of(value) for name, value in self.metadata().items()}
         state = {name: tensor.contiguous() for name, tensor in self.net.state_dict().items()}
         path.write_bytes(save(state, texts))
         other = self.run.build_net().eval()
@@ -238,6 +233,19 @@ class Exporter:
         return other
 
 
-def _text(value: Any) -> str:
+def drawn(data: ImageDataModule, split: str, count: int) -> tuple[Tensor, Tensor]:
+    """Return up to `count` images of a split, uint8 [N, H, W, C] of the input size, and labels."""
+    images, indices = data.images(split)
+    # Seeded, as a folder is sorted by class.
+    order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(0))
+    chosen = indices[order[:count]]
+    pixels = images.pixels[chosen].cpu()
+    if len(pixels) and pixels.shape[1:3] != data.image_size:
+        fitted = resize(pixels, data.image_size, data.fit or "stretch")
+        pixels = fitted.round().clamp(0, 255).to(torch.uint8)
+    return pixels, images.labels[chosen].cpu()
+
+
+def text_of(value: Any) -> str:
     """Return a value for metadata that holds texts alone."""
     return value if isinstance(value, str) else json.dumps(value)

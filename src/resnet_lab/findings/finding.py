@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 
 from resnet_lab.reporting.plots.drawing import Plot
 
-NAMES = ("calibration", "lesion", "paths", "signal", "shattered", "refinement", "norm_free")
+NAMES = (
+    "calibration",
+    "lesion",
+    "paths",
+    "signal",
+    "shattered",
+    "refinement",
+    "landscape",
+    "norm_free",
+)
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 UNDECIDED, NOT_APPLICABLE = "undecided", "not applicable"
 RESAMPLES = 1000

@@ -169,7 +169,7 @@ def judge(measured: Measured) -> list[Check]:
 
 def draw(measured: Measured) -> list[Plot]:
     """Draw the three panels of figure 6."""
-    figure = new_figure(11, 3.4)
+    figure = new_figure(11, 3.8)
     panels = figure.subplots(1, 3)
     networks = {**measured["networks"], "control: identity branches": measured["control"]}
     for number, (name, entry) in enumerate(networks.items()):
@@ -187,6 +187,6 @@ def draw(measured: Measured) -> list[Plot]:
         axes.set_xlabel("path length (branches)")
         axes.set_ylabel(label)
         tidy(axes)
-    panels[0].legend(frameon=False, fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     caption = "Number of paths, mean gradient norm by a path, and their product, by path length."
     return [Plot("Path lengths", caption, figure)]

@@ -21,7 +21,7 @@ from resnet_lab.training.weights.pretrained import load_pretrained
 from resnet_lab.training.weights.published import digest, fetch, find
 
 BATCH = 100  # images; a lesion study keeps the inputs of all blocks of a batch
-SPLITS = {"val": "validation", "test": "test"}
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(eq=False)
@@ -31,7 +31,7 @@ class Subject:
     name: str  # to show
     net: nn.Module
     data: ImageDataModule
-    split: str  # "test" or "val"
+    split: str  # "test", "val" or "train"
     config: DictConfig  # of the run or of the command line
     source: Path | None  # file of the weights; None: an untrained network
 
@@ -72,6 +72,11 @@ class Subject:
         name = str(cfg.model.name)
         if weights is not None:
             known = find(str(weights))
+            if known and split == "val":
+                raise ValueError(
+                    f"--split val: {weights} was trained on all training images, those of the "
+                    "validation split among them; leave it out to measure on the test split"
+                )
             load_pretrained(net, str(weights))
             path = fetch(str(weights)) if known and not Path(weights).exists() else Path(weights)
             name += " (published)" if known else f" ({path.name})"
