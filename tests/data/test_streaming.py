@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torchvision.transforms import v2
 
 from resnet_lab.data import ImageDataModule
+from resnet_lab.data.decoding import pictures
 from resnet_lab.data.decoding.pictures import Crops, draw_crop
 from resnet_lab.data.loader import Batch
 from resnet_lab.data.sources import ImageFolder, image_folder
@@ -127,19 +128,63 @@ def test_a_crop_of_a_scaled_jpeg_is_that_of_the_whole_one(tmp_path: Path) -> Non
                 picture.save(tmp_path / suffix / label / f"{number}.{suffix}")
     read = [source(tmp_path / suffix).read("train").pixels for suffix in ("jpg", "png")]
     for seed in (*range(10), None):
-        scaled, whole = (pictures.load(0, seed).astype(int) for pictures in read)  # type: ignore[attr-defined]
+        scaled, whole = (photos.load(0, seed).int() for photos in read)  # type: ignore[attr-defined]
         assert scaled.shape == (32, 32, 3)
         assert abs(scaled - whole).max() <= 4
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_crops_of_every_kind_of_file_are_upright(tmp_path: Path, mode: str, suffix: str) -> None:
+    """White above black as the camera held it, which lies on its side in the file."""
+    halves = np.zeros((64, 64), np.uint8)
+    halves[:32] = 255
+    exif = Image.Exif()
+    for turn, lying in ((1, halves), (6, np.rot90(halves))):
+        exif[ExifTags.Base.Orientation] = turn
+        for label in ("a", "b"):
+            (tmp_path / str(turn) / label).mkdir(parents=True)
+            for number in range(2):
+                place = tmp_path / str(turn) / label / f"{number}.{suffix}"
+                Image.fromarray(lying).convert(mode).save(place, exif=exif)
+        whole: Any = source(tmp_path / str(turn), scale=[1, 1], ratio=[1, 1]).read("train").pixels
+        for seed in (None, 0):
+            pixels = whole.load(0, seed)
+            assert pixels.shape == (32, 32, 3)
+            assert pixels[:12].min() > 240
+            assert pixels[20:].max() < 15
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_decoders_of_jpegs_give_the_same_pixels(
+    root: Path, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("simplejpeg")
+    used, cut = [], pictures._cut_by_simplejpeg
+    monkeypatch.setattr(
+        pictures, "_cut_by_simplejpeg", lambda *args: used.append(cut(*args)) or used[-1]
+    )
+    photos: Any = source(root, channels=channels).read("train").pixels
+    fast = [photos.load(index, seed) for index in range(0, 72, 6) for seed in (0, 1)]
+    assert any(one is not None for one in used)  # others are decoded at a fraction of their size
+    monkeypatch.setattr(pictures, "simplejpeg", None)
+    slow = [photos.load(index, seed) for index in range(0, 72, 6) for seed in (0, 1)]
+    assert torch.stack(fast).equal(torch.stack(slow))
+
+
+def test_a_batch_may_hold_a_picture_twice(root: Path) -> None:
+    images = source(root).read("train")
+    batch = next(iter(StreamLoader(images, torch.tensor([4, 7, 4]), 3, workers=0, crop=True)))
+    assert batch.pixels[0].equal(batch.pixels[2])
+    assert not batch.pixels[0].equal(batch.pixels[1])
 
 
 def test_the_index_is_built_once_and_follows_the_folder(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = []
-    pictures = image_folder.pictures
-    monkeypatch.setattr(
-        image_folder, "pictures", lambda *args: looked.append(args) or pictures(*args)
-    )
+    find = image_folder.pictures
+    monkeypatch.setattr(image_folder, "pictures", lambda *args: looked.append(args) or find(*args))
     first = source(root).read("train")
     again = source(root).read("train")
     assert len(looked) == 3

@@ -1,5 +1,6 @@
 """Runs of two processes: equal to one process, on two nodes of this machine, and when one dies."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from resnet_lab.runs.trained.run import Run
 from tests.helpers import TINY, column, fits, result, rows, wait_until
@@ -42,6 +44,22 @@ from torch import nn
 class Flat(nn.Sequential):
     def __init__(self, dropout, num_classes, in_channels):
         super().__init__(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, num_classes))
+"""
+
+
+SEEN = """
+import json, pathlib
+from lightning.pytorch import Callback
+
+class Seen(Callback):
+    def __init__(self, name):
+        self.name, self.greys = name, []
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        self.greys.append((batch[0][:, 0, 0, 0] * 255).round().int().tolist())
+
+    def on_train_end(self, trainer, module):
+        pathlib.Path(f"{self.name}{trainer.global_rank}.json").write_text(json.dumps(self.greys))
 """
 
 
@@ -89,6 +107,30 @@ def test_two_processes_take_the_steps_of_one() -> None:
         torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6)
     losses = [column(Path(run), "train/loss") for run in ("one", "two")]
     assert losses[0] == pytest.approx(losses[1])
+
+
+def test_two_processes_share_each_batch_of_a_streamed_folder() -> None:
+    Path("seen.py").write_text(SEEN)
+    for number in range(48):  # each picture has a grey of its own, which no crop changes
+        for split in ("train", "val", "test"):
+            Path(f"photos/{split}/class{number % 2}").mkdir(parents=True, exist_ok=True)
+            grey = Image.new("L", (40, 30), 5 * number)
+            grey.save(f"photos/{split}/class{number % 2}/{number}.png")
+    given = (
+        *TINY[1:], "model=small_resnet", "trainer.limit_train_batches=1.0", "trainer.max_epochs=1",
+        "data=image_folder", "data.root=photos", "data.streaming=true", "data.image_size=16",
+        "data.batch_size=8", "data.augment=null", "data.source.cache=index", "data.channels=1",
+        "data.mean=[0]", "data.std=[1]",
+    )  # fmt: skip
+    for name, trainer, workers in (("one", "auto", 0), ("two", "ddp", 0), ("more", "ddp", 2)):
+        seen = f"+callbacks.seen={{_target_: seen.Seen, name: {name}}}"
+        choice = (f"trainer={trainer}", f"data.workers={workers}", f"run_dir=run_{name}")
+        end(start("resnet_lab.train", *choice, *given, seen))
+    batches = json.loads(Path("one0.json").read_text())
+    assert sorted(grey for batch in batches for grey in batch) == [5 * n for n in range(48)]
+    for name in ("two", "more"):
+        ranks = [json.loads(Path(f"{name}{rank}.json").read_text()) for rank in (0, 1)]
+        assert ranks == [[batch[rank::2] for batch in batches] for rank in (0, 1)]
 
 
 def start_nodes(*given: str) -> list["subprocess.Popen[str]"]:

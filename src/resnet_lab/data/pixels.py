@@ -130,3 +130,9 @@ def resize(pixels: Tensor, size: tuple[int, int], fit: Fit = "stretch") -> Tenso
         margins = (left, size[1] - inner[1] - left, top, size[0] - inner[0] - top)
         resized = F.pad(resized, margins)
     return resized.permute(0, 2, 3, 1)
+
+
+def resize_bytes(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize images, uint8 [B, H, W, C], to height and width as bytes: bilinear, antialiased."""
+    images = F.interpolate(pixels.permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
+    return images.permute(0, 2, 3, 1)

@@ -16,12 +16,12 @@ from resnet_lab.data.transforms.each import Each, transform_each
 
 log = logging.getLogger(__name__)
 
-Key = tuple[int, int, bool]  # index of a picture, its seed, whether it is for training
+Key = tuple[int, int]  # index of a picture, and its seed
 
 
 class _Read(NamedTuple):
-    pixels: Tensor | None  # uint8 [H, W, C]; None: the picture cannot be read
-    said: str
+    pixels: Tensor  # uint8 [B, H, W, C], of those that can be read
+    broken: dict[int, str]  # why the others cannot, by place in the batch
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -43,53 +43,54 @@ class StreamLoader(BatchLoader):
     def __iter__(self) -> Iterator[Batch]:
         pictures = cast(Pictures, self.images.pixels)
         plan = list(self.plan())
-        keys = (
-            [
-                (index, seed, self.crop)
-                for index, seed in zip(chosen.tolist(), self._seeds(chosen), strict=True)
-            ]
-            for _, chosen in plan
+        batches = (
+            list(zip(chosen.tolist(), self._seeds(chosen), strict=True)) for _, chosen in plan
         )
         loader = DataLoader(
-            _Decoded(pictures, self.changes),
-            batch_sampler=keys,
+            _Decoded(pictures, self.crop, self.changes),
+            sampler=batches,
+            batch_size=None,
             num_workers=self.workers,
-            collate_fn=list,
             generator=torch.Generator(),  # the global one stays as it is
         )
-        for (number, chosen), found in zip(plan, loader, strict=True):
-            read = [one.pixels for one in found if one.pixels is not None]
-            kept = torch.tensor([one.pixels is not None for one in found])
-            if len(read) < len(found):
-                self._leave_out(chosen, found, empty=not read)
-            yield self._batch(number, torch.stack(read), self.images.labels[chosen[kept]])
+        for (number, chosen), read in zip(plan, loader, strict=True):
+            if read.broken:
+                self._leave_out(chosen.tolist(), read)
+                kept = [place for place in range(len(chosen)) if place not in read.broken]
+                chosen = chosen[kept]
+            yield self._batch(number, read.pixels, self.images.labels[chosen])
 
-    def _leave_out(self, chosen: Tensor, found: Sequence[_Read], *, empty: bool) -> None:
+    def _leave_out(self, chosen: Sequence[int], read: _Read) -> None:
         """Count and name the pictures of a batch that cannot be read.
 
         Raises:
             ValueError: they are not to be left out, or the batch has no other.
         """
-        for index, one in zip(chosen.tolist(), found, strict=True):
-            if one.pixels is not None or index in self._broken:
-                continue
-            if empty or not cast(Pictures, self.images.pixels).skip:
-                raise ValueError(one.said)
-            self._broken.add(index)
-            log.warning("%d left out so far: %s", len(self._broken), one.said.partition(": ")[0])
+        for place, said in read.broken.items():
+            if not len(read.pixels) or not cast(Pictures, self.images.pixels).skip:
+                raise ValueError(said)
+            if chosen[place] not in self._broken:
+                self._broken.add(chosen[place])
+                log.warning("%d left out so far: %s", len(self._broken), said.partition(": ")[0])
 
 
 class _Decoded(Dataset[_Read]):
-    """What the workers do."""
+    """What the workers do: a batch at a time, which crosses to the main process as one tensor."""
 
-    def __init__(self, pictures: Pictures, changes: Sequence[Each]) -> None:
+    def __init__(self, pictures: Pictures, crop: bool, changes: Sequence[Each]) -> None:
         self.pictures = pictures
+        self.crop = crop
         self.changes = changes
 
-    def __getitem__(self, key: Key) -> _Read:
-        index, seed, crop = key
-        try:
-            pixels = torch.from_numpy(self.pictures.load(index, seed if crop else None).copy())
-        except ValueError as error:
-            return _Read(None, str(error))
-        return _Read(transform_each(self.changes, pixels[None], [derive_seed(seed, 1)])[0], "")
+    def __getitem__(self, keys: Sequence[Key]) -> _Read:
+        pixels: list[Tensor] = []
+        seeds: list[int] = []
+        broken: dict[int, str] = {}
+        for place, (index, seed) in enumerate(keys):
+            try:
+                pixels.append(self.pictures.load(index, seed if self.crop else None))
+                seeds.append(derive_seed(seed, 1))
+            except ValueError as error:
+                broken[place] = str(error)
+        whole = torch.stack(pixels) if pixels else torch.empty(0)
+        return _Read(transform_each(self.changes, whole, seeds), broken)

@@ -25,7 +25,7 @@ class Spread(NamedTuple):
     n: int
     mean: float
     std: float | None  # of the sample, with n - 1
-    low: float | None  # 95 % interval of the mean by Student's t; None also if std is 0
+    low: float | None  # 95 % interval of the mean by Student's t; None also if nothing varies
     high: float | None
 
 
@@ -39,16 +39,32 @@ class Difference(NamedTuple):
 def spread(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Spread:
     """Compute mean, standard deviation and the 95 % interval of the mean, clipped to the bounds."""
     n, mean = len(values), statistics.fmean(values)
-    if n < 2:
-        return Spread(n, mean, None, None, None)
+    std = statistics.stdev(values) if n > 1 else None
+    return Spread(n, mean, std, *_interval(mean, std, n, 1 / n, bounds))
+
+
+def spread_of_folds(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Spread:
+    """Compute the mean over the folds of one seed, n = 1, and its corrected 95 % interval.
+
+    k folds share training images, so that the variance of their mean is (1/k + 1/(k - 1)) times
+    that of a fold, rather than 1/k times (Nadeau and Bengio 2003).
+    """
+    k, mean = len(values), statistics.fmean(values)
+    low, high = _interval(mean, statistics.stdev(values), k, 1 / k + 1 / (k - 1), bounds)
+    return Spread(1, mean, None, low, high)
+
+
+def _interval(
+    mean: float, std: float | None, n: int, share: float, bounds: tuple[float, float] | None
+) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a mean of n values whose variance is a share of theirs."""
+    if not std:
+        return None, None
     from scipy.stats import t
 
-    std = statistics.stdev(values)
-    if std == 0:
-        return Spread(n, mean, std, None, None)
-    half = float(t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+    half = float(t.ppf(0.975, n - 1)) * std * math.sqrt(share)
     low, high = bounds or (-math.inf, math.inf)
-    return Spread(n, mean, std, max(low, mean - half), min(high, mean + half))
+    return max(low, mean - half), min(high, mean + half)
 
 
 def difference(first: Mapping[object, float], second: Mapping[object, float]) -> Difference | None:

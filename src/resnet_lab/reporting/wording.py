@@ -142,8 +142,14 @@ def notes(board: Leaderboard) -> list[str]:
             f"{count_of(sum(tests.values()), 'comparison')} (Holm); worse means p < {LEVEL}. The "
             "best was chosen by these same numbers: confirm a close call with new seeds."
         )
-    if any(group.metric and group.metric.low is not None for group in board.groups):
+    shown = {g.metric.n > 1 for g in board.groups if g.metric and g.metric.low is not None}
+    if True in shown:
         lines.append("95 % interval of the mean over seeds, by Student's t; std is that of a seed.")
+    if False in shown:
+        lines.append(
+            "With one seed, the 95 % interval is that of the mean over its folds, by Student's t, "
+            "wider than of independent runs: folds share training images (Nadeau and Bengio 2003)."
+        )
     if board.repeated:
         count = count_of(len(board.repeated), "job")
         lines.append(

@@ -7,7 +7,6 @@ from resnet_lab.reporting.ranking.board import Leaderboard, short, short_names
 from resnet_lab.reporting.ranking.leaderboard import rank
 from resnet_lab.reporting.reading import read_results
 from resnet_lab.reporting.statistics import PAIRED, WELCH
-from resnet_lab.reporting.wording import notes
 from tests.reporting.fakes import fake_job, fake_sweep
 
 LR = [(f"model.depth=8,optimizer.lr={lr}").split(",") for lr in ("0.1", "0.01", "0.001")]
@@ -234,25 +233,3 @@ def test_where_all_settings_lost_jobs_the_headline_says_so(tmp_path: Path) -> No
     found = board(tmp_path)
     assert found.groups[0].verdict == "first, but lost jobs"
     assert "(1 seed; 1 of 2 diverged)" in answer(found)
-
-
-def test_folds_are_pooled_within_a_seed_and_are_no_seeds(tmp_path: Path) -> None:
-    for lr, seeds in (("0.1", ((0.8, 0.9), (0.6, 0.7))), ("0.2", ((0.5, 0.5), (0.4, 0.4)))):
-        for seed, folds in enumerate(seeds):
-            for fold, value in enumerate(folds):
-                overrides = (f"optimizer.lr={lr}", "data.folds=2", f"data.fold={fold}")
-                config = f"data: {{folds: 2, fold: {fold}}}\n"
-                fake_job(tmp_path, *overrides, f"seed={seed}", value=value, config=config)
-    found = board(tmp_path)
-    assert found.keys == ("optimizer.lr",)
-    first = found.groups[0].metric
-    assert first is not None
-    assert (first.n, first.mean) == (2, pytest.approx(0.75))
-    assert first.std == pytest.approx(0.2 / 2**0.5)
-    assert not found.repeated
-    assert any("mean over its 2 folds" in note for note in notes(found))
-    (tmp_path / "optimizer.lr=0.1,data.folds=2,data.fold=1,seed=1/status.json").write_text("{}")
-    lost = board(tmp_path).groups
-    pooled = next(group for group in lost if group.settings["optimizer.lr"] == "0.1").metric
-    assert pooled is not None
-    assert (pooled.n, pooled.mean) == (1, pytest.approx(0.85))  # the seed that has both folds

@@ -21,9 +21,9 @@ def to_8_bits(image: Image.Image, channels: int, extent: Range) -> Image.Image:
         ByUser: the user has to say how, or to convert the files.
         ValueError: Pillow cannot convert such a picture.
     """
-    mode = image.mode
+    mode, wanted = image.mode, "L" if channels == 1 else "RGB"
     if mode.startswith("I") or mode == "F":
-        return _from_numbers(image, extent).convert("L" if channels == 1 else "RGB")
+        return _from_numbers(image, extent).convert(wanted)
     if _deep_colour(image):
         if limits(extent) != WHOLE:
             raise ByUser(
@@ -34,7 +34,9 @@ def to_8_bits(image: Image.Image, channels: int, extent: Range) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    image.load()
+    if image.mode != wanted:  # else it would be copied
+        image = image.convert(wanted)
     if limits(extent) is None or mode == "1":
         return image
     return Image.fromarray(to_bytes(np.asarray(image), extent))

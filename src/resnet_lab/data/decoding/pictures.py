@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,14 @@ from torch import Tensor
 
 from resnet_lab.data.decoding.decode import FORMATS, Form, error_text, load, upright
 from resnet_lab.data.decoding.modes import to_8_bits
-from resnet_lab.data.pixels import Pixels
+from resnet_lab.data.pixels import Pixels, resize_bytes
+
+try:
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
+
+Box = tuple[int, int, int, int]  # left, upper, right and lower edge of a part of a picture
 
 ATTEMPTS = 10  # to draw a crop that lies in the picture, as torchvision's
 
@@ -67,7 +77,7 @@ class Pictures:
 
     def _load_or_black(self, index: int) -> Tensor:
         try:
-            return torch.from_numpy(self.load(index).copy())
+            return self.load(index)
         except ValueError:
             if not self.skip:
                 raise
@@ -86,8 +96,8 @@ class Pictures:
         """Return the path of a picture."""
         return Path(self.root) / os.fsdecode(self.names[index])
 
-    def load(self, index: int, seed: int | None = None) -> Pixels:
-        """Decode a picture: a random crop that `seed` decides, or the centre.
+    def load(self, index: int, seed: int | None = None) -> Tensor:
+        """Decode a picture to uint8 [H, W, C]: a random crop that `seed` decides, or the centre.
 
         Raises:
             ValueError: it cannot be read; names the file.
@@ -109,49 +119,69 @@ def on_disk(pixels: object) -> bool:
     return isinstance(pixels, Pictures)
 
 
-def _centre(path: Path, form: Form, share: float) -> Pixels:
+def _centre(path: Path, form: Form, share: float) -> Tensor:
     """Resize so that the centre crop of `share` of the shorter side has the size that is wanted."""
     if form.fit != "crop" or share == 1:
-        return load(path, form)
+        return torch.from_numpy(load(path, form).copy())
     height, width = round(form.height / share), round(form.width / share)
     pixels = load(path, Form(height, width, form.channels, form.fit, form.extent))
     top, left = (height - form.height) // 2, (width - form.width) // 2
-    return np.ascontiguousarray(pixels[top : top + form.height, left : left + form.width])
+    return torch.from_numpy(pixels[top : top + form.height, left : left + form.width].copy())
 
 
-def _random_crop(path: Path, form: Form, crops: Crops, seed: int) -> Pixels:
+def _random_crop(path: Path, form: Form, crops: Crops, seed: int) -> Tensor:
     """Cut a random part out and resize it, as torchvision's RandomResizedCrop.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the part is still large enough then.
     """
-    with Image.open(path, formats=tuple(FORMATS)) as image:
-        before = image.size
-        part = draw_crop(image.size, crops, seed)
-        wanted = (
-            -(-before[0] * form.width // max(1, round(part[2] - part[0]))),
-            -(-before[1] * form.height // max(1, round(part[3] - part[1]))),
-        )
-        image.draft("L" if form.channels == 1 else "RGB", wanted)
-        scale = [now / then for now, then in zip(image.size, before, strict=True)]
-        box = tuple(edge * scale[number % 2] for number, edge in enumerate(part))
-        picture = to_8_bits(image, form.channels, form.extent)
-        size = (form.width, form.height)
-        cut = picture.resize(size, Image.Resampling.BILINEAR, box=box)
-        # Turned afterwards: fewer pixels. A crop that was drawn lying is a little more distorted.
-        return np.asarray(upright(image, cut).resize(size)).reshape(form.shape)
+    raw = path.read_bytes()
+    if (cut := _cut_by_simplejpeg(raw, form, crops, seed)) is None:
+        with Image.open(BytesIO(raw), formats=tuple(FORMATS)) as image:
+            before = image.size
+            part = draw_crop(before, crops, seed)
+            image.draft("L" if form.channels == 1 else "RGB", _needed(before, part, form))
+            scale = [now / then for now, then in zip(image.size, before, strict=True)]
+            left, top, right, lower = (round(edge * scale[n % 2]) for n, edge in enumerate(part))
+            picture = to_8_bits(image, form.channels, form.extent)
+            picture = picture.crop((left, top, max(right, left + 1), max(lower, top + 1)))
+            cut = np.array(upright(image, picture))
+    pixels = torch.from_numpy(cut.reshape(1, *cut.shape[:2], form.channels))
+    return resize_bytes(pixels, (form.height, form.width))[0]
 
 
-def draw_crop(size: tuple[int, int], crops: Crops, seed: int) -> tuple[int, int, int, int]:
-    """Return left, top, right and lower edge of a random part of a picture of (width, height)."""
-    draw = np.random.Generator(np.random.PCG64(seed))
+def _cut_by_simplejpeg(raw: bytes, form: Form, crops: Crops, seed: int) -> Pixels | None:
+    """Cut a random part out of a usual JPEG that is decoded whole; None if it is none.
+
+    The pixels are those of Pillow, which copies more. The package is an extra.
+    """
+    unusual = not raw.startswith(b"\xff\xd8") or b"Exif\0\0" in raw or form.extent != "auto"
+    if simplejpeg is None or unusual:
+        return None
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(raw)
+    left, top, right, lower = part = draw_crop((width, height), crops, seed)
+    wide, high = _needed((width, height), part, form)
+    if colours not in ("YCbCr", "Gray") or min(width // wide, height // high) >= 2:
+        return None
+    pixels: Pixels = simplejpeg.decode_jpeg(raw, "GRAY" if form.channels == 1 else "RGB")
+    return pixels[top:lower, left:right]
+
+
+def _needed(size: tuple[int, int], part: Box, form: Form) -> tuple[int, int]:
+    """Return width and height of the smallest whole picture in which a part is large enough."""
+    left, top, right, lower = part
+    return -(-size[0] * form.width // (right - left)), -(-size[1] * form.height // (lower - top))
+
+
+def draw_crop(size: tuple[int, int], crops: Crops, seed: int) -> Box:
+    """Return a random part of a picture of (width, height)."""
+    draw = Random(seed)
     width, height = size
     for _ in range(ATTEMPTS):
         area = width * height * draw.uniform(*crops.scale)
-        ratio = float(np.exp(draw.uniform(*np.log(crops.ratio))))
+        ratio = math.exp(draw.uniform(*map(math.log, crops.ratio)))
         wide, high = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
         if 0 < wide <= width and 0 < high <= height:
-            left = int(draw.integers(width - wide, endpoint=True))
-            top = int(draw.integers(height - high, endpoint=True))
+            left, top = draw.randint(0, width - wide), draw.randint(0, height - high)
             return left, top, left + wide, top + high
     # The largest part of the middle that has an admissible form.
     wide = min(width, max(1, round(height * crops.ratio[1])))
@@ -161,7 +191,7 @@ def draw_crop(size: tuple[int, int], crops: Crops, seed: int) -> tuple[int, int,
 
 
 def index(
-    folder: Path, key: str, root: str, build: Callable[[], Sequence[tuple[Path, int]]]
+    folder: Path, key: str, root: str, build: Callable[[], Iterable[tuple[Path, int]]]
 ) -> tuple[npt.NDArray[np.bytes_], Tensor]:
     """Return names and labels of the files of a split; listed once, then kept in `folder`.
 
@@ -169,24 +199,29 @@ def index(
     the list depends on besides the files below `root`.
 
     Returns:
-        Names below `root`, mapped from the file, and labels, int64 [N].
+        Names below `root`, bytes [N], and labels, int64 [N]: mapped from files, so that all
+        processes share one copy.
     """
     digest = hashlib.sha256(f"{root}\0{key}".encode("utf-8", "surrogateescape")).hexdigest()[:20]
     names, labels, note = (folder / f"{digest}.{end}" for end in ("names.npy", "npy", "json"))
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{digest}.lock"):
         if not _is_current(note):
-            files = build()
             note.unlink(missing_ok=True)
-            base = len(root) + 1
-            np.save(names, np.array([os.fsencode(str(path)[base:]) for path, _ in files]))
-            np.save(labels, np.array([label for _, label in files], np.int64))
-            parents = {str(path.parent) for path, _ in files}
+            found, numbers, parents = [], [], set()
+            for path, label in build():
+                name = os.fspath(path)
+                found.append(os.fsencode(name[len(root) + 1 :]))
+                numbers.append(label)
+                parents.add(os.path.dirname(name))  # noqa: PTH120  # of millions, as fast as can be
+            np.save(names, np.array(found))
+            np.save(labels, np.array(numbers, np.int64))
             above = {str(Path(parent).parent) for parent in parents}
             places = sorted({root, *parents, *above})
             note.write_text(json.dumps({place: Path(place).stat().st_mtime_ns for place in places}))
-        found: Any = np.load(names, mmap_mode="r")
-        return found, torch.from_numpy(np.load(labels))
+        # Labels are mapped copy on write: torch wants memory that it may write to.
+        mapped: Any = np.load(names, mmap_mode="r")
+        return mapped, torch.from_numpy(np.load(labels, mmap_mode="c"))
 
 
 def _is_current(note: Path) -> bool:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -101,14 +101,14 @@ class ImageFolder(PictureSource):
             if self.streaming:
                 self._stream(split)
             elif split != "test" or not self._place(split)[1]:  # else it is part of train
-                self._list(split)
+                list(self._list(split))
 
     def read(self, split: str) -> Images:
         """Decode one split, or take it from the cache; see `Source.read`."""
         check_split(split, self.splits)
         if self.streaming:
             return self._stream(split)
-        files = self._list(split)
+        files = list(self._list(split))
         labels = torch.tensor([label for _, label in files])
         return Images(self._pixels(split, [path for path, _ in files]), labels)
 
@@ -126,8 +126,8 @@ class ImageFolder(PictureSource):
         pictures: Any = Pictures(self.root, names, self.form, crops, skip=self.on_error == "skip")
         return Images(pictures, labels)
 
-    def _list(self, split: str) -> list[tuple[Path, int]]:
-        """Return path and label of a split's pictures, sorted by class and path."""
+    def _list(self, split: str) -> Iterator[tuple[Path, int]]:
+        """Yield path and label of a split's pictures, sorted by class and path."""
         root, classes = Path(self.root), self.classes
         folder, held_out = self._place(split)
         names = {entry.name for entry in folders_in(folder)}
@@ -137,7 +137,6 @@ class ImageFolder(PictureSource):
                 f"class {name!r} has a folder in {root / here} and none in {root / there}: "
                 f"every split needs the same classes; add it, or remove {root / split}"
             )
-        files = []
         for label, name in enumerate(classes):
             paths = pictures(folder / name, None if self.follow_links else root)
             if not paths:
@@ -147,8 +146,7 @@ class ImageFolder(PictureSource):
                 )
             if held_out:
                 paths = self._share(split, folder, paths)
-            files += [(path, label) for path in paths]
-        return files
+            yield from ((path, label) for path in paths)
 
     def _place(self, split: str) -> tuple[Path, bool]:
         """Return the folder of a split, and whether train and test share it."""

@@ -13,7 +13,15 @@ from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric
 from resnet_lab.reporting.ranking.comparable import Basis, comparable, described
 from resnet_lab.reporting.reading import Results
 from resnet_lab.reporting.run_record import RunRecord
-from resnet_lab.reporting.statistics import LEVEL, Difference, difference, holm, spread
+from resnet_lab.reporting.statistics import (
+    LEVEL,
+    Difference,
+    Spread,
+    difference,
+    holm,
+    spread,
+    spread_of_folds,
+)
 
 
 def rank(results: Results, monitor: str | None = None) -> Leaderboard:
@@ -113,23 +121,30 @@ def _group(
 ) -> Group:
     values = {job: job.value for job in ranked if job.value is not None}
     names = dict.fromkeys(name for job in ranked for name in job.tests)
-    tests = {
-        name: _by_sample({job: job.tests[name] for job in ranked if name in job.tests})
-        for name in names
-    }
+    tests = {name: {job: job.tests[name] for job in ranked if name in job.tests} for name in names}
     times = [job.seconds for job in ranked if job.seconds is not None]
     return Group(
         settings,
         jobs,
         tuple(ranked),
-        metric=spread([*_by_sample(values).values()], metric.bounds) if values else None,
+        metric=_spread(values, metric.bounds) if values else None,
         tests={
-            name: spread([*each.values()], Metric(f"test/{name}", "max").bounds)
+            name: _spread(each, Metric(f"test/{name}", "max").bounds)
             for name, each in tests.items()
         },
         seconds=sum(times) / len(times) if times else None,
         best=max(values, key=lambda job: metric.sign * values[job]) if values else None,
     )
+
+
+def _spread(values: Mapping[RunRecord, float], bounds: tuple[float, float] | None) -> Spread:
+    """Compute the spread over seeds; of a single seed with several folds, over these."""
+    folds = _by_fold(values)
+    if len(folds) == 1:
+        (only,) = folds.values()
+        if len(only) > 1:
+            return spread_of_folds([*only.values()], bounds)
+    return spread([*_by_sample(values).values()], bounds)
 
 
 def _order(group: Group, metric: Metric) -> tuple[bool, bool, float, float]:
@@ -173,11 +188,15 @@ def _by_sample(values: Mapping[RunRecord, float]) -> dict[object, float]:
     """Return one value a seed: its only one, or the mean over its folds.
 
     Folds are no seeds: they share most of their training images, so that their spread is not that
-    of independent runs. Only seeds that have all the folds are pooled where some have.
+    of independent runs.
     """
+    return {sample: sum(folds.values()) / len(folds) for sample, folds in _by_fold(values).items()}
+
+
+def _by_fold(values: Mapping[RunRecord, float]) -> dict[object, dict[int | None, float]]:
+    """Return the values of each seed by fold; only of seeds with all the folds that some have."""
     found: dict[object, dict[int | None, float]] = {}
     for job, value in values.items():
         found.setdefault(job.sample, {})[job.fold] = value
     most = max(map(len, found.values()), default=0)
-    whole = {sample: folds for sample, folds in found.items() if len(folds) == most}
-    return {sample: sum(folds.values()) / len(folds) for sample, folds in whole.items()}
+    return {sample: folds for sample, folds in found.items() if len(folds) == most}
