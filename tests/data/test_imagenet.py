@@ -14,8 +14,7 @@ from resnet_lab.data.streaming import StreamLoader
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
-from tests.conftest import Compose
-from tests.helpers import column
+from tests.helpers import Compose, column
 
 pytestmark = pytest.mark.slow
 
