@@ -90,6 +90,7 @@ def test_everything_on_the_page_trains_together(copy: Path, tmp_path: Path) -> N
     assert {"weight_norm", "val/worst", "val/mae", "val/kappa"} <= set(header)
 
 
+@pytest.mark.slow  # tests/runs/test_own_modules.py trains such ones in this process
 def test_modules_of_ones_own_train(copy: Path, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     for split in ("train", "val", "test"):

@@ -15,6 +15,7 @@ from resnet_lab.measuring.subject import Subject
 from tests.helpers import REPOSITORY
 
 
+@pytest.mark.slow
 def test_every_question_is_answered_with_both_sides(monkeypatch, tmp_path: Path, capsys) -> None:
     start = {"imports": 2.0, "first_step": 3.0, "ratio": 1.5, "n": 1}
     own = {"trainer": {"bare": 2, "ours": 1, "ratio": 0.5, "n": 8, "between_epochs": 1,

@@ -229,7 +229,7 @@ def test_the_recipe_of_imagenet_runs_on_a_small_set(root: Path, composed: Compos
         "data.image_size=32", "data.batch_size=16", "data.val_size=12", "data.workers=1",
         f"data.source.cache={root.parent / 'index'}", "trainer.max_epochs=3", "expected=null",
         "trainer.accelerator=cpu", "trainer.precision=32-true", "trainer.limit_train_batches=1",
-        "callbacks.progress=null", "callbacks.summary=null",
+        "callbacks.progress=null", "callbacks.summary=null", "callbacks.images=null",
     )  # fmt: skip
     train(cfg, "run")
     run = Run.load("run")

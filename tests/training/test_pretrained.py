@@ -102,9 +102,13 @@ def test_a_classifier_of_several_layers_can_be_replaced(tmp_path: Path) -> None:
 
 
 def test_a_layer_of_the_networks_own_keeps_its_name(tmp_path: Path) -> None:
-    subject = nn.ModuleDict({"head": nn.Linear(2, 2), "fc": nn.Linear(2, 2)})
-    torch.save(subject.state_dict(), tmp_path / "x.pth")
+    saved, subject = (
+        nn.ModuleDict({"head": nn.Linear(2, 2), "fc": nn.Linear(2, 2)}) for _ in range(2)
+    )
+    torch.save(saved.state_dict(), tmp_path / "x.pth")
     load_pretrained(subject, str(tmp_path / "x.pth"))
+    for name in saved:
+        assert torch.equal(subject[name].weight, saved[name].weight)
 
 
 def test_files_of_old_releases_of_torch_are_read(tmp_path: Path) -> None:
