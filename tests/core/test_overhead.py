@@ -18,6 +18,7 @@ from resnet_lab.core.overhead import RARELY, freeze_gc, rare_collection
 @pytest.fixture(autouse=True)
 def unfrozen() -> Iterator[None]:
     usual = gc.get_threshold()
+    gc.unfreeze()
     yield
     gc.set_threshold(*usual)
     gc.unfreeze()
@@ -53,6 +54,18 @@ def test_what_is_made_after_freeze_gc_is_freed() -> None:
         made = weakref.ref(Circle())
         gc.collect()
         assert made() is None
+
+
+def test_what_a_further_job_has_when_it_freezes_is_freed() -> None:
+    made = []
+    for _ in range(2):
+        with rare_collection():
+            circle = Circle()
+            made.append(weakref.ref(circle))
+            freeze_gc()
+            del circle
+    gc.collect()
+    assert [circle() is None for circle in made] == [False, True]
 
 
 def test_a_command_that_fails_leaves_the_collector_as_it_was() -> None:

@@ -47,6 +47,7 @@ class Cluster:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_agent_register_timeout_ms": "300000",
+            "RAY_kill_child_processes_on_worker_exit": "0",
             "RAY_worker_niceness": "0",
         }
         self.node_environment = {**environment, **alone}

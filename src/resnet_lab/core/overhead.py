@@ -68,10 +68,12 @@ def freeze_gc() -> None:
     """Exempt all objects that exist now from collection, and collect as usual again.
 
     Does nothing outside of `rare_collection`. Call it after the imports, and before anything is
-    made that should be freed later.
+    made that should be freed later. In a sweep the first job does so for all: another freeze would
+    keep the configuration of every job, which has cycles, for ever.
     """
     if _usual is not None:
-        gc.freeze()
+        if not gc.get_freeze_count():
+            gc.freeze()
         _restore()
 
 

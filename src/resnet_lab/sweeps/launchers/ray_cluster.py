@@ -32,6 +32,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 ALONE = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for listening on loopback alone
+    "RAY_kill_child_processes_on_worker_exit": "0",  # a job saves when its worker is gone
     "RAY_worker_niceness": "0",  # 15 otherwise: jobs would wait for all else on the machine
 }
 
