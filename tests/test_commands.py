@@ -234,6 +234,8 @@ def test_a_refusal_leaves_an_earlier_run_as_it_was(tiny, monkeypatch) -> None:
     with ActiveRun.open("mine", tiny(), ["seed=0"]) as run:
         run.begin()
         run.update(state="interrupted")
+    Path("mine/code.diff").write_text("of that part")
+    Path("mine/packages.txt").write_text("torch==1\n")
     before = {p.name: p.read_bytes() for p in Path("mine").iterdir() if p.name != "train.log"}
 
     def none(*_: object) -> None:

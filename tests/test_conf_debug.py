@@ -106,8 +106,8 @@ def test_a_run_does_without_callbacks(composed, tmp_path: Path) -> None:
     run = Run.load(tmp_path / "run")
     assert run.done
     assert run.status["best"]["monitor"] == "val/acc"
-    names = {path.name for path in run.directory.glob("[!.]*")}
-    assert names == {"config.yaml", "status.json", "train.log"}
+    names = {path.name for path in run.directory.glob("[!.]*")} - {"code.diff"}
+    assert names == {"config.yaml", "status.json", "train.log", "packages.txt"}
 
 
 def test_what_networks_share_is_no_option(command) -> None:

@@ -1,16 +1,22 @@
 """Record when a result was made, by which code and by which libraries."""
 
-import functools
+import contextlib
+import hashlib
 import subprocess
 import sys
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from resnet_lab import __version__
+from resnet_lab.core.files import write
+
+PACKAGES, DIFF = "packages.txt", "code.diff"  # in a run directory
+LARGEST = 1_000_000  # characters of a difference
 
 
-@functools.cache
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that results depend on."""
     packages = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
@@ -27,20 +33,65 @@ def versions() -> dict[str, str]:
     return found
 
 
-@functools.cache  # it is the code that was imported
 def commit() -> str | None:
     """Return the git commit of the source, with `+` where the work tree differs from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        dirty = subprocess.run(
-            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
+    head, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    if head is None or dirty is None:  # no git, or no repository
         return None
-    return f"{head}+" if dirty.strip() else head
+    return f"{head.strip()}+" if dirty.strip() else head.strip()
+
+
+@cache  # the code that this process runs is that of its start
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.decode(errors="replace")
+
+
+def code_diff() -> str | None:
+    """Return what the source differs by from its commit, and names files that git does not know.
+
+    None without a difference; one of more than `LARGEST` characters is cut.
+    """
+    if not (commit() or "").endswith("+"):
+        return None
+    status, diff = (
+        _git("status", "--porcelain"),
+        _git("diff", "--no-ext-diff", "--no-color", "HEAD"),
+    )
+    text = "".join(f"# {line}\n" for line in (status or "").splitlines()) + "\n" + (diff or "")
+    return text if len(text) <= LARGEST else f"{text[:LARGEST]}\n# cut: {len(text):,} characters\n"
+
+
+@cache
+def packages() -> str:
+    """Return every installed package with its version, a line each, as pip takes it."""
+    found = {  # by the names of their folders: reading what is in them takes a second
+        f"{name}=={version}"
+        for entry in sys.path
+        for path in Path(entry).glob("*.dist-info")
+        for name, _, version in (path.stem.rpartition("-"),)
+    }
+    return "".join(f"{line}\n" for line in sorted(found, key=str.lower))
+
+
+def record_code(directory: Path) -> dict[str, str]:
+    """Write `packages.txt`, and `code.diff` where there is a difference, into a run directory.
+
+    Returns their SHA-256 by name. A file that cannot be written is left out.
+    """
+    found = {}
+    for name, text in ((PACKAGES, packages()), (DIFF, code_diff())):
+        with contextlib.suppress(OSError):
+            if text is None:
+                (directory / name).unlink(missing_ok=True)  # of an earlier part of the run
+            else:
+                write(directory / name, text)
+                found[name] = hashlib.sha256(text.encode()).hexdigest()
+    return found
 
 
 def now() -> str:

@@ -63,6 +63,9 @@ def card(exporter: Exporter, out: Path, told: Mapping[str, str]) -> str:
         f"- trained on {markdown_code(str(status.get('device')))}, "
         f"{markdown_code(str(status.get('precision')))}",
     ]
+    code = status.get("code")
+    for name, value in code.items() if isinstance(code, dict) else ():
+        lines.append(f"- {markdown_code(str(name))} of the run: sha256 {markdown_code(str(value))}")
     for name in NAMES.values():
         if (out / name).is_file():
             known = f" ({markdown(told[name])})" if name in told else ""

@@ -29,9 +29,9 @@ from resnet_lab.reporting.plots.drawing import Plot
 from resnet_lab.reporting.plots.figure import look, new_axes, new_figure, tidy
 
 TITLE = "Loss landscape: shortcuts make it smooth"
-PAPER = "Li et al. 2018, figures 1 and 5: ResNet-56 with and without shortcuts"
+PAPER = "Li et al. 2018, figure 1: the loss around ResNet-56 with and without shortcuts"
 NEEDS = "a residual network and, as the control, a plain one of the same depth"
-MINUTES = "4 for two ResNet-20 of the digits with --draws 3"
+MINUTES = "2 for two ResNet-20 of the digits with --draws 3"
 EXPLAINED = (
     "Training walks downhill on the loss, so it matters whether downhill is the way to a minimum. "
     "Walk away from a trained network in a random direction, and the loss rises. With shortcuts it "
@@ -125,7 +125,7 @@ def judge(measured: Measured) -> list[Check]:
     """Compare with the thresholds; intervals over the pairs of directions."""
     networks = measured["networks"]
     plain = {name: entry for name, entry in networks.items() if entry["plain"]}
-    label, times = "points that lead away", "points that lead away, of those of the residual one"
+    label, times = "points that lead away", "points that lead away / those of the residual network"
     checks = []
     for name, entry in networks.items():
         if entry["plain"]:

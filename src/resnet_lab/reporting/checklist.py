@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from resnet_lab.core.provenance import DIFF, PACKAGES
 from resnet_lab.core.text import markdown, markdown_code
 from resnet_lab.reporting import html
 from resnet_lab.reporting.ranking.board import Leaderboard
@@ -37,10 +38,10 @@ def checklist(results: Results, board: Leaderboard) -> str:
         ("command", markdown_code(told["command"]) if "command" in told else None),
         ("commit", commits),
         ("versions", _distinct(" ".join(map(str, each)) for job in versions for each in job)),
-        ("all packages, such as constraints.txt of the commit", None),
+        ("all packages", _file(jobs, PACKAGES)),
     ]
     if "+" in (commits or ""):
-        code.append(("what differed from the commit, where that is marked by +", None))
+        code.append(("what differed from the commit, where that is marked by +", _file(jobs, DIFF)))
     sections = {
         "Data": [
             ("data set, split and normalisation", _configured(jobs, DATA)),
@@ -83,6 +84,13 @@ def checklist(results: Results, board: Leaderboard) -> str:
 def _recorded(jobs: Sequence[RunRecord], name: str) -> str | None:
     """Return the distinct values of an entry of the status; None if there is none."""
     return _distinct(str(job.status[name]) for job in jobs if job.status.get(name))
+
+
+def _file(jobs: Sequence[RunRecord], name: str) -> str | None:
+    """Name a file that the run directories hold, and the SHA-256 of its versions."""
+    digests = (_part(job, "code").get(name) for job in jobs)
+    found = _distinct(f"sha256 {digest}" for digest in digests if digest)
+    return f"{markdown_code(name)} of each run, {found}" if found else None
 
 
 def _configured(jobs: Sequence[RunRecord], names: Sequence[str]) -> str | None:

@@ -17,7 +17,7 @@ from resnet_lab.core.console import LogFile
 from resnet_lab.core.errors import one_line
 from resnet_lab.core.files import leftovers, write, write_json
 from resnet_lab.core.processes import await_first, leads
-from resnet_lab.core.provenance import commit, now, versions
+from resnet_lab.core.provenance import commit, now, record_code, versions
 from resnet_lab.runs.checking.checks import resolved
 from resnet_lab.runs.checking.expected import verdict
 from resnet_lab.runs.found import Found, claim
@@ -133,7 +133,10 @@ class ActiveRun(Run):
             self._log_file = LogFile(self.directory / "train.log")
             logging.getLogger().addHandler(self._log_file)
             self.status.pop("error", None)
-            self.update(state="running", started=now(), versions=versions(), commit=commit())
+            self.update(
+                state="running", started=now(), versions=versions(), commit=commit(),
+                code=record_code(self.directory),
+            )  # fmt: skip
             if self._continued:
                 text = OmegaConf.to_yaml(self.config)
                 if text != (self.directory / "config.yaml").read_text():

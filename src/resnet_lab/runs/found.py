@@ -7,6 +7,9 @@ from filelock import FileLock, Timeout
 
 from resnet_lab.core.configuration.config import made_here
 from resnet_lab.core.files import replacing
+from resnet_lab.core.provenance import DIFF, PACKAGES
+
+RECORDS = ("config.yaml", "status.json", PACKAGES, DIFF)
 
 
 class Found:
@@ -21,13 +24,13 @@ class Found:
         there = directory.is_dir()
         self._names = {path.name for path in directory.iterdir()} if there else set()
         self._keep = bool(self._names) or (there and not made_here(directory))
-        records = (directory / name for name in ("config.yaml", "status.json"))
+        records = (directory / name for name in RECORDS)
         self._content = {path: path.read_bytes() for path in records if path.name in self._names}
 
     def restore(self) -> None:
         """Remove the files that were added, and restore those that were changed."""
         for path, content in self._content.items():
-            if path.read_bytes() != content:
+            if not path.exists() or path.read_bytes() != content:
                 with replacing(path) as part:
                     part.write_bytes(content)
         for path in self.directory.iterdir():
