@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from resnet_lab.sweeps.estimate import EpochTime
 from resnet_lab.sweeps.preflight import Preflight, check_disk
+from tests.conftest import Command
+from tests.data.fakes import write_folder
 
 # The mean of the one channel, then a linear layer of 10 weights and 10 biases, float32.
 LINEAR = {
@@ -41,3 +44,25 @@ def test_a_disk_that_is_too_small_is_named(tmp_path: Path, monkeypatch) -> None:
     check_disk(str(tmp_path / "not" / "yet"), 3 * 2**20)
     with pytest.raises(ValueError, match=r"take about 4 MiB, but .* has 3 MiB left"):
         check_disk(str(tmp_path / "not" / "yet"), 4 * 2**20)
+
+
+def test_an_epoch_lasts_as_long_as_its_batches() -> None:
+    assert EpochTime(100, load=2, step=1, workers=True).seconds == 200  # at once
+    assert EpochTime(100, load=2, step=1, workers=False).seconds == 300  # one after the other
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_preflight_says_how_long_an_epoch_takes(
+    streaming: bool, tmp_path: Path, command: Command
+) -> None:
+    write_folder(tmp_path / "photos", {"cat": 20, "dog": 20})
+    code, out, err = command(
+        "data=image_folder", "data.root=photos", f"data.streaming={str(streaming).lower()}",
+        "data.source.cache=index", "data.image_size=16", "data.batch_size=4", "data.workers=1",
+        "model.depth=8", "trainer=cpu", "preflight=true",
+    )  # fmt: skip
+    assert code == 0, err
+    said = " ".join(out.split())
+    assert "an epoch takes about" in said
+    assert "without validation: 7 batches" in said  # 40 images, a fifth tests, a tenth validates
+    assert ("while workers load the next in" if streaming else "and to load it in") in said

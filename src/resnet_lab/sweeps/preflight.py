@@ -23,12 +23,19 @@ from resnet_lab.core.console import quiet_lightning, show
 from resnet_lab.core.device import check_accelerator
 from resnet_lab.core.processes import check_share
 from resnet_lab.core.threads import check_threads
+from resnet_lab.reporting.wording import duration
 from resnet_lab.runs.checking.checks import resolved
 from resnet_lab.runs.checking.metric_checks import check_measured
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
-from resnet_lab.sweeps.estimate import Estimate, build_optimizers, estimate
+from resnet_lab.sweeps.estimate import (
+    EpochTime,
+    Estimate,
+    build_optimizers,
+    estimate,
+    time_epoch,
+)
 from resnet_lab.sweeps.sweep import distinct
 from resnet_lab.training.preparing.thread_choice import most_for, setting_of
 from resnet_lab.training.weights.pretrained import load_pretrained
@@ -79,6 +86,21 @@ class Preflight:
         if whole not in self._checked:
             self._checked[whole] = self._check(run)
         return self._checked[whole]
+
+    def time_epoch(self, config: DictConfig) -> EpochTime | None:
+        """Return what an epoch of a job that was checked takes here; None if it is not ours."""
+        from resnet_lab.data import ImageDataModule
+        from resnet_lab.training.image_task import ImageTask
+
+        run = Run(Path(), resolved(config, trust=True), {}, trust=True)
+        data: Any = self._data[_key(run.config.data)]
+        if "compile" in run.config.task:
+            run.config.task.compile = False  # takes a minute
+        task: Any = run.build_task()
+        if not (isinstance(data, ImageDataModule) and isinstance(task, ImageTask)):
+            return None
+        on_gpu = torch.cuda.is_available() and run.config.trainer.accelerator != "cpu"
+        return time_epoch(run, task, data, torch.device("cuda" if on_gpu else "cpu"))
 
     def _check(self, run: Run) -> Estimate:
         from resnet_lab.training.preparing.network_check import compile_mode
@@ -151,18 +173,27 @@ class Preflight:
 
 
 def preflight(config: DictConfig) -> None:
-    """Check a single run, and print how large it is.
+    """Check a single run, and print how large it is and how long an epoch takes here.
 
     Raises:
         ValueError: it could not run.
     """
-    size = Preflight().check(config)
+    checks = Preflight()
+    size = checks.check(config)
     check_disk(config.run_dir or config.log_dir, size.checkpoints)
     text = (
         f"this run can start: {size.parameters:,} parameters, about {size.memory / MIB:,.0f} MiB "
         f"beside the images, {size.checkpoints / MIB:,.0f} MiB of checkpoints"
     )
     show(Text(text))
+    if (epoch := checks.time_epoch(config)) is not None:
+        loaded = "while workers load the next" if epoch.workers else "and to load it"
+        text = (
+            f"an epoch takes about {duration(epoch.seconds)} here as things are, on one device and "
+            f"without validation: {epoch.batches:,} batches, each {epoch.step:.2g} s to train on, "
+            f"{loaded} in {epoch.load:.2g} s"
+        )
+        show(Text(text))
 
 
 def check_disk(directory: str, needed: int) -> None:
