@@ -8,8 +8,8 @@ import pytest
 
 from resnet_lab.sweeps.estimate import EpochTime
 from resnet_lab.sweeps.preflight import Preflight, check_disk
-from tests.conftest import Command
 from tests.data.fakes import write_folder
+from tests.helpers import Command
 
 # The mean of the one channel, then a linear layer of 10 weights and 10 biases, float32.
 LINEAR = {

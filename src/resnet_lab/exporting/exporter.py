@@ -22,10 +22,8 @@ from resnet_lab.runs.trained.inference import (
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.weights.published import digest
 
-NAMES = {
-    "onnx": "model.onnx", "int8": "model_int8.onnx", "torch": "model.pt2",
-    "safetensors": "model.safetensors",
-}  # fmt: skip
+NAMES = {"onnx": "model.onnx", "int8": "model_int8.onnx", "torch": "model.pt2",
+         "safetensors": "model.safetensors"}  # fmt: skip
 IMAGES = 256  # most test images that an export is held to PyTorch on
 BATCHES = (1, 7)  # sizes of the first batches; the rest is one batch
 TOLERANCE = 1e-4  # of probabilities; of logits, relative to the largest
