@@ -86,6 +86,11 @@ def span(values: Iterable[float]) -> str:
     return f"{shown[0]:,}" if shown[0] == shown[-1] else f"{shown[0]:,} to {shown[-1]:,}"
 
 
+def distinct(texts: Iterable[str], separator: str = "; ") -> str:
+    """Return each different text once, in order."""
+    return separator.join(sorted(set(texts)))
+
+
 def tables(records: Path = RECORDS) -> tuple[str, str]:
     """Return the table of docs/results.md, and the shorter one of README.md."""
     long = [
@@ -97,9 +102,11 @@ def tables(records: Path = RECORDS) -> tuple[str, str]:
     for name, runs in rows(records).items():
         figure, verdict = published(runs)
         seconds = span(run["seconds"] for run in runs)
-        hardware = f"{runs[0]['device']}, {runs[0]['precision']}"
-        versions = f"{runs[0]['versions']['resnet-lab']}, {runs[0]['versions']['torch']}"
-        commits = ", ".join(sorted({str(run["commit"])[:7] for run in runs}))
+        hardware = distinct(f"{run['device']}, {run['precision']}" for run in runs)
+        versions = distinct(
+            f"{run['versions']['resnet-lab']}, {run['versions']['torch']}" for run in runs
+        )
+        commits = distinct((str(run["commit"])[:7] for run in runs), ", ")
         _, _, old = name.partition("_version_")
         typed = f"`{command(runs)}`" if command(runs) else f"no options: {name}"
         typed += f" in version {old}" if old else ""

@@ -49,7 +49,7 @@ def test_a_row_has_command_figure_value_verdict_time_and_origin(
     module.add("a", [run])
     other = json.loads((run / "status.json").read_text())
     other["test"]["acc"] = other["expected"]["measured"] = 0.92
-    other["seconds"] = 1500.0
+    other["seconds"], other["precision"] = 1500.0, "bf16-mixed"
     (run / "status.json").write_text(json.dumps(other))
     assert "90.00 % (88.00 to 92.00)" in module.tables(tmp_path / "results")[0]
     (run / "config.yaml").write_text("seed: 4\n")
@@ -60,7 +60,8 @@ def test_a_row_has_command_figure_value_verdict_time_and_origin(
     long, short = module.tables(tmp_path / "results")
     assert long.splitlines()[2] == (
         "| `experiment=a optimizer.lr=0.1` | 91.00 % (A 2020) | 91.00 ± 1.41 % | 2 | "
-        "PASS | 12 to 1,500 | 1 thread of CPU, 32-true | 0.2.0, 2.14.1 | abcdef0 |"
+        "PASS | 12 to 1,500 | 1 thread of CPU, 32-true; 1 thread of CPU, bf16-mixed | "
+        "0.2.0, 2.14.1 | abcdef0 |"
     )
     assert short.splitlines()[2].endswith("| 91.00 ± 1.41 % | 2 | 12 to 1,500 s |")
     assert {path.name for path in (tmp_path / "results/a/seed=4").iterdir()} == {
