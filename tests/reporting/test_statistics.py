@@ -9,6 +9,7 @@ from resnet_lab.reporting.statistics import (
     difference,
     holm,
     mcnemar,
+    shifted_interval,
     spread,
 )
 
@@ -80,6 +81,21 @@ def test_mcnemar_counts_only_discordant_images() -> None:
     assert mcnemar(2, 10) == mcnemar(10, 2)
     assert mcnemar(5, 5) == 1.0
     assert mcnemar(0, 0) == 1.0
+
+
+def test_the_interval_of_a_biased_statistic_holds_its_value() -> None:
+    random = np.random.default_rng(0)
+    gaps, bins = random.normal(size=600), np.arange(600) % 15  # in truth no bin differs from 0
+
+    def error(chosen: np.ndarray) -> float:
+        return float(np.abs(np.bincount(bins[chosen], gaps[chosen])).sum() / len(chosen))
+
+    value = error(np.arange(600))
+    resampled = [error(random.integers(0, 600, 600)) for _ in range(500)]
+    low, high = shifted_interval(resampled, value)
+    assert low < value < high
+    assert low < np.quantile(resampled, 0.025) - 0.02  # toward the truth, which is 0
+    assert high - low == pytest.approx(np.subtract(*np.quantile(resampled, [0.975, 0.025])))
 
 
 def test_the_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution() -> None:

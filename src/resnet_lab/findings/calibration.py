@@ -94,7 +94,7 @@ def _measured(logits: Tensor, labels: Tensor, seed: int) -> tuple[dict[str, Any]
             name: _reliability(each, labels)
             for name, each in (("as trained", logits), ("with temperature", mended))
         },
-        **{name: bootstrap(each, len(labels), seed) for name, each in numbers.items()},
+        **{name: bootstrap(each, len(labels), seed, biased=True) for name, each in numbers.items()},
     }, before
 
 

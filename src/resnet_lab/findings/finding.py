@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_lab.reporting.plots.drawing import Plot
+from resnet_lab.reporting.statistics import shifted_interval
 
 NAMES = (
     "calibration",
@@ -127,9 +128,18 @@ def line(y: NDArray[Any], x: NDArray[Any] | None = None) -> tuple[float, float]:
     return float(slope), 1 - float(rest / spread) if spread > 1e-9 else 1.0
 
 
-def bootstrap(statistic: Statistic, count: int, seed: int, resamples: int = RESAMPLES) -> Interval:
-    """Return a statistic of `count` things with the 95 % interval of its bootstrap."""
+def bootstrap(
+    statistic: Statistic, count: int, seed: int, resamples: int = RESAMPLES, *, biased: bool = False
+) -> Interval:
+    """Return a statistic of `count` things with the 95 % interval of its bootstrap.
+
+    That of a `biased` one, which is never negative, is shifted by its bias.
+    """
     random = np.random.default_rng(seed)
     found = [statistic(random.integers(0, count, count)) for _ in range(resamples)]
+    value = float(statistic(np.arange(count)))
+    if biased:
+        low, high = shifted_interval(found, value)
+        return {"value": value, "low": max(0.0, low), "high": high}
     low, high = np.nanquantile(found, [0.025, 0.975]).tolist()
-    return {"value": float(statistic(np.arange(count))), "low": low, "high": high}
+    return {"value": value, "low": low, "high": high}

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_lab.reporting.analysis.outputs import Outputs
+from resnet_lab.reporting.statistics import shifted_interval
 
 Floats = NDArray[np.float64]
 
@@ -29,8 +30,9 @@ def calibration(found: Outputs, temperature: float = 1.0) -> dict[str, Any]:
         temperature: that the logits are divided by.
 
     Returns:
-        `nll` in nats, `brier` (0 to 2), `confidence` (mean), `ece` with the 95 % interval of its
-        bootstrap `ece_low`, `ece_high`, `ece_by_chance`, and `bins`: images, confidence, accuracy.
+        `nll` in nats, `brier` (0 to 2), `confidence` (mean), `ece` with its 95 % interval
+        `ece_low`, `ece_high` (`shifted_interval`), `ece_by_chance`, and `bins`: images, confidence,
+        accuracy.
     """
     probabilities = (found.logits.double() / temperature).softmax(1)
     confidence, right = probabilities.amax(1).numpy(), found.right.double().numpy()
@@ -47,14 +49,15 @@ def calibration(found: Outputs, temperature: float = 1.0) -> dict[str, Any]:
         calibration_error(confidence - (random.random(count) < confidence), bins)
         for _ in range(RESAMPLES)
     ]
-    low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
+    error = calibration_error(confidence - right, bins)
+    low, high = shifted_interval(resampled, error)
     return {
         "temperature": temperature,
         "nll": _nll(found.logits, found.labels, temperature),
         "brier": float(brier.mean()),
         "confidence": float(confidence.mean()),
-        "ece": calibration_error(confidence - right, bins),
-        "ece_low": low,
+        "ece": error,
+        "ece_low": max(0.0, low),
         "ece_high": high,
         "ece_by_chance": float(np.quantile(perfect, 0.95)),
         "bins": bin_means(confidence, right),
