@@ -30,14 +30,10 @@ class StreamLoader(BatchLoader):
 
     What a worker does depends on (seed, epoch, index of the picture) alone, so that batches are the
     same for any number of workers and after a resume.
-
-    Args:
-        workers: number of processes; 0 decodes in this one.
-        crop: whether crops are random, as in training.
     """
 
-    workers: int
-    crop: bool
+    workers: int  # number of processes; 0 decodes in this one
+    crop: bool  # whether crops are random, as in training
     _broken: set[int] = field(default_factory=set, init=False)
 
     def __iter__(self) -> Iterator[Batch]:

@@ -22,19 +22,12 @@ from resnet_lab.runs.fit import fit_and_test
 
 @dataclass(eq=False)
 class BareLoop:
-    """The shortest training loop there is, over one batch in place.
+    """The shortest training loop there is, over one batch in place."""
 
-    Args:
-        net: on the device of the batch.
-        optimizer: of the network.
-        batch: images [B, C, H, W] and labels [B].
-        precision: as Lightning names it.
-    """
-
-    net: nn.Module
-    optimizer: torch.optim.Optimizer
-    batch: tuple[Tensor, Tensor]
-    precision: str
+    net: nn.Module  # on the device of the batch
+    optimizer: torch.optim.Optimizer  # of the network
+    batch: tuple[Tensor, Tensor]  # images [B, C, H, W] and labels [B]
+    precision: str  # as Lightning names it
 
     def __post_init__(self) -> None:
         dtype = torch.bfloat16 if self.precision.startswith("bf16") else torch.float16
