@@ -84,8 +84,9 @@ def run(folder: Path, *words: str) -> dict[str, float]:
     began = time.perf_counter()
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen([sys.executable, *words], stdout=output, stderr=output)
-        _, code, used = os.wait4(process.pid, 0)
-    if code:
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)  # it was not Popen that waited
+    if process.returncode:
         raise ValueError((folder / "output").read_text().strip().splitlines()[-1])
     return {
         "seconds": time.perf_counter() - began,
