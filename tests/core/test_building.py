@@ -154,6 +154,16 @@ def test_a_target_that_cannot_be_imported_is_told_in_plain_words() -> None:
         build(config, "task", trust=True)
 
 
+def lacking() -> None:
+    raise ModuleNotFoundError("Requirement 'wandb>=0.12' not met: run pip install wandb")
+
+
+def test_a_package_that_a_target_lacks_is_told_without_the_type_of_the_error() -> None:
+    config = OmegaConf.create({"logger": {"_target_": f"{__name__}.lacking"}})
+    with pytest.raises(ValueError, match=r"^logger: Requirement 'wandb>=0.12' not met: run pip"):
+        build(config, "logger", trust=True)
+
+
 def test_the_new_name_of_a_renamed_key_is_told(composed) -> None:
     with pytest.raises(Exception, match="trunk_lr") as caught:
         composed("task.trunk_lr=0.1")

@@ -64,9 +64,8 @@ def entry_mode(config: DictConfig, metric: str, *, trust: bool = False) -> str |
         raise ValueError(f"metrics.{name}.mode={node.mode}: use min or max")
     if node.get("mode"):
         return str(node.mode)
-    from resnet_lab.core.configuration.building import (
-        build,  # imports torchmetrics, which few runs need here
-    )
+    # Building imports torchmetrics, which few runs need here.
+    from resnet_lab.core.configuration.building import build
 
     built = build(config, f"metrics.{name}", trust=trust, without=OF_THE_ENTRY)
     higher = getattr(built, "higher_is_better", None)

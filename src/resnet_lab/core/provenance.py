@@ -58,10 +58,8 @@ def code_diff() -> str | None:
     """
     if not (commit() or "").endswith("+"):
         return None
-    status, diff = (
-        _git("status", "--porcelain"),
-        _git("diff", "--no-ext-diff", "--no-color", "HEAD"),
-    )
+    status = _git("status", "--porcelain")
+    diff = _git("diff", "--no-ext-diff", "--no-color", "HEAD")
     text = "".join(f"# {line}\n" for line in (status or "").splitlines()) + "\n" + (diff or "")
     return text if len(text) <= LARGEST else f"{text[:LARGEST]}\n# cut: {len(text):,} characters\n"
 

@@ -22,15 +22,8 @@ from resnet_lab.reporting.plots.drawing import Plot
 from resnet_lab.reporting.statistics import shifted_interval
 
 NAMES = (
-    "calibration",
-    "lesion",
-    "paths",
-    "signal",
-    "shattered",
-    "refinement",
-    "landscape",
-    "norm_free",
-)
+    "calibration", "lesion", "paths", "signal", "shattered", "refinement", "landscape", "norm_free",
+)  # fmt: skip
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 UNDECIDED, NOT_APPLICABLE = "undecided", "not applicable"
 RESAMPLES = 1000

@@ -127,7 +127,8 @@ def _naming(key: str, error: Exception) -> Exception:
     """Return an error that names the key, unless its message begins with one already."""
     if isinstance(error, OSError):
         return type(error)(*error.args)
-    known = isinstance(error, TypeError | RuntimeError) or "Misconf" in type(error).__name__
+    told = TypeError | RuntimeError | ImportError  # whose messages are for people, without a type
+    known = isinstance(error, told) or "Misconf" in type(error).__name__
     text = " ".join(str(error).split()) if known else one_line(error)
     return ValueError(text if re.match(r"(\w+\.)+\w+[=: ]", text) else f"{key}: {text}")
 
