@@ -1,7 +1,8 @@
 """Measure the speed of this template against other code.
 
     python -m benchmarks.speed [data=cifar10 model=resnet20 ...] [--json FILE] [--repeats 5]
-    python -m benchmarks.speed --full         # whole jobs too: a quarter of an hour
+    python -m benchmarks.speed --full         # whole jobs too: about an hour
+    python -m benchmarks.speed --full --only contention pool
     python -m benchmarks.speed --rival CLONE  # and the default job of another template
 
 Both sides of each ratio are measured in turn, as often as the column n says, and the median is
@@ -10,7 +11,7 @@ shown; where n is 1, the one figure.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from resnet_lab.sweeps.resolvers import register_resolvers
 
 SMALL = ("data=mnist", "model=small_resnet", "data.batch_size=128")
 CONTENDED = ("data=digits", "trainer=cpu", "callbacks.progress=null", "callbacks.summary=null")
+PARTS = ("small", "compiled", "sweep", "pool", "images", "depth", "memory", "contention")
 COMPILED = (
     "data=cifar10", "model=resnet18", "data.batch_size=512", "trainer.precision=bf16-mixed",
     "task.compile=true",
@@ -48,12 +50,18 @@ def details(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
     }
 
 
-def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
+def whole_jobs(
+    overrides: Sequence[str], repeats: int, only: Sequence[str]
+) -> Iterator[tuple[str, Any]]:
     """Measure what takes minutes: other networks, sweeps, growth, peak memory, a busy machine.
 
     Args:
         overrides: as for training; of a CIFAR ResNet.
         repeats: how often each pair is measured.
+        only: those of `PARTS` to measure.
+
+    Yields:
+        Name and figures of each part, once it is measured.
     """
     import torch
 
@@ -64,17 +72,20 @@ def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
     from resnet_lab.measuring.subject import Subject
 
     cfg, _ = composed([*DEFAULTS, *overrides])
-    found: dict[str, Any] = {"small": Subject(composed(SMALL)[0]).against_bare(repeats)}
-    if torch.cuda.is_available():
-        found["compiled"] = Subject(composed(COMPILED)[0]).against_bare(repeats)
-    return found | {
-        "sweep": sweep_cost(),
-        "pool": pool_cost(repeats=repeats),
-        "images": growth.with_images(cfg, (1_000, 10_000, 60_000), repeats),
-        "depth": growth.with_depth(cfg, (20, 32, 56, 110), repeats),
-        "memory": peak_memory(str(cfg.trainer.precision)),
-        "contention": contention(composed(CONTENDED)[0], repeats),
+    parts: dict[str, Callable[[], Any]] = {
+        "small": lambda: Subject(composed(SMALL)[0]).against_bare(repeats),
+        "sweep": sweep_cost,
+        "pool": lambda: pool_cost(repeats=repeats),
+        "images": lambda: growth.with_images(cfg, (1_000, 10_000, 60_000), repeats),
+        "depth": lambda: growth.with_depth(cfg, (20, 32, 56, 110), repeats),
+        "memory": lambda: peak_memory(str(cfg.trainer.precision)),
+        "contention": lambda: contention(composed(CONTENDED)[0], repeats),
     }
+    if torch.cuda.is_available():
+        parts["compiled"] = lambda: Subject(composed(COMPILED)[0]).against_bare(repeats)
+    for name in only:
+        if name in parts:
+            yield name, parts[name]()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--repeats", type=int, default=5, help="of each pair (default 5)")
     parser.add_argument("--full", action="store_true", help="sweeps, growth and memory too")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of --full")
     parser.add_argument("--rival", metavar="CLONE", help="of ashleve/lightning-hydra-template")
     options = parser.parse_args(arguments)
     register_resolvers()
@@ -99,14 +111,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             script_of(options.rival)  # fails at once if it is not there
         result = benchmark(options.overrides, options.repeats)
         result |= details(options.overrides, options.repeats)
+        _write(options.json, result)
         if options.rival:
             data_dir = composed(["data=mnist"])[0].data_dir
             result["rival"] = against_rival(options.rival, data_dir, options.repeats)
         if options.full:
-            result["jobs"] = whole_jobs(options.overrides, options.repeats)
-        if options.json:
-            Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
+            result["jobs"] = {}
+            for name, found in whole_jobs(options.overrides, options.repeats, options.only):
+                result["jobs"][name] = found
+                _write(options.json, result)  # the parts take minutes each
+        _write(options.json, result)
         show(result, rows(result))
+
+
+def _write(file: str | None, result: dict[str, Any]) -> None:
+    if file:
+        Path(file).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

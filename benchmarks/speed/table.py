@@ -1,5 +1,6 @@
 """Put what was measured into the rows of a table."""
 
+from collections.abc import Callable
 from typing import Any
 
 from resnet_lab.benchmark import Row, trained
@@ -7,7 +8,7 @@ from resnet_lab.benchmark import Row, trained
 
 def rows(result: dict[str, Any]) -> list[Row]:
     """Return a row for each question but those of `resnet_lab.benchmark`."""
-    return [*_details(result), *_rival(result.get("rival")), *_jobs(result.get("jobs"))]
+    return [*_details(result), *_rival(result.get("rival")), *_jobs(result.get("jobs", {}))]
 
 
 def _details(result: dict[str, Any]) -> list[Row]:
@@ -61,58 +62,62 @@ def _rival(rival: dict[str, float] | None) -> list[Row]:
     ]
 
 
-def _jobs(jobs: dict[str, Any] | None) -> list[Row]:
-    if jobs is None:
-        return []
-    sweep, memory = jobs["sweep"], jobs["memory"]
-    rows = [trained("training, images/s, a small net on MNIST, batch 128", jobs["small"])]
-    if "compiled" in jobs:
-        rows.append(trained("training, images/s, compiled ResNet-18, batch 512", jobs["compiled"]))
+def _jobs(jobs: dict[str, Any]) -> list[Row]:
+    """Return the rows of those parts of `--full` that were measured."""
+    training = "training, images/s, "
+    makers: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
+        "small": lambda found: [trained(training + "a small net on MNIST, batch 128", found)],
+        "compiled": lambda found: [trained(training + "compiled ResNet-18, batch 512", found)],
+        "sweep": _sweep,
+        "pool": _pool,
+        "images": lambda found: [
+            (
+                "time per image, largest over smallest, from 1,000 to 60,000 images",
+                *(str(found["n"]), "", "", f"{found['ratio']:.2f}"),
+            )
+        ],
+        "depth": lambda found: [
+            (
+                "deviation from linear in depth, 20 to 110",
+                *(str(found["n"]), "", "", f"{100 * found['deviation']:.0f} %"),
+            )
+        ],
+        "memory": _memory,
+        "contention": _contention,
+    }
+    return [row for name, rows in makers.items() if name in jobs for row in rows(jobs[name])]
+
+
+def _sweep(found: dict[str, Any]) -> list[Row]:
+    number = str(found["n"])
     return [
-        *rows,
         (
             "seconds of 8 one-epoch jobs on the digits: as processes, as one multirun",
-            str(sweep["n"]),
-            f"{sweep['separate']:.1f}",
-            f"{sweep['together']:.1f}",
-            f"{sweep['ratio']:.1f}",
+            number,
+            f"{found['separate']:.1f}",
+            f"{found['together']:.1f}",
+            f"{found['ratio']:.1f}",
         ),
         (
             "memory that a further job of a multirun adds, MB",
-            str(sweep["n"]),
-            "",
-            f"{sweep['growth']:.1f}",
-            "",
+            *(number, "", f"{found['growth']:.1f}", ""),
         ),
-        *_pool(jobs.get("pool")),
-        (
-            "time per image, largest over smallest, from 1,000 to 60,000 images",
-            str(jobs["images"]["n"]),
-            "",
-            "",
-            f"{jobs['images']['ratio']:.2f}",
-        ),
-        (
-            "deviation from linear in depth, 20 to 110",
-            str(jobs["depth"]["n"]),
-            "",
-            "",
-            f"{100 * jobs['depth']['deviation']:.0f} %",
-        ),
-        (
-            "peak memory of a job, MB, beside a bare loop and the data set",
-            str(memory["n"]),
-            f"{memory['bare']:,.0f} + {memory['data']:,.0f}",
-            f"{memory['ours']:,.0f}",
-            f"+{memory['difference']:,.0f} MB",
-        ),
-        *_contention(jobs["contention"]),
     ]
 
 
-def _pool(found: dict[str, Any] | None) -> list[Row]:
-    if found is None:
-        return []
+def _memory(found: dict[str, Any]) -> list[Row]:
+    return [
+        (
+            "peak memory of a job, MB, beside a bare loop and the data set",
+            str(found["n"]),
+            f"{found['bare']:,.0f} + {found['data']:,.0f}",
+            f"{found['ours']:,.0f}",
+            f"+{found['difference']:,.0f} MB",
+        )
+    ]
+
+
+def _pool(found: dict[str, Any]) -> list[Row]:
     return [
         (
             f"seconds of 8 jobs on the digits {words}, and on the pool by itself",

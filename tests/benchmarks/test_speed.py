@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import commands, growth, loader, loops, pair, pool, rival
+from benchmarks.speed import commands, growth, loader, loops, pair, pool, rival, table
 from resnet_lab.measuring.subject import Subject
 from tests.helpers import REPOSITORY
 
@@ -83,6 +83,25 @@ def test_the_pool_is_held_to_the_best_choice_by_hand(monkeypatch) -> None:
         "auto": 21.0, "in_process": 35.0, "by_hand": {"1": 40.0, "2": 30.0, "4": 20.0},
         "best": 20.0, "ratio": 1.05, "n": 1,
     }  # fmt: skip
+
+
+def test_a_part_of_the_whole_jobs_has_its_rows_alone() -> None:
+    times = {"one": 3.0, "all": 2.0, "auto": 2.5, "ratio": 1.25}
+    jobs = {"contention": {"n": 3, "cores": 2, "quiet": times, "busy": times}}
+    details = {
+        "step_overhead": {"input": 0.1, "n": 1, "lightning": 1.0, "ours": 2.0, "difference": 1.0},
+        "loader": {"n": 1, "torchvision": 1.0, "ours": 2.0, "ratio": 2.0},
+        "start": {"n": 1, "imports": 1.0, "first_step": 2.0, "ratio": 2.0},
+    }
+    assert [row[2:] for row in table.rows(details | {"jobs": jobs})[3:]] == [
+        ("2.0", "2.5", "1.25")
+    ] * 2
+
+
+def test_a_part_that_there_is_not_is_refused(capsys) -> None:
+    with pytest.raises(SystemExit):
+        speed.main(["--full", "--only", "contest"])
+    assert "contention" in capsys.readouterr().err
 
 
 def test_a_line_is_linear_and_a_curve_is_not() -> None:
