@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -67,6 +68,10 @@ class ArraysFile(Settled):
         images = Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(kind)))
         alone = split != "val" and not self._within(lambda arrays: _names(arrays, "test"))
         return part_of(images, split, self.test_fraction) if alone else images
+
+    def data_files(self) -> list[Path]:
+        """Return the file."""
+        return [Path(self.file)]
 
     def _within(self, look: Callable[[Any], Any]) -> Any:
         """Call a function with the open file."""

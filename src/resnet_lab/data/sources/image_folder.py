@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from resnet_lab.core.files import cache_folder
 from resnet_lab.data.decoding import decode
 from resnet_lab.data.decoding.decode import EXTENSIONS
 from resnet_lab.data.decoding.pictures import Crops, Pictures, index
@@ -116,10 +117,13 @@ class ImageFolder(PictureSource):
         """Return the paths of a split's pictures below `root`, in the order of `read`."""
         return [path.relative_to(self.root) for path, _ in self._list(split)]
 
+    def data_files(self) -> list[Path]:
+        """Return the paths of all pictures."""
+        return [path for split in self.splits for path, _ in self._list(split)]
+
     def _stream(self, split: str) -> Images:
         """Return the pictures of a split as they lie on disk."""
-        place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet_lab"
-        folder = place if self.cache is None else Path(self.cache).expanduser().absolute()
+        folder = Path(self.cache).expanduser().absolute() if self.cache else cache_folder()
         key = (split, self.test_folder, self.test_fraction, self.split_seed, self.follow_links)
         names, labels = index(folder, repr(key), self.root, lambda: self._list(split))
         crops = Crops(self.scale, self.ratio, self.centre)

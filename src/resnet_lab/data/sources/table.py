@@ -80,6 +80,11 @@ class TableFile(PictureSource):
         images = Images(pixels, found)
         return part_of(images, split, self.test_fraction) if alone else images
 
+    def data_files(self) -> list[Path]:
+        """Return the table and the pictures that it names."""
+        rows, path, _ = self._table()
+        return [Path(self.file), *(self._place(row[path]) for row in rows)]
+
     def _place(self, name: str) -> Path:
         return Path(self.file).parent / name
 
