@@ -11,7 +11,6 @@ import pytest
 from resnet_lab.data.sources import (
     ArraysFile,
     Digits,
-    HuggingFaceSource,
     ImageFolder,
     TableFile,
     TorchvisionSource,
@@ -91,19 +90,6 @@ def test_what_has_no_files_counts_by_its_images() -> None:
     images = read(Digits(), "train")
     assert name == "training images"
     assert digest == sha256(images.pixels.numpy().tobytes() + images.labels.numpy().tobytes())
-
-
-def test_the_files_of_hugging_face(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
-    columns = datasets.Features(
-        {"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["a", "b"])}
-    )
-    write_folder(tmp_path / "photos", {"a": 4, "b": 4})
-    rows = [{"picture": str(path), "kind": path.parent.name} for path in tmp_path.rglob("*.png")]
-    datasets.Dataset.from_list(rows, features=columns).save_to_disk(str(tmp_path / "set"))
-    source = HuggingFaceSource(dataset=str(tmp_path / "set"), image_size=8)
-    (arrow,) = (tmp_path / "set").glob("*.arrow")
-    assert found(source) == {arrow.name: sha256(arrow.read_bytes())}
 
 
 def test_a_large_file_is_read_again_only_when_it_changes(
