@@ -200,6 +200,8 @@ def test_the_card_says_what_was_recorded_of_these_weights(trained: Path, command
     digest = hashlib.sha256((trained / "export/model.pt2").read_bytes()).hexdigest()
     assert f"- `model.pt2`: sha256 `{digest}`" in text
     assert "optimizer.lr: `0.05`" in text
+    (data,) = Run.load(trained).status["data_sha256"].values()
+    assert f"- `training images` of the data: sha256 `{data}`" in text
     assert command(trained, "--card", "--checkpoint", "best")[0] == 0
     assert "These weights were not tested." in (trained / "export/README.md").read_text()
 

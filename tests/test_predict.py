@@ -12,6 +12,7 @@ from PIL import Image
 
 from resnet_lab import load, predict
 from resnet_lab.data.sources import Digits
+from resnet_lab.data.sources.given import find_pictures
 from resnet_lab.reporting.classify import Classified, copy_by_class
 
 
@@ -82,6 +83,12 @@ def test_files_are_named_in_many_ways(
     assert named(photos / "list.csv", photos / "bare.tsv") == list("2745")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{photos / '0.png'}\n\n{photos / '1.png'}\n"))
     assert named("-") == ["0", "1"]
+
+
+def test_a_list_may_be_separated_as_spreadsheets_do(photos: Path) -> None:
+    (photos / "list.csv").write_text("label;path\nx;2.png\ny;more/7.png\n")
+    found = find_pictures([str(photos / "list.csv")])
+    assert found == [photos / "2.png", photos / "more/7.png"]
 
 
 def test_broken_files_are_named_and_the_others_done(trained: Path, photos: Path, command) -> None:

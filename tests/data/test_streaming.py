@@ -16,6 +16,7 @@ from resnet_lab.data.loader import Batch
 from resnet_lab.data.sources import ImageFolder, image_folder
 from resnet_lab.data.sources.base import Images
 from resnet_lab.data.streaming import StreamLoader
+from resnet_lab.runs.trained.inference import load
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from tests.helpers import Command, Compose, column
@@ -172,6 +173,21 @@ def test_both_decoders_of_jpegs_give_the_same_pixels(
     assert torch.stack(fast).equal(torch.stack(slow))
 
 
+def test_validation_takes_the_centre(tmp_path: Path) -> None:
+    """Of a slope over 400 pixels, 7/8 of the shorter side lie from 68.75 to 331.25."""
+    slope = np.linspace(0, 255, 400)[None].repeat(300, 0).round().astype(np.uint8)
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for number in range(2):
+            Image.fromarray(slope).save(tmp_path / label / f"{number}.png")
+    pixels: Any = source(tmp_path).read("train").pixels
+    edges = pixels.load(0)[0, [0, -1], 0].tolist()
+    width = 262.5 / 32
+    assert edges == pytest.approx(
+        [(68.75 + width / 2) * 255 / 400, (331.25 - width / 2) * 255 / 400], abs=1
+    )
+
+
 def test_a_batch_may_hold_a_picture_twice(root: Path) -> None:
     images = source(root).read("train")
     batch = next(iter(StreamLoader(images, torch.tensor([4, 7, 4]), 3, workers=0, crop=True)))
@@ -221,6 +237,12 @@ def test_a_run_streams_and_resumes_to_the_last_bit(root: Path, tiny: Compose) ->
     run = Run.load("part")
     assert run.status["state"] == "done"
     assert run.status["test"]["images"] == 24
+    # A trained network reads files as its test did.
+    tested: Any = source(root).read("test").pixels
+    network = load("part", device="cpu")
+    assert network.pixels([tested.path(index) for index in (3, 20)]).equal(
+        torch.stack([tested.load(3), tested.load(20)])
+    )
 
 
 def test_the_recipe_of_imagenet_runs_on_a_small_set(root: Path, composed: Compose) -> None:

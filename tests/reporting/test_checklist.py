@@ -19,6 +19,7 @@ def told(directory: Path) -> list[str]:
 def test_the_checklist_says_what_the_records_hold(tmp_path: Path) -> None:
     code = {"packages.txt": "1234", "code.diff": "5678"}
     record = {"commit": "abc+", "code": code, "device": "a | b", "versions": {"torch": "2.14"}}
+    record["data_sha256"] = {"set.npz": "9abc"}
     for seed in range(2):
         lr = (0.1, 0.2)[seed]
         fake_job(tmp_path, f"optimizer.lr={lr}", f"seed={seed}", config=CONFIG.format(lr), **record)
@@ -35,7 +36,7 @@ def test_the_checklist_says_what_the_records_hold(tmp_path: Path) -> None:
     differed = "what differed from the commit, where that is marked by +"
     assert f"- [x] **{differed}**: `code.diff` of each run, sha256 5678" in lines
     assert "- [x] **all packages**: `packages.txt` of each run, sha256 1234" in lines
-    assert "- [ ] **checksums of the data files**" in lines
+    assert "- [x] **checksums (SHA-256) of the data**: set.npz: 9abc" in lines
     assert "- [x] **versions**: torch 2.14" in lines
     assert "- [x] **hardware**: a \\| b" in lines
     assert "- [x] **data set, split and normalisation**: `data.name=digits`" in lines
@@ -53,5 +54,6 @@ def test_the_checklist_says_what_the_records_hold(tmp_path: Path) -> None:
 def test_the_checklist_leaves_open_what_is_not_recorded(tmp_path: Path) -> None:
     fake_job(tmp_path, "seed=0", state="failed", value=None, versions="none")
     lines = told(tmp_path)
-    for what in ("command", "commit", "versions", "augmentation", "hardware", "all packages"):
+    checksums = "checksums (SHA-256) of the data"
+    for what in ("command", "commit", "versions", "augmentation", "hardware", checksums):
         assert f"- [ ] **{what}**" in lines

@@ -61,6 +61,12 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and value - value != 0 else value
 
 
+def cache_folder() -> Path:
+    """Return the folder of the user for what can be made again; it need not exist."""
+    place = os.environ.get("XDG_CACHE_HOME")
+    return (Path(place) if place else Path.home() / ".cache") / "resnet_lab"
+
+
 def shown(path: Path) -> Path:
     """Return an absolute path as a person would type it: relative where it lies below this one."""
     here = Path.cwd()

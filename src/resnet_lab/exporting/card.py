@@ -63,9 +63,11 @@ def card(exporter: Exporter, out: Path, told: Mapping[str, str]) -> str:
         f"- trained on {markdown_code(str(status.get('device')))}, "
         f"{markdown_code(str(status.get('precision')))}",
     ]
-    code = status.get("code")
-    for name, value in code.items() if isinstance(code, dict) else ():
-        lines.append(f"- {markdown_code(str(name))} of the run: sha256 {markdown_code(str(value))}")
+    for part, of in (("data_sha256", "of the data"), ("code", "of the run")):
+        found = status.get(part)
+        for name, value in found.items() if isinstance(found, dict) else ():
+            known = f"sha256 {markdown_code(str(value))}"
+            lines.append(f"- {markdown_code(str(name))} {of}: {known}")
     for name in NAMES.values():
         if (out / name).is_file():
             known = f" ({markdown(told[name])})" if name in told else ""

@@ -125,6 +125,7 @@ class Exporter:
                 "width": width,
                 "channels": facts["channels"],
                 "fit": network.form.fit,
+                "centre": network.form.centre,
                 "range": network.form.extent,
                 "mean": facts["mean"],
                 "std": facts["std"],

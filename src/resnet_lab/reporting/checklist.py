@@ -46,7 +46,14 @@ def checklist(results: Results, board: Leaderboard) -> str:
         "Data": [
             ("data set, split and normalisation", _configured(jobs, DATA)),
             ("augmentation", _configured(jobs, ("data.augment",))),
-            ("checksums of the data files", None),
+            (
+                "checksums (SHA-256) of the data",
+                _distinct(
+                    f"{name}: {digest}"
+                    for job in jobs
+                    for name, digest in _part(job, "data_sha256").items()
+                ),
+            ),
         ],
         "Code": code,
         "Experiment": [

@@ -1,5 +1,7 @@
 """Fit and test: what happens between an open run directory and its last record."""
 
+import logging
+
 from lightning import Callback, seed_everything
 
 from resnet_lab.callbacks.checkpoint import Checkpoint
@@ -10,6 +12,8 @@ from resnet_lab.core.device import check_accelerator, describe, limit_gpu_memory
 from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.processes import check_share, further_processes, wait_for_threads
 from resnet_lab.core.threads import use
+from resnet_lab.data import ImageDataModule
+from resnet_lab.data.sources.checksums import checksums
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.checking.metric_checks import check_measured
 from resnet_lab.runs.resuming import best_weights, find_start
@@ -19,6 +23,8 @@ from resnet_lab.runs.trainer import allow_short_test, build_callbacks, build_tra
 from resnet_lab.training.preparing.network_check import compile_mode
 from resnet_lab.training.preparing.thread_choice import for_training
 from resnet_lab.training.weights.pretrained import initialise_from_images, load_pretrained
+
+log = logging.getLogger(__name__)
 
 
 def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
@@ -43,6 +49,10 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
     start = find_start(run)
     if start.checkpoint is None:
         run.rewind({})
+    data_sha256 = checksums(data.source) if run.leads and isinstance(data, ImageDataModule) else {}
+    began_with = run.status.get("data_sha256")
+    if start.checkpoint and began_with and data_sha256 not in ({}, began_with):
+        log.warning("the data has changed since this run began (data_sha256 in status.json)")
     if start.checkpoint is None and cfg.model.get("weights"):
         load_pretrained(task.net, str(cfg.model.weights), cfg.model.replace_classifier)
     elif start.checkpoint is None and hasattr(task.net, "initialise"):
@@ -55,6 +65,7 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
         threads=threads,
         device=describe(cfg.trainer.accelerator),
         precision=cfg.trainer.precision,
+        data_sha256=data_sha256,
     )
     loggers = build_loggers(run)
     trainer = build_trainer(

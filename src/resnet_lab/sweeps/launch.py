@@ -126,6 +126,10 @@ def run_jobs(
         ValueError: a job cannot run, or some failed.
     """
     refuse_misuse(config)
+    limit = OmegaConf.select(config, "hydra.sweeper.max_failures")
+    waits = getattr(launcher, "waits", True)
+    if limit is not None and not waits:
+        raise ValueError(f"hydra.sweeper.max_failures={limit} needs hydra.launcher.wait=true")
     jobs = find_jobs(config, overrides)
     due = [job for job in jobs if not _is_over(config.sweep_dir, job)]
     if len(due) < len(jobs):
@@ -136,10 +140,6 @@ def run_jobs(
 
         show_table(due, estimates)
         return []
-    limit = OmegaConf.select(config, "hydra.sweeper.max_failures")
-    waits = getattr(launcher, "waits", True)
-    if limit is not None and not waits:
-        raise ValueError(f"hydra.sweeper.max_failures={limit} needs hydra.launcher.wait=true")
     with Sweep.open(fix_directory(config), config) as sweep:
         sweep.add(jobs)
         sweep.left = not waits

@@ -84,6 +84,9 @@ def test_a_column_of_numbers(tmp_path: Path) -> None:
         ("path,a,b\na.png,1,2\n", {}, "b=2: must be 0 or 1"),
         ("path,a\na.png,old\n", {"numbers": True}, "a=old: must be a number"),
         ("path,a\nb.png\n", {}, "fewer columns"),
+        ("path,a\na.png,x,y\n", {}, "a row has more or fewer columns than the first line"),
+        ("path,label\na.png,\n", {}, "the row of 'a.png' has no label"),
+        ("path,split,label\na.png,valid,1\n", {}, "split=valid: use train, val, test"),
         ("path,label\nb.png,1\n", {}, "1 of 1 images cannot be read, the first is"),
         ("", {}, "has the columns none"),
     ],
@@ -145,6 +148,9 @@ def test_what_is_wrong_with_arrays(tmp_path: Path, command: Command) -> None:
     assert "cannot be read: " in error(ArraysFile(str(tmp_path / "none.npz")))
     file = save(tmp_path / "set.npz", pictures=np.zeros(3))
     assert "it has pictures" in error(ArraysFile(file))
+    for labels, said in ((np.zeros(50, int), "(50,)"), (np.full(60, "cat"), "<U3 (60,)")):
+        source = ArraysFile(save(tmp_path / "wrong.npz", x=pixels(60, 8, 8), y=labels))
+        assert f"{said} for x (60, 8, 8): a number for each image is needed" in error(source)
     code, _, said = command("data=arrays", f"data.file={file}")
     assert code == 1
     assert len(said.splitlines()) == 1
@@ -182,6 +188,7 @@ def test_a_set_of_hugging_face_from_a_folder(tmp_path: Path, tiny: Compose) -> N
     data = run.config.data
     assert (data.num_classes, data.channels, data.image_size) == (2, 1, 12)
     assert run.load_task()[1]["classes"] == ["cat", "dog"]
+    assert [*run.status["data_sha256"]] == [path.name for path in Path("whole").glob("*.arrow")]
     assert "data.source.label" in error(
         HuggingFaceSource(str(tmp_path / "whole"), label="color", image_size=8)
     )

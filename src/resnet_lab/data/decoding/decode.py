@@ -1,5 +1,6 @@
 """Decode pictures of any size and mode into uint8 images of one size, in threads."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Form:
         fit: `crop` fits the shorter side and cuts the centre out, `pad` fits the longer side and
             fills up with black, `stretch` does not keep the proportions.
         extent: see `pixels.to_bytes`.
+        centre: with `crop`, share of the picture's sides that the centre is cut out of.
     """
 
     height: int
@@ -53,6 +55,7 @@ class Form:
     channels: int
     fit: Fit = "crop"
     extent: Range = "auto"
+    centre: float = 1.0
 
     @classmethod
     def of(
@@ -87,7 +90,8 @@ def load(path: Path, form: Form) -> Pixels:
     """
     with Image.open(path, formats=tuple(FORMATS)) as image:
         # A JPEG is decoded straight to 1/2, 1/4 or 1/8 of its size, as long as that is enough.
-        image.draft("L" if form.channels == 1 else "RGB", (form.width, form.height))
+        needed = math.ceil(form.width / form.centre), math.ceil(form.height / form.centre)
+        image.draft("L" if form.channels == 1 else "RGB", needed)
         return to_pixels(image, form)
 
 
@@ -100,7 +104,7 @@ def to_pixels(image: Image.Image, form: Form) -> Pixels:
     image = upright(original, image)
     size, bilinear = (form.width, form.height), Image.Resampling.BILINEAR
     if form.fit == "crop":
-        image = ImageOps.fit(image, size, bilinear)
+        image = ImageOps.fit(image, size, bilinear, bleed=(1 - form.centre) / 2)
     elif form.fit == "pad":
         image = ImageOps.pad(image, size, bilinear)
     else:

@@ -38,7 +38,6 @@ class Crops:
 
     scale: tuple[float, float] = (0.08, 1.0)  # in training, least and greatest share of the area
     ratio: tuple[float, float] = (3 / 4, 4 / 3)  # in training, least and greatest width / height
-    centre: float = 0.875  # in validation, share of the shorter side
 
 
 class Pictures:
@@ -105,7 +104,7 @@ class Pictures:
         path = self.path(index)
         try:
             if seed is None:
-                return _centre(path, self.form, self.crops.centre)
+                return torch.from_numpy(load(path, self.form).copy())
             return _random_crop(path, self.form, self.crops, seed)
         except Exception as error:  # of a damaged file, Pillow raises anything
             raise ValueError(
@@ -117,16 +116,6 @@ class Pictures:
 def on_disk(pixels: object) -> bool:
     """Whether pixels are pictures that are decoded when they are asked for."""
     return isinstance(pixels, Pictures)
-
-
-def _centre(path: Path, form: Form, share: float) -> Tensor:
-    """Resize so that the centre crop of `share` of the shorter side has the size that is wanted."""
-    if form.fit != "crop" or share == 1:
-        return torch.from_numpy(load(path, form).copy())
-    height, width = round(form.height / share), round(form.width / share)
-    pixels = load(path, Form(height, width, form.channels, form.fit, form.extent))
-    top, left = (height - form.height) // 2, (width - form.width) // 2
-    return torch.from_numpy(pixels[top : top + form.height, left : left + form.width].copy())
 
 
 def _random_crop(path: Path, form: Form, crops: Crops, seed: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -62,11 +63,20 @@ class ArraysFile(Settled):
             pixels = pixels.transpose(0, 2, 3, 1)
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
+        if labels.dtype.kind not in "biuf" or pixels.shape[:1] != labels.shape[:1]:
+            raise ValueError(
+                f"{self.file}: {names[1]} are {labels.dtype} {labels.shape} for {names[0]} "
+                f"{pixels.shape}: a number for each image is needed"
+            )
         kind = np.float32 if labels.dtype.kind == "f" or labels.ndim == 2 else np.int64
         pixels = to_bytes(pixels[..., None] if pixels.ndim == 3 else pixels, self.range)
         images = Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(kind)))
         alone = split != "val" and not self._within(lambda arrays: _names(arrays, "test"))
         return part_of(images, split, self.test_fraction) if alone else images
+
+    def data_files(self) -> list[Path]:
+        """Return the file."""
+        return [Path(self.file)]
 
     def _within(self, look: Callable[[Any], Any]) -> Any:
         """Call a function with the open file."""

@@ -32,7 +32,11 @@ class Images(NamedTuple):
 
 
 class Source(Protocol):
-    """Interface of a data set; hashable, so that equal sources share what was read."""
+    """Interface of a data set; hashable, so that equal sources share what was read.
+
+    A method `data_files()`, if there is one, returns the paths of the files whose SHA-256 a run
+    records.
+    """
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -48,7 +48,9 @@ def _listed(path: Path) -> list[Path]:
     """Return the files that a list names."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+            first = file.readline()
+            file.seek(0)
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
             rows = [row for row in csv.reader(file, delimiter=delimiter) if any(row)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as a list of files: {error}") from error

@@ -67,6 +67,11 @@ class HuggingFaceSource(PictureSource):
         alone = split != "val" and not {"test", "validation"} & self._sets().keys()
         return part_of(images, split, self.test_fraction) if alone else images
 
+    def data_files(self) -> list[Path]:
+        """Return the files of all splits; none if they lie in memory."""
+        files = (file for rows in self._sets().values() for file in rows.cache_files)
+        return [Path(file["filename"]) for file in files]
+
     def _sets(self) -> dict[str, Any]:
         try:
             import datasets

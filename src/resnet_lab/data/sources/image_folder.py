@@ -6,15 +6,16 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from resnet_lab.core.files import cache_folder
 from resnet_lab.data.decoding import decode
-from resnet_lab.data.decoding.decode import EXTENSIONS
+from resnet_lab.data.decoding.decode import EXTENSIONS, Form
 from resnet_lab.data.decoding.pictures import Crops, Pictures, index
 from resnet_lab.data.pixels import Pixels
 from resnet_lab.data.sources.base import Images, PictureSource, check_split
@@ -41,7 +42,7 @@ class ImageFolder(PictureSource):
         streaming: whether the pictures stay on disk, and are decoded whenever they are needed.
         scale: with streaming, see `resnet_lab.data.decoding.pictures.Crops`.
         ratio: likewise.
-        centre: likewise.
+        centre: with streaming, see `resnet_lab.data.decoding.decode.Form`.
         on_error: `skip` leaves pictures out that cannot be read, with streaming; `stop` stops.
         cache: a folder that keeps the decoded images, so that the next run starts at once and
             memory holds only what is in use; renewed when a file changes. None: no such folder.
@@ -75,6 +76,11 @@ class ImageFolder(PictureSource):
             pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
             if len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
                 raise ValueError(f"data.source.{name}={value}: must lie above {low}, up to {high}")
+
+    @property
+    def form(self) -> Form:
+        """What pictures are decoded to."""
+        return replace(super().form, centre=self.centre) if self.streaming else super().form
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -116,13 +122,16 @@ class ImageFolder(PictureSource):
         """Return the paths of a split's pictures below `root`, in the order of `read`."""
         return [path.relative_to(self.root) for path, _ in self._list(split)]
 
+    def data_files(self) -> list[Path]:
+        """Return the paths of all pictures."""
+        return [path for split in self.splits for path, _ in self._list(split)]
+
     def _stream(self, split: str) -> Images:
         """Return the pictures of a split as they lie on disk."""
-        place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet_lab"
-        folder = place if self.cache is None else Path(self.cache).expanduser().absolute()
+        folder = Path(self.cache).expanduser().absolute() if self.cache else cache_folder()
         key = (split, self.test_folder, self.test_fraction, self.split_seed, self.follow_links)
         names, labels = index(folder, repr(key), self.root, lambda: self._list(split))
-        crops = Crops(self.scale, self.ratio, self.centre)
+        crops = Crops(self.scale, self.ratio)
         pictures: Any = Pictures(self.root, names, self.form, crops, skip=self.on_error == "skip")
         return Images(pictures, labels)
 

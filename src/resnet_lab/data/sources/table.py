@@ -11,6 +11,8 @@ import torch
 from resnet_lab.data.decoding import decode
 from resnet_lab.data.sources.base import Images, PictureSource, check_split, part_of
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class TableFile(PictureSource):
@@ -80,6 +82,11 @@ class TableFile(PictureSource):
         images = Images(pixels, found)
         return part_of(images, split, self.test_fraction) if alone else images
 
+    def data_files(self) -> list[Path]:
+        """Return the table and the pictures that it names."""
+        rows, path, _ = self._table()
+        return [Path(self.file), *(self._place(row[path]) for row in rows)]
+
     def _place(self, name: str) -> Path:
         return Path(self.file).parent / name
 
@@ -101,6 +108,8 @@ class TableFile(PictureSource):
             raise ValueError(f"data.file={self.file} cannot be read: {error}") from error
         first = text.partition("\n")[0]
         rows = list(csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=first.count)))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError(f"{self.file}: a row has more or fewer columns than the first line")
         columns = list(rows[0]) if rows else []
         path = self.path or next(iter(columns), "path")
         labels = list(self.label or [name for name in columns if name not in (path, "split")])
@@ -109,6 +118,9 @@ class TableFile(PictureSource):
             what = lacking[0] if lacking else "one of labels"
             there = ", ".join(columns) or "none"
             raise ValueError(f"{self.file} has the columns {there}: {what} is missing")
-        if any(value is None for row in rows for value in row.values()):
-            raise ValueError(f"{self.file}: a row has fewer columns than the first line")
+        for row in rows:
+            if empty := [name for name in (path, *labels) if not row[name].strip()]:
+                raise ValueError(f"{self.file}: the row of {row[path]!r} has no {empty[0]}")
+            if row.get("split", "train") not in SPLITS:
+                raise ValueError(f"{self.file}: split={row['split']}: use {', '.join(SPLITS)}")
         return rows, path, labels

@@ -111,6 +111,12 @@ class TorchvisionSource(PictureSource):
             return part_of(images, split, self.test_fraction)
         return images
 
+    def data_files(self) -> list[Path]:
+        """Return the files that torchvision names for this set; none if it names none."""
+        cls = self._class()
+        listed = (files_of(cls, self._arguments(split)) for split in self.splits)
+        return [Path(self.root) / file.path for files in listed for file in files]
+
     def looks(self) -> list[decode.Look]:
         """Return width, height and mode of some training pictures."""
         dataset = self._open("train")

@@ -1,6 +1,7 @@
 """The trained network of a run, with what it needs to read images as in training."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from resnet_lab.core.device import is_cpu
 from resnet_lab.core.threads import use
 from resnet_lab.data.decoding import decode
 from resnet_lab.data.decoding.decode import Form
+from resnet_lab.data.sources.base import PictureSource
 from resnet_lab.data.transforms.views import VIEWS
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.runs.trained.temperature import fitted_temperature
@@ -154,14 +156,15 @@ class TrainedNetwork:
         self.temperature = 1.0  # that logits are divided by before the softmax
         self._threads: int | None = None  # not measured yet
         source: Any = data.source
-        # A source that decodes pictures has a size and a fit of its own.
-        own = getattr(source, "image_size", None)
-        self.form = Form.of(
-            own or facts["image_size"],
-            facts["channels"],
-            source.fit if own else getattr(data, "fit", None) or "crop",
-            getattr(source, "range", "auto"),
-        )
+        if isinstance(source, PictureSource) and source.image_size is not None:
+            self.form = replace(source.form, channels=facts["channels"])
+        else:
+            self.form = Form.of(
+                facts["image_size"],
+                facts["channels"],
+                getattr(data, "fit", None) or "crop",
+                getattr(source, "range", "auto"),
+            )
 
     def __call__(self, images: "Tensor | NDArray[np.uint8] | Pictures") -> Tensor:
         """Compute logits, float32 [N, classes] on the CPU; of what `pixels` takes."""
