@@ -28,12 +28,7 @@ COMPILED = (
 
 
 def details(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
-    """Measure what a step, a batch and a start cost.
-
-    Args:
-        overrides: as for training.
-        repeats: how often each pair is measured.
-    """
+    """Measure what a step, a batch and a start cost, with overrides as for training."""
     from benchmarks.speed.commands import start_up
     from benchmarks.speed.loader import against_torchvision
     from benchmarks.speed.loops import step_overhead
@@ -51,29 +46,26 @@ def details(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
 def whole_jobs(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
     """Measure what takes minutes: other networks, sweeps, growth, peak memory, a busy machine.
 
-    Args:
-        overrides: as for training; of a CIFAR ResNet.
-        repeats: how often each pair is measured.
+    The overrides are of a CIFAR ResNet.
     """
     import torch
 
-    from benchmarks.speed import growth
+    from benchmarks.speed import loops
     from benchmarks.speed.commands import peak_memory, sweep_cost
-    from benchmarks.speed.contention import contention
-    from benchmarks.speed.pool import pool_cost
+    from benchmarks.speed.contention import contention, pool_cost
     from resnet_lab.measuring.subject import Subject
 
     cfg, _ = composed([*DEFAULTS, *overrides])
-    found: dict[str, Any] = {"small": Subject(composed(SMALL)[0]).against_bare(repeats)}
+    found = {"small": Subject(composed(SMALL)[0]).against_bare(repeats)}
     if torch.cuda.is_available():
         found["compiled"] = Subject(composed(COMPILED)[0]).against_bare(repeats)
     return found | {
         "sweep": sweep_cost(),
         "pool": pool_cost(repeats=repeats),
-        "images": growth.with_images(cfg, (1_000, 10_000, 60_000), repeats),
-        "depth": growth.with_depth(cfg, (20, 32, 56, 110), repeats),
+        "images": loops.growth_with_images(cfg, (1_000, 10_000, 60_000), repeats),
+        "depth": loops.growth_with_depth(cfg, (20, 32, 56, 110), repeats),
         "memory": peak_memory(str(cfg.trainer.precision)),
-        "contention": contention(composed(CONTENDED)[0], repeats),
+        **contention(composed(CONTENDED)[0], repeats),
     }
 
 
