@@ -116,7 +116,7 @@ def write_pages(
     more = {"title": f"{results.name}: report", "time": now(), "states": results.states}
     pages = {
         "report.html": html.render("report.html", **values, **more, plots=drawn),
-        "report.md": html.render("report.md", **values),
+        "report.md": html.render("report.md", **values).rstrip() + "\n",
         "report.csv": csv_text(_group_rows(board)),
         "runs.csv": csv_text(_job_rows(results, board)),
         "checklist.md": checklist(results, board),

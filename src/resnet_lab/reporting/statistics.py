@@ -115,8 +115,7 @@ def paired_difference(
 
 
 def bootstrap_interval(
-    terms: "NDArray[np.float64]",
-    statistic: "Callable[[NDArray[np.float64]], NDArray[np.float64]]",
+    terms: "NDArray[np.float64]", statistic: "Callable[[NDArray[np.float64]], NDArray[np.float64]]"
 ) -> tuple[float, float]:
     """Return the 95 % interval of a statistic of means, by the bootstrap over the rows.
 

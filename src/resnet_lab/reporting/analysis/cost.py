@@ -1,9 +1,9 @@
 """What a network costs: parameters, multiplications, time, size."""
 
+import time
 from typing import Any
 
 import torch
-from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_lab.core.device import describe
@@ -36,13 +36,18 @@ def cost(network: TrainedNetwork, pixels: torch.Tensor) -> dict[str, Any]:
 
 
 def _rate(network: TrainedNetwork, pixels: torch.Tensor, size: int) -> float:
-    """Return images a second, by the median of repeated batches."""
+    """Return images a second, by the median of repeated batches after two to warm up.
+
+    Not by torch's Timer, whose median is that of means: a busy machine moves it.
+    """
     images = network.normalised(pixels.expand(size, -1, -1, -1))
-    timer = Timer(
-        "network.forward(images)",
-        globals={"network": network, "images": images},
-        num_threads=torch.get_num_threads(),
-    )
+    times: list[float] = []
     with torch.inference_mode():
-        timer.timeit(2)  # to warm up
-        return size / float(timer.blocked_autorange(min_run_time=SECONDS).median)
+        for _ in range(2):
+            network.forward(images).cpu()
+        began = time.perf_counter()
+        while len(times) < 3 or time.perf_counter() - began < SECONDS:
+            start = time.perf_counter()
+            network.forward(images).cpu()  # a GPU is waited for
+            times.append(time.perf_counter() - start)
+    return size / sorted(times)[len(times) // 2]

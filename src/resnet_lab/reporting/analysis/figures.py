@@ -88,7 +88,7 @@ def filters(images: NDArray[np.uint8], columns: int = 16) -> Figure:
     """Draw the filters of a layer, uint8 [N, k, k, C], side by side."""
     columns = min(columns, len(images))
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    mosaic = make_grid(pixels, columns, padding=1, pad_value=255).permute(1, 2, 0)
+    mosaic = make_grid(pixels, columns, padding=1, pad_value=255).permute(1, 2, 0).numpy()
     figure, axes = new_axes(0.6 * columns + 0.1, 0.6 * -(-len(images) // columns) + 0.1)
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
