@@ -30,11 +30,7 @@ TINY = (
 
 
 def measure(count: int, folder: Path) -> dict[str, dict[str, float]]:
-    """Measure each kind of work around a sweep of so many jobs.
-
-    Args:
-        count: of jobs.
-        folder: empty.
+    """Measure each kind of work around a sweep of so many jobs, in an empty folder.
 
     Returns:
         By kind: wall-clock `seconds`, `cpu` seconds, and the peak of memory in `mb`.

@@ -15,7 +15,7 @@ picture.
 import argparse
 import json
 import multiprocessing
-import resource
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -68,21 +68,14 @@ def generate(folder: Path, count: int) -> None:
 
 def one_pass(batches: Iterable[Any]) -> Pass:
     """Measure a pass from its first batch asked for to the end of its workers."""
-    start, own, workers, images = time.perf_counter(), _cpu("SELF"), _cpu("CHILDREN"), 0
+    start, before, images = time.perf_counter(), os.times(), 0
     for _, labels in batches:
         images += len(labels)
-    seconds, own, workers = (
-        time.perf_counter() - start,
-        _cpu("SELF") - own,
-        _cpu("CHILDREN") - workers,
-    )
-    return Pass(images / seconds, (own + workers) / images * 1e3, workers / images * 1e3)
-
-
-def _cpu(whose: str) -> float:
-    """Return seconds of CPU time of this process, or of its children that have ended."""
-    used = resource.getrusage(getattr(resource, f"RUSAGE_{whose}"))
-    return used.ru_utime + used.ru_stime
+    seconds, after = time.perf_counter() - start, os.times()
+    user, system, user_workers, system_workers, _ = np.subtract(after, before)
+    workers = user_workers + system_workers
+    cpu = user + system + workers
+    return Pass(images / seconds, cpu / images * 1e3, workers / images * 1e3)
 
 
 def ours(folder: Path, workers: int) -> Pass:

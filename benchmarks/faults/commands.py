@@ -59,11 +59,7 @@ INTERNAL = re.compile(
 
 
 class Typist:
-    """Draw random command lines.
-
-    Args:
-        draw: random generator.
-    """
+    """Draw random command lines."""
 
     def __init__(self, draw: random.Random) -> None:
         from lightning import Trainer

@@ -46,8 +46,7 @@ def run(
         function: called in the child; an exception that it raises is printed with its traceback.
         folder: where the child's output is kept meanwhile.
         kill_after: seconds after which the child's process group is killed.
-        kill_before: number, from 0, of the operation on files below `below` before which the
-            child is killed.
+        kill_before: number, from 0, of the operation on files below `below` before which it is.
         below: directory of these operations.
         count: file that gets the names of all of these operations.
         limit: seconds after which the attack has failed.

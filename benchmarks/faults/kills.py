@@ -4,7 +4,9 @@ A run is killed before each change that it makes to a file, and at random moment
 pool at random moments. The signal is SIGKILL, which no process can handle.
 """
 
+import csv
 import importlib.util
+import json
 import random
 import shutil
 import sys
@@ -14,9 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
 from benchmarks.faults import forked
-from benchmarks.faults.records import differences
 
 # The smallest run that has everything: two epochs and their checkpoints, validation, a test.
 TINY = (
@@ -26,6 +31,8 @@ TINY = (
 )  # fmt: skip
 SWEEP = ("-m", *TINY, "seed=0,1")
 POOL = ("hydra/launcher=local_pool", "hydra.launcher.workers=2")
+# Entries of a status that must be equal in both.
+SAME = ("state", "best", "test", "epochs", "steps", "metrics")
 
 
 def train(*words: str) -> Callable[[], None]:
@@ -158,3 +165,59 @@ def random_moments(
             kill_after=draw.uniform(0.0, attack.seconds), times=1 + (draw.random() < 1 / 3)
         )
     return attack
+
+
+def differences(run: Path, undisturbed: Path) -> dict[str, str]:
+    """Return what is lost, duplicated or wrong in a run directory.
+
+    Returns:
+        By kind ("lost", "duplicated", "wrong"), what was found first; empty if all is well.
+    """
+    found: dict[str, str] = {}
+    if leftovers := [str(path.name) for path in run.rglob("*.part")]:
+        found["wrong"] = f"left behind: {leftovers}"
+    ours, theirs = (json.loads((place / "status.json").read_text()) for place in (run, undisturbed))
+    for key in SAME:
+        if ours.get(key) != theirs.get(key):
+            found["wrong"] = f"status {key}: {ours.get(key)} instead of {theirs.get(key)}"
+    _compare("checkpoint", _weights(run), _weights(undisturbed), found)
+    _compare("metrics.csv", _rows(run), _rows(undisturbed), found)
+    _compare("events", _events(run), _events(undisturbed), found)
+    return found
+
+
+def _compare(what: str, ours: Counter[Any], theirs: Counter[Any], found: dict[str, str]) -> None:
+    """Compare two multisets of (place, value)."""
+    if missing := theirs - ours:
+        kind = "wrong" if {key[0] for key in missing} <= {key[0] for key in ours} else "lost"
+        found.setdefault(kind, f"{what}: {len(missing)} missing, such as {next(iter(missing))}")
+    if more := ours - theirs:
+        kind = "duplicated" if set(more) <= set(theirs) else "wrong"
+        found.setdefault(kind, f"{what}: {len(more)} more, such as {next(iter(more))}")
+
+
+def _weights(run: Path) -> Counter[Any]:
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    weights = state["state_dict"].items()
+    return Counter((name, tensor.numpy().tobytes()) for name, tensor in weights)
+
+
+def _rows(run: Path) -> Counter[Any]:
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return Counter(
+        ((row["step"], name), value)
+        for row in rows
+        for name, value in row.items()
+        if name != "step" and value
+    )
+
+
+def _events(run: Path) -> Counter[Any]:
+    read = EventAccumulator(str(run), size_guidance={SCALARS: 0}).Reload()
+    return Counter(
+        ((tag, event.step), event.value)
+        for tag in read.Tags()["scalars"]
+        if not tag.startswith("progress/")  # seconds, which no two runs have in common
+        for event in read.Scalars(tag)
+    )

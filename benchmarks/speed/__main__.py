@@ -30,12 +30,7 @@ COMPILED = (
 
 
 def details(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
-    """Measure what a step, a batch and a start cost.
-
-    Args:
-        overrides: as for training.
-        repeats: how often each pair is measured.
-    """
+    """Measure what a step, a batch and a start cost, with overrides as for training."""
     from benchmarks.speed.commands import start_up
     from benchmarks.speed.loader import against_torchvision
     from benchmarks.speed.loops import step_overhead
@@ -52,40 +47,35 @@ def details(overrides: Sequence[str], repeats: int) -> dict[str, Any]:
 
 def whole_jobs(
     overrides: Sequence[str], repeats: int, only: Sequence[str]
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Measure what takes minutes: other networks, sweeps, growth, peak memory, a busy machine.
 
-    Args:
-        overrides: as for training; of a CIFAR ResNet.
-        repeats: how often each pair is measured.
-        only: those of `PARTS` to measure.
-
-    Yields:
-        Name and figures of each part, once it is measured.
+    The overrides are of a CIFAR ResNet. Yields the figures of each part that `only` names, of
+    `PARTS`, once it is measured.
     """
     import torch
 
-    from benchmarks.speed import growth
+    from benchmarks.speed import loops
     from benchmarks.speed.commands import peak_memory, sweep_cost
-    from benchmarks.speed.contention import contention
-    from benchmarks.speed.pool import pool_cost
+    from benchmarks.speed.contention import contention, pool_cost
     from resnet_lab.measuring.subject import Subject
 
     cfg, _ = composed([*DEFAULTS, *overrides])
-    parts: dict[str, Callable[[], Any]] = {
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
         "small": lambda: Subject(composed(SMALL)[0]).against_bare(repeats),
+        "compiled": lambda: Subject(composed(COMPILED)[0]).against_bare(repeats),
         "sweep": sweep_cost,
         "pool": lambda: pool_cost(repeats=repeats),
-        "images": lambda: growth.with_images(cfg, (1_000, 10_000, 60_000), repeats),
-        "depth": lambda: growth.with_depth(cfg, (20, 32, 56, 110), repeats),
+        "images": lambda: loops.growth_with_images(cfg, (1_000, 10_000, 60_000), repeats),
+        "depth": lambda: loops.growth_with_depth(cfg, (20, 32, 56, 110), repeats),
         "memory": lambda: peak_memory(str(cfg.trainer.precision)),
         "contention": lambda: contention(composed(CONTENDED)[0], repeats),
     }
-    if torch.cuda.is_available():
-        parts["compiled"] = lambda: Subject(composed(COMPILED)[0]).against_bare(repeats)
-    for name in only:
-        if name in parts:
-            yield name, parts[name]()
+    if not torch.cuda.is_available():
+        del parts["compiled"]
+    for name in (name for name in only if name in parts):
+        found = parts[name]()
+        yield found if name == "contention" else {name: found}  # it has two keys of its own
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -117,8 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result["rival"] = against_rival(options.rival, data_dir, options.repeats)
         if options.full:
             result["jobs"] = {}
-            for name, found in whole_jobs(options.overrides, options.repeats, options.only):
-                result["jobs"][name] = found
+            for found in whole_jobs(options.overrides, options.repeats, options.only):
+                result["jobs"] |= found
                 _write(options.json, result)  # the parts take minutes each
         _write(options.json, result)
         show(result, rows(result))

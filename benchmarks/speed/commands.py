@@ -1,7 +1,6 @@
 """Measure time and peak memory of whole commands, each in a process of its own."""
 
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from tempfile import TemporaryDirectory
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from benchmarks.speed import in_turn, medians, ratio
+
 ROOT = Path(__file__).resolve().parents[2]  # of the repository: measured commands import callbacks
 IMPORTS = "import torch, torchvision, lightning"
 MB = 1e6
@@ -17,14 +18,9 @@ JOB = ("data=digits", "trainer.max_epochs=1", "callbacks.progress=null", "callba
 
 
 def seconds_of(*arguments: str, **environment: str) -> float:
-    """Return the seconds that Python takes over the arguments, from start to end.
+    """Return the seconds that Python takes over its arguments, with further variables set.
 
-    Args:
-        arguments: of Python.
-        environment: further variables.
-
-    Raises:
-        ValueError: it failed; with what it said.
+    Raises a ValueError with the last line that it printed if it failed.
     """
     places = [environment.get("PYTHONPATH"), os.environ.get("PYTHONPATH"), str(ROOT)]
     path = os.pathsep.join(filter(None, places))
@@ -49,15 +45,15 @@ def start_up(repeats: int) -> dict[str, float]:
 
     Returns:
         Seconds of the `imports` alone and from command to `first_step` on the digits, medians of
-        `n`, and the `ratio` of the latter to the former.
+        `n`, and the median `ratio` of the latter to the former.
     """
     first_step = f"+callbacks.last_step._target_={__name__}.LastStep"
-    imports, ours = [], []
-    for _ in range(repeats):
-        imports.append(seconds_of("-c", IMPORTS))
-        ours.append(seconds_of("-m", "resnet_lab.train", "data=digits", first_step))
-    alone, first = statistics.median(imports), statistics.median(ours)
-    return {"imports": alone, "first_step": first, "ratio": first / alone, "n": repeats}
+    commands = {
+        "imports": lambda: seconds_of("-c", IMPORTS),
+        "first_step": lambda: seconds_of("-m", "resnet_lab.train", "data=digits", first_step),
+    }
+    seconds = in_turn(commands, repeats)
+    return {**medians(seconds), "ratio": ratio(seconds, "first_step", "imports"), "n": repeats}
 
 
 class LastStep(Callback):
@@ -164,16 +160,8 @@ def _peak(*arguments: str) -> float:
 
     The process tells it itself, from /proc: what the system reports of a child counts the memory of
     the parent that it was forked from.
-
-    Raises:
-        ValueError: it failed.
     """
     with TemporaryDirectory() as folder:
         place = Path(folder) / "peak"
-        result = subprocess.run(
-            [sys.executable, "-c", TELL_PEAK, str(place), *arguments],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if result.returncode != 0:
-            raise ValueError(f"a measured command failed: {result.stderr.strip()[-500:]}")
+        seconds_of("-c", TELL_PEAK, str(place), *arguments)
         return 1024 * float(place.read_text()) / MB

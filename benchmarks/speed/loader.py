@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.speed import pair
+from benchmarks.speed import in_turn, medians, ratio
 from resnet_lab.data import ImageDataModule
 
 
@@ -16,10 +16,12 @@ def against_torchvision(data: ImageDataModule, repeats: int) -> dict[str, float]
     Returns:
         Images/s of `torchvision` and `ours`, and their `ratio`: medians of `n`.
     """
-    other, ours, ratio = pair(
-        lambda: torchvision_rate(data, 2.0), lambda: loader_rate(data, 1.0), repeats
-    )
-    return {"torchvision": other, "ours": ours, "ratio": ratio, "n": repeats}
+    both = {
+        "torchvision": lambda: torchvision_rate(data, 2.0),
+        "ours": lambda: loader_rate(data, 1.0),
+    }
+    rates = in_turn(both, repeats)
+    return {**medians(rates), "ratio": ratio(rates, "ours", "torchvision"), "n": repeats}
 
 
 def loader_rate(data: ImageDataModule, seconds: float) -> float:

@@ -1,15 +1,20 @@
-"""Time other training loops: Lightning's own, and a run with a network that costs nothing."""
+"""Time training loops: Lightning's own, runs of a network that costs nothing, and their growth."""
 
-import statistics
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from statistics import median
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.speed import in_turn, medians
 from benchmarks.speed.loader import loader_rate
 from resnet_lab.measuring.loops import Clock, timed_training
+from resnet_lab.measuring.random_images import use_random_images
 from resnet_lab.measuring.subject import Subject
 
 
@@ -41,18 +46,12 @@ def step_overhead(subject: Subject, repeats: int, steps: int = 200) -> dict[str,
     theirs, ours = [1e3 / rate for rate in clock.others], [1e3 / rate for rate in clock.rates]
     delivered = [loader_rate(subject.data, 0.5) for _ in range(repeats)]
     return {
-        "lightning": statistics.median(theirs),
-        "ours": statistics.median(ours),
-        "difference": statistics.median(b - a for a, b in zip(theirs, ours, strict=True)),
-        "input": 1e3 * free.data.batch_size / statistics.median(delivered),
+        "lightning": median(theirs),
+        "ours": median(ours),
+        "difference": median(b - a for a, b in zip(theirs, ours, strict=True)),
+        "input": 1e3 * free.data.batch_size / median(delivered),
         "n": len(ours),
     }
-
-
-def trainer_rate(cfg: DictConfig, steps: int, epochs: int = 1) -> float:
-    """Return the median images/s of epochs of `timed_training`."""
-    rates = timed_training(cfg, steps, epochs).rates
-    return statistics.median(rates) * int(cfg.data.batch_size)
 
 
 class _Plain(LightningModule):
@@ -85,3 +84,58 @@ def lightning_rate(net: nn.Module, batch: tuple[Tensor, Tensor], steps: int) -> 
 def free_network(num_classes: int, in_channels: int) -> nn.Module:
     """Return a network that costs next to nothing: one linear layer on the mean of each channel."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, num_classes))
+
+
+def growth_with_images(
+    cfg: DictConfig, counts: Sequence[int], repeats: int = 3
+) -> dict[str, float]:
+    """Measure microseconds an image, training in a whole run, by the size of the data set.
+
+    Returns:
+        The medians of `n` by number of random images, and the `ratio` of the largest to the
+        smallest.
+    """
+    steps = int(0.9 * min(counts)) // cfg.data.batch_size  # that all of them have
+
+    def microseconds(count: int) -> float:
+        sized = cfg.copy()
+        use_random_images(sized, count)
+        return _microseconds(sized, steps, epochs=4)
+
+    costs = _growth(microseconds, counts, repeats)
+    return {**costs, "ratio": max(costs.values()) / min(costs.values()), "n": repeats}
+
+
+def growth_with_depth(cfg: DictConfig, depths: Sequence[int], repeats: int = 3) -> dict[str, float]:
+    """Measure microseconds an image, training a CIFAR ResNet in a whole run, by its depth.
+
+    Returns:
+        The medians of `n` by depth, and the largest `deviation` from a straight line, relative to
+        it.
+    """
+
+    def microseconds(depth: int) -> float:
+        deep = cfg.copy()
+        deep.model.depth = depth
+        return _microseconds(deep, 8)
+
+    costs = _growth(microseconds, depths, repeats)
+    return {**costs, "deviation": linearity(costs), "n": repeats}
+
+
+def _microseconds(cfg: DictConfig, steps: int, epochs: int = 1) -> float:
+    """Return the time of an image, by the median of the epochs of a run."""
+    return 1e6 / median(timed_training(cfg, steps, epochs).rates) / int(cfg.data.batch_size)
+
+
+def _growth(
+    measure: Callable[[int], float], values: Sequence[int], repeats: int
+) -> dict[str, float]:
+    return medians(in_turn({str(value): partial(measure, value) for value in values}, repeats))
+
+
+def linearity(costs: Mapping[str, float]) -> float:
+    """Return the largest deviation of costs by depth from a straight line, relative to it."""
+    depths, values = np.array(list(costs), float), np.array(list(costs.values()))
+    line = np.polyval(np.polyfit(depths, values, 1), depths)
+    return float(np.abs((values - line) / line).max())

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.speed import in_turn, medians, ratio
 from benchmarks.speed.commands import IMPORTS, seconds_of
 
 # Its default configuration as our overrides: network, images, batches, optimizer, precision.
@@ -29,13 +30,8 @@ def against_rival(
 ) -> dict[str, float]:
     """Time one epoch of its default job, a small dense net on MNIST, and of the same job here.
 
-    Both train, validate, test and save, each as a user starts it, in turn; medians are returned.
-
-    Args:
-        clone: of the other template.
-        data_dir: where MNIST lies, in torchvision's layout.
-        repeats: of the pair.
-        jobs: in the multirun that tells what a further job costs.
+    Both train, validate, test and save, each as a user starts it, in turn. `data_dir` has MNIST in
+    torchvision's layout; `jobs` of a multirun tell what a further job costs.
 
     Returns:
         Seconds: of `theirs` and `ours` from command to exit, of the `imports` of torch, torchvision
@@ -61,18 +57,15 @@ def against_rival(
     def ours(*overrides: str) -> float:
         return seconds_of(*_swept(ours_here, overrides), PYTHONPATH=str(script.parent.parent))
 
-    pairs = [(theirs(), ours()) for _ in range(repeats)]
-    single = statistics.median(seconds for _, seconds in pairs)
-    several = ours(f"seed=range({jobs})")
-    further = (several - single) / (jobs - 1)
-    other = statistics.median(seconds for seconds, _ in pairs)
+    seconds = in_turn({"theirs": theirs, "ours": ours}, repeats)
+    found = medians(seconds)
+    further = (ours(f"seed=range({jobs})") - found["ours"]) / (jobs - 1)
     return {
-        "theirs": other,
-        "ours": single,
-        "ratio": statistics.median(a / b for a, b in pairs),
+        **found,
+        "ratio": ratio(seconds, "theirs", "ours"),
         "imports": statistics.median(seconds_of("-c", IMPORTS) for _ in range(repeats)),
         "further_job": further,
-        "ratio_further_job": other / further,
+        "ratio_further_job": found["theirs"] / further,
         "n": repeats,
     }
 

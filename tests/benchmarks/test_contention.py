@@ -48,15 +48,12 @@ def test_auto_is_compared_with_the_better_fixed_number(monkeypatch) -> None:
     monkeypatch.setattr(contention.subprocess, "Popen", started)
     monkeypatch.setattr(contention, "job_seconds", seconds)
     found = contention.contention(None, repeats=3)
-    assert found == {
-        "n": 3,
-        "cores": 4,
-        "quiet": {"one": 3.0, "all": 2.0, "auto": 2.5, "ratio": 1.25},
-        "busy": {"one": 5.0, "all": 80.0, "auto": 6.0, "ratio": 1.2},
-    }
-    assert [row[1:] for row in table._contention(found)] == [
-        ("3", "2.0", "2.5", "1.25"), ("3", "5.0", "6.0", "1.20"),
-    ]  # fmt: skip
+    quiet = {"one": 3.0, "all": 2.0, "auto": 2.5, "best": 2.0, "ratio": 1.25}
+    busy = {"one": 5.0, "all": 80.0, "auto": 6.0, "best": 5.0, "ratio": 1.2}
+    assert found == {"quiet": {**quiet, "n": 3, "cores": 0}, "busy": {**busy, "n": 3, "cores": 4}}
+    rows = table.rows({"jobs": found})
+    assert [row[1:] for row in rows] == [("3", "2.0", "2.5", "1.25"), ("3", "5.0", "6.0", "1.20")]
+    assert "beside 4 busy processes" in rows[1][0]
 
 
 def test_a_whole_job_is_timed(tiny, monkeypatch) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.faults.commands import judge
 from benchmarks.faults.forked import Ended
-from benchmarks.faults.records import differences
+from benchmarks.faults.kills import differences
 from tests.helpers import REPOSITORY
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lab.reporting.pages import write_pages
 from resnet_lab.reporting.ranking.leaderboard import rank
 from resnet_lab.reporting.reading import read_results
+from resnet_lab.reporting.report import write_pages
 from tests.reporting.fakes import fake_job, fake_sweep
 
 NEED_NO_END = ("meta", "img")

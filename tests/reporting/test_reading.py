@@ -16,7 +16,7 @@ def only_job(directory: Path):
 def test_a_job_is_what_its_status_says(tmp_path: Path) -> None:
     fake_job(tmp_path, "optimizer.lr=0.10", "+model.x='a'", "log_dir=elsewhere", "seed=3")
     job = only_job(tmp_path)
-    assert (job.state, job.value, job.test, job.seed) == ("done", 0.9, 0.88, 3)
+    assert (job.state, job.value, job.tests["acc"], job.seed) == ("done", 0.9, 0.88, 3)
     assert (job.monitor, job.epoch, job.seconds, job.error) == ("val/acc", 1, 60.0, None)
     assert job.settings == {"optimizer.lr": "0.1", "model.x": "a"}
 
@@ -79,7 +79,7 @@ def test_a_value_that_is_not_a_number_is_none(best: str, tmp_path: Path) -> None
     path = fake_job(tmp_path, "seed=0")
     status = f'{{"state": "done", "best": {{"monitor": "val/acc", "value": {best}}}, "test": 3}}'
     (path / "status.json").write_text(status)
-    assert (only_job(tmp_path).value, only_job(tmp_path).test) == (None, None)
+    assert (only_job(tmp_path).value, only_job(tmp_path).tests.get("acc")) == (None, None)
 
 
 @pytest.mark.parametrize("config", ["", "[1, 2]", "a: [", "a: ${b}\n"])

@@ -5,8 +5,11 @@ not control a terminal, a spreadsheet or a page. HTML is escaped by
 `resnet_lab.reporting.html`, plots by `resnet_lab.reporting.plots.figure.new_figure`.
 """
 
+import csv
+import io
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 JOINERS = "\u200c\u200d"  # which many scripts and emoji need
@@ -69,6 +72,16 @@ def csv_cell(value: object) -> object:
         return value
     text = printable(value)
     return f"'{text}" if text.lstrip().startswith(FORMULA) and not _is_number(text) else text
+
+
+def csv_text(rows: Iterable[dict[str, Any]]) -> str:
+    """Format rows as CSV, with a column for each key; see `csv_cell`."""
+    rows, text = list(rows), io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(csv_cell, names))
+    writer.writerows([csv_cell(row.get(name)) for name in names] for row in rows)
+    return text.getvalue()
 
 
 def _is_number(text: str) -> bool:

@@ -27,7 +27,6 @@ from resnet_lab.reporting.analysis.calibration import (
     equal_width_bins,
     fitted_temperature,
 )
-from resnet_lab.reporting.analysis.outputs import Outputs
 from resnet_lab.reporting.plots.drawing import Plot
 from resnet_lab.reporting.plots.figure import look, new_axes, tidy
 
@@ -74,7 +73,8 @@ def measure(subjects: Sequence[Subject], options: Options) -> Measured:
 def _measured(logits: Tensor, labels: Tensor, seed: int) -> tuple[dict[str, Any], Statistic]:
     """Measure one network; return also its ECE as a function of the images drawn."""
     halves = torch.arange(len(labels)) % 2
-    fitted = torch.tensor([_fit(logits[halves != half], labels[halves != half]) for half in (0, 1)])
+    others = (halves != half for half in (0, 1))
+    fitted = torch.tensor([fitted_temperature(logits[other], labels[other]) for other in others])
     mended = logits.double() / fitted[halves, None]
     before, after = (_error(each, labels) for each in (logits.double(), mended))
     numbers = {
@@ -98,21 +98,15 @@ def _measured(logits: Tensor, labels: Tensor, seed: int) -> tuple[dict[str, Any]
     }, before
 
 
-def _outputs(logits: Tensor, labels: Tensor) -> Outputs:
-    return Outputs("test", labels, labels, logits, None, [])
-
-
-def _fit(logits: Tensor, labels: Tensor) -> float:
-    return fitted_temperature(_outputs(logits, labels))
-
-
 def _reliability(logits: Tensor, labels: Tensor) -> list[dict[str, float]]:
     confidence, predicted = logits.double().softmax(1).max(1)
     return bin_means(confidence.numpy(), (predicted == labels).double().numpy())
 
 
 def _temperature(logits: Tensor, labels: Tensor, seed: int) -> Interval:
-    return bootstrap(lambda chosen: _fit(logits[chosen], labels[chosen]), len(labels), seed, FITS)
+    return bootstrap(
+        lambda chosen: fitted_temperature(logits[chosen], labels[chosen]), len(labels), seed, FITS
+    )
 
 
 def _error(logits: Tensor, labels: Tensor) -> Statistic:
@@ -191,8 +185,6 @@ def _against_depth(networks: Measured) -> Plot:
         error = np.maximum(0, [value - low, high - value])
         axes.errorbar(depth, value, error, capsize=3, label=label, **look(number))
     axes.set_ylim(0)
-    axes.set_xlabel("layers")
-    axes.set_ylabel("ECE (%)")
     axes.legend(frameon=False)
-    tidy(axes)
+    tidy(axes, "layers", "ECE (%)")
     return Plot("ECE against depth", "With 95 % intervals over the images.", figure)

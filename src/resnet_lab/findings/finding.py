@@ -69,7 +69,7 @@ class Check(NamedTuple):
 
 
 class Finding(Protocol):
-    """The module of a finding."""
+    """The module of a finding; see the top of this file."""
 
     __doc__: str | None
     TITLE: str
@@ -80,15 +80,9 @@ class Finding(Protocol):
     IMAGES: int | None
     UNTRAINED: bool
     OF_SWEEPS: bool
-
-    def measure(self, subjects: Sequence[Any], options: Options) -> Measured:
-        """Measure the subjects."""
-
-    def judge(self, measured: Measured) -> list[Check]:
-        """Compare with the thresholds."""
-
-    def draw(self, measured: Measured) -> list[Plot]:
-        """Draw the figures of the paper."""
+    measure: Callable[[Sequence[Any], Options], Measured]
+    judge: Callable[[Measured], list[Check]]
+    draw: Callable[[Measured], list[Plot]]
 
 
 def verdict(checks: Sequence[Check]) -> str:

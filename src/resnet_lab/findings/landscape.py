@@ -179,10 +179,8 @@ def draw(measured: Measured) -> list[Plot]:
             axes.plot(STEPS, 10**row, label=name if row is rows[0] else None, **style)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")  # figures here show no formulas
-    axes.set_xlabel("distance from the weights, in units of their norms")
-    axes.set_ylabel("training loss (nats)")
     axes.legend(frameon=False)
-    tidy(axes)
+    tidy(axes, "distance from the weights, in units of their norms", "training loss (nats)")
     plane = new_figure(1 + 3.6 * len(networks), 3.8)
     panels = plane.subplots(1, len(networks), sharey=True, squeeze=False)[0]
     firsts = [losses[0] for losses in networks.values()]

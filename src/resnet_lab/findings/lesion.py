@@ -230,21 +230,13 @@ def draw(measured: Measured) -> list[Plot]:
         second.fill_between(
             entry["counts"], removed.min(0), removed.max(0), color=style["color"], alpha=0.15
         )
-        third.plot(
-            np.ravel(entry["taus"]),
-            100 * np.ravel(entry["moved"]),
-            linestyle="",
-            alpha=0.6,
-            **style,
-        )
-    first.set_xlabel("block deleted")
-    second.set_xlabel("blocks deleted at random")
-    third.set_xlabel("Kendall's tau of the order of blocks")
+        moved = 100 * np.ravel(entry["moved"])
+        third.plot(np.ravel(entry["taus"]), moved, linestyle="", alpha=0.6, **style)
     third.invert_xaxis()
-    for axes in (first, second, third):
+    labels = ("block deleted", "blocks deleted at random", "Kendall's tau of the order of blocks")
+    for axes, label in zip((first, second, third), labels, strict=True):
         axes.set_ylim(0, 100)
-        axes.set_ylabel("error (%)")
-        tidy(axes)
+        tidy(axes, label, "error (%)")
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     caption = "Dotted: the whole network. Bands: smallest and largest of the draws."
     return [Plot("Error after lesions", caption, figure)]

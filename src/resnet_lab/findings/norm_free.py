@@ -93,9 +93,8 @@ def draw(measured: Measured) -> list[Plot]:
             axes.plot(*zip(*points, strict=True), label=scheme, **look(number)) if points else None
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")  # figures here show no formulas
-        axes.set_xlabel(f"learning rate, {depth} layers")
         axes.set_ylim(0, 102)
-        tidy(axes)
+        tidy(axes, f"learning rate, {depth} layers")
     panels[0].set_ylabel("training accuracy (%)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return [Plot("Training without norms", "A run that diverged is drawn at 0.", figure)]

@@ -184,9 +184,7 @@ def draw(measured: Measured) -> list[Plot]:
         panels, ("share of all paths", "gradient norm at the image", "share of the gradient"),
         strict=True,
     ):  # fmt: skip
-        axes.set_xlabel("path length (branches)")
-        axes.set_ylabel(label)
-        tidy(axes)
+        tidy(axes, "path length (branches)", label)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     caption = "Number of paths, mean gradient norm by a path, and their product, by path length."
     return [Plot("Path lengths", caption, figure)]

@@ -177,9 +177,7 @@ def draw(measured: Measured) -> list[Plot]:
         panels, ("cosine with the negative gradient", "norm of branch / norm of input",
                  "accuracy without later branches (%)"), strict=True,
     ):  # fmt: skip
-        axes.set_xlabel("block")
-        axes.set_ylabel(label)
-        tidy(axes)
+        tidy(axes, "block", label)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     caption = "Dotted: the gradient for permuted labels."
     return [Plot("Refinement by block", caption, figure)]

@@ -79,12 +79,13 @@ def facts(result: dict[str, Any]) -> list[tuple[str, str]]:
         digest = f", sha256 {subject['sha256'][:16]}" if subject["sha256"] else ", untrained"
         split = f", {subject['split']} split" if subject["split"] else ""
         found.append(("network", printable(f"{subject['name']}{digest}, {subject['data']}{split}")))
-    found.append(
-        ("images, draws, seed", f"{result['images']}, {result['draws']}, {result['seed']}")
-    )
-    found.append(("command", printable(result["command"])))
-    found.append(("machine", result["device"]))
-    return found
+    chosen = ", ".join(str(result[name]) for name in ("images", "draws", "seed"))
+    return [
+        *found,
+        ("images, draws, seed", chosen),
+        ("command", printable(result["command"])),
+        ("machine", result["device"]),
+    ]
 
 
 def rows(checks: Sequence[Check]) -> list[list[str]]:

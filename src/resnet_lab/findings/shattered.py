@@ -119,8 +119,6 @@ def draw(measured: Measured) -> list[Plot]:
     figure, axes = new_axes(6.6, 3.8)
     for number, (name, rows) in enumerate(measured["autocorrelation"].items()):
         axes.plot(range(LAGS + 1), np.mean(rows, 0), label=name, linewidth=1.2, **look(number))
-    axes.set_xlabel("lag (steps of the grid)")
-    axes.set_ylabel("autocorrelation of dy/dx")
     axes.legend(frameon=False, fontsize=8)
-    tidy(axes)
+    tidy(axes, "lag (steps of the grid)", "autocorrelation of dy/dx")
     return [Plot("Autocorrelation of gradients", "Means over initialisations.", figure)]

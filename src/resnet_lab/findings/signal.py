@@ -15,7 +15,6 @@ Control: the other setting. Without norms the variance must not be linear in the
 
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import partial
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -24,17 +23,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from resnet_lab.findings import anatomy
-from resnet_lab.findings.finding import (
-    Check,
-    Interval,
-    Measured,
-    Options,
-    Statistic,
-    bootstrap,
-    line,
-)
+from resnet_lab.findings.finding import Check, Interval, Measured, Options, bootstrap, line
 from resnet_lab.findings.subjects import Subject
 from resnet_lab.models.preact_resnet import PreActResidualBlock
 from resnet_lab.models.residual import initialise
@@ -75,14 +67,13 @@ class Copy(nn.Module):
 def measure(subjects: Sequence[Subject], options: Options) -> Measured:
     """Measure signals of untrained subjects, and responses of trained ones."""
     untrained: Measured = {}
-    responses: dict[str, Statistic] = {}
+    responses: dict[str, NDArray[np.float64]] = {}
     layers: Measured = {}
     for subject in subjects:
         options.say(f"signals of {subject.name}")
         blocks = anatomy.blocks_of(subject.net)
         if subject.trained:
-            found = _responses(subject, options)
-            responses[subject.name] = partial(_mean_std, found)
+            found = responses[subject.name] = _responses(subject, options)
             layers[subject.name] = _std(found, np.arange(found.shape[2])).tolist()
         elif blocks and all(isinstance(block, PreActResidualBlock) for block in blocks):
             size = (NOISE, subject.data.channels, *subject.data.image_size)
@@ -96,7 +87,10 @@ def measure(subjects: Sequence[Subject], options: Options) -> Measured:
     if len(order) > 1:
         deep, shallow = responses[order[-1]], responses[order[0]]
         count = min(options.images or IMAGES, found.shape[2])
-        ratio = bootstrap(lambda chosen: deep(chosen) / shallow(chosen), count, options.seed)
+        ratio = bootstrap(
+            lambda chosen: float(_std(deep, chosen).mean() / _std(shallow, chosen).mean()),
+            count, options.seed,
+        )  # fmt: skip
     return {
         "untrained": untrained,
         "layers": {name: layers[name] for name in order},
@@ -143,20 +137,15 @@ def _responses(subject: Subject, options: Options) -> NDArray[np.float64]:
     found: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: Any, out: Tensor) -> None:
-        found.append(torch.stack([out.mean((1, 2, 3)), (out**2).mean((1, 2, 3))]))
+        if isinstance(module, nn.BatchNorm2d):
+            found.append(torch.stack([out.mean((1, 2, 3)), (out**2).mean((1, 2, 3))]))
 
-    norms = [module for module in subject.net.modules() if isinstance(module, nn.BatchNorm2d)]
-    hooks = [norm.register_forward_hook(keep) for norm in norms]
     rows = []
-    try:
-        with torch.inference_mode():
-            for x, _ in subject.batches(options.images or IMAGES, options.seed):
-                subject.net(x)
-                rows.append(torch.stack(found, 1))
-                found.clear()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with register_module_forward_hook(keep), torch.inference_mode():
+        for x, _ in subject.batches(options.images or IMAGES, options.seed):
+            subject.net(x)
+            rows.append(torch.stack(found, 1))
+            found.clear()
     return torch.cat(rows, 2).double().numpy()
 
 
@@ -164,10 +153,6 @@ def _std(found: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.fl
     mean, square = found[:, :, chosen].mean(2)
     std: NDArray[np.float64] = np.sqrt(square - mean**2)
     return std
-
-
-def _mean_std(found: NDArray[np.float64], chosen: NDArray[np.int64]) -> float:
-    return float(_std(found, chosen).mean())
 
 
 def _stages(widths: list[int]) -> list[slice]:
@@ -227,10 +212,8 @@ def draw(measured: Measured) -> list[Plot]:
                 axes.plot(range(1, len(values) + 1), values, label=label, linewidth=1.2, **style)
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:.0e}")  # figures here show no formulas
-            axes.set_xlabel("block")
-            axes.set_ylabel(f"{key.replace('_', ' ')} of channels")
             axes.legend(frameon=False)
-            tidy(axes)
+            tidy(axes, "block", f"{key.replace('_', ' ')} of channels")
         caption = "At initialisation, Gaussian noise as images; means over initialisations."
         plots.append(Plot(f"Signals in {name}", caption, figure))
     if measured["layers"]:
@@ -239,9 +222,7 @@ def draw(measured: Measured) -> list[Plot]:
             style = {**look(number), "markersize": 2.5}
             axes.plot(range(1, len(values) + 1), values, label=name, linewidth=1, **style)
         axes.set_ylim(0)
-        axes.set_xlabel("layer")
-        axes.set_ylabel("std of its response")
         axes.legend(frameon=False)
-        tidy(axes)
+        tidy(axes, "layer", "std of its response")
         plots.append(Plot("Responses of layers", "After batch norm, before ReLU.", figure))
     return plots

@@ -131,14 +131,7 @@ class Subject:
 
 
 class SweepSubject:
-    """The runs of a sweep, judged by what they recorded.
-
-    Args:
-        directory: of the sweep.
-
-    Raises:
-        ValueError: there is no run in it.
-    """
+    """The runs of a sweep, judged by what they recorded; a ValueError if there are none."""
 
     trained = True
 

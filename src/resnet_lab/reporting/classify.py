@@ -1,8 +1,5 @@
 """Classify picture files with one network or several, and write down what came out."""
 
-import base64
-import csv
-import io
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from resnet_lab.core.provenance import now
-from resnet_lab.core.text import csv_cell, printable
+from resnet_lab.core.text import csv_text, printable
 from resnet_lab.core.threads import available_cores
 from resnet_lab.data.decoding import decode
 from resnet_lab.data.decoding.decode import Form
@@ -139,18 +135,16 @@ def as_json(found: Sequence[Classified], classes: Sequence[str]) -> dict[str, An
 
 def as_csv(found: Sequence[Classified], classes: Sequence[str], top: int) -> str:
     """Format one row per file: path, classes with their probabilities, error."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     numbers = ["", *(f"_{number}" for number in range(2, top + 1))]
-    pairs = [f"{name}{number}" for number in numbers for name in ("class", "probability")]
-    writer.writerow(["path", *pairs, "error"])
+    rows = []
     for each in found:
-        row: list[Any] = [str(each.path)]
-        for label, probability in zip(each.labels, each.probabilities, strict=True):
-            row += [classes[label], round(probability, 6)]
-        row += [None] * (1 + len(pairs) - len(row))
-        writer.writerow([csv_cell(cell) for cell in (*row, each.error)])
-    return text.getvalue()
+        row: dict[str, Any] = {"path": str(each.path)}
+        for place, number in enumerate(numbers):
+            known = not each.error
+            row[f"class{number}"] = classes[each.labels[place]] if known else None
+            row[f"probability{number}"] = round(each.probabilities[place], 6) if known else None
+        rows.append(row | {"error": each.error})
+    return csv_text(rows)
 
 
 def gallery(found: Sequence[Classified], classes: Sequence[str], heading: str) -> str:
@@ -159,13 +153,14 @@ def gallery(found: Sequence[Classified], classes: Sequence[str], heading: str) -
     groups: dict[int, list[tuple[str, str, str]]] = {}
     most = max(1, MOST_SHOWN // max(1, len({each.labels[0] for each in good})))
     for each in sorted(good, key=lambda each: (each.labels[0], -each.probabilities[0])):
+        assert each.pixels is not None, "a gallery needs keep_pixels"
         if len(groups.setdefault(each.labels[0], [])) == most:
             continue
         lines = [
             f"{printable(classes[label])} ({100 * probability:.1f}\u00a0%)"
             for label, probability in zip(each.labels, each.probabilities, strict=True)
         ]
-        entry = (thumbnail(each.pixels), printable(each.path), "\n".join(lines))
+        entry = (html.thumbnail(each.pixels), printable(each.path), "\n".join(lines))
         groups[each.labels[0]].append(entry)
     return html.render(
         "gallery.html",
@@ -180,14 +175,6 @@ def gallery(found: Sequence[Classified], classes: Sequence[str], heading: str) -
         ],
         failed=[(each.error, printable(each.path)) for each in found if each.error],
     )
-
-
-def thumbnail(pixels: NDArray[np.uint8] | None) -> str:
-    """Return an image, uint8 [H, W, C], as a data URL."""
-    assert pixels is not None
-    data = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(data, "png")
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def copy_by_class(found: Sequence[Classified], classes: Sequence[str], to: Path) -> None:

@@ -7,13 +7,16 @@ from resnet_lab.reporting.wording import count_of, interval, mean_and_std
 
 SHOWN_OTHERS = 8  # most leaderboards of other jobs that are shown
 SHOWN_INCOMPLETE = 2
-
-# How a setting compares with the best.
-WORSE = "worse beyond noise"
-CLOSE = "not distinguishable from it"
 UNDECIDED = "undecided"
-LOST = "ranked below for lost jobs"
-NO_RESULT = "without a result"
+# How a setting compares with the best, by its verdict.
+KINDS = {
+    "worse": "worse beyond noise",
+    "not distinguishable": "not distinguishable from it",
+    "one seed: cannot tell": UNDECIDED,
+    "no spread: cannot tell": UNDECIDED,
+    "lost jobs: not compared": "ranked below for lost jobs",
+    "no result": "without a result",
+}
 
 
 def answer(board: Leaderboard) -> str:
@@ -38,11 +41,8 @@ def _best(board: Leaderboard) -> str:
         return f"No job{of} has finished with a result yet: {_missing(board)}."
     best, metric = board.ranked[0], board.metric
     assert best.metric is not None
-    sure = (
-        f"95 % interval {interval(best.metric, metric.shown)}, "
-        if best.metric.low is not None
-        else ""
-    )
+    known = best.metric.low is not None
+    sure = f"95 % interval {interval(best.metric, metric.shown)}, " if known else ""
     lacking = f"; {best.unfinished}" if best.unfinished else ""
     said = f"Best{of}: {best.label}, with {metric.name} {_with_unit(best, metric)} "
     said += f"({sure}{count_of(best.metric.n, 'seed')}{lacking})"
@@ -55,24 +55,17 @@ def _best(board: Leaderboard) -> str:
 
 def _compared(board: Leaderboard) -> str:
     """Summarize how the other settings compare with the best; empty if that is unknown."""
-    others = [group for group in board.groups if group not in board.ranked[:1]]
-    counts = Counter(_kind(group) for group in others)
-    if not board.ranked or not counts.keys() - {UNDECIDED}:
+    if not board.ranked:
         return ""
-    kinds = (WORSE, CLOSE, UNDECIDED, LOST, NO_RESULT)
-    parts = [
-        f"{counts[kind]} {kind}" if len(others) > 1 else kind for kind in kinds if counts[kind]
-    ]
-    which = f"Of the other {len(others)} settings" if len(others) > 1 else "The other setting"
-    return f"{which}: {', '.join(parts)}."
-
-
-def _kind(group: Group) -> str:
-    if group.metric is None:
-        return NO_RESULT
-    if not group.sound:
-        return LOST
-    return {"worse": WORSE, "not distinguishable": CLOSE}.get(group.verdict, UNDECIDED)
+    others = [group for group in board.groups if group not in board.ranked[:1]]
+    counts = Counter(KINDS[group.verdict] for group in others)
+    if not counts.keys() - {UNDECIDED}:
+        return ""
+    kinds = [kind for kind in dict.fromkeys(KINDS.values()) if counts[kind]]
+    if len(others) == 1:
+        return f"The other setting: {kinds[0]}."
+    parts = ", ".join(f"{counts[kind]} {kind}" for kind in kinds)
+    return f"Of the other {len(others)} settings: {parts}."
 
 
 def _better_but_incomplete(board: Leaderboard) -> list[str]:

@@ -56,11 +56,7 @@ def entries_of(directory: Path, record: Mapping[str, Any]) -> list[dict[str, Any
     A sweep may come from elsewhere, so no entry may lead out of it.
     """
     entries = record.get("jobs")
-    try:
-        with os.scandir(directory) as found:
-            links = {path.name for path in found if path.is_symlink()}
-    except OSError:  # there is no such directory
-        links = set()
+    links = {path.name for path in directory.glob("*") if path.is_symlink()}
     return [
         entry
         for entry in (entries if isinstance(entries, list) else ())
@@ -96,7 +92,9 @@ def read_results(directories: Sequence[str | Path]) -> Results:
         if not listed and not found:
             raise ValueError(f"{given}: there is no run in it; name a directory of logs/sweeps")
         if not listed:
-            found = dict(sorted(found.items(), key=lambda item: _started(item[1])))
+            found = dict(
+                sorted(found.items(), key=lambda item: str(item[1].status.get("started", "")))
+            )
         jobs |= {job.directory: _known(job, found.pop(job.directory, None)) for job in listed}
         jobs |= found
         if root not in roots:
@@ -164,10 +162,6 @@ def in_use(path: Path) -> bool:
             return False
     except (Timeout, OSError):
         return True
-
-
-def _started(job: RunRecord) -> str:
-    return str(job.status.get("started", ""))
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

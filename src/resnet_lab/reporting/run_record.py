@@ -58,11 +58,6 @@ class RunRecord:
         return self.state == "failed" and bool(DIVERGED.search(self.error or ""))
 
     @property
-    def test(self) -> float | None:
-        """The value of `test_metric` on the test split; an accuracy is in [0, 1]."""
-        return self.tests.get(self.test_metric)
-
-    @property
     def test_metric(self) -> str:
         """The metric that its test is told by, such as acc; see `headline`."""
         return headline(self.tests or {"acc": None}, self.monitor or self.config.get("monitor"))

@@ -1,6 +1,6 @@
 """Statistics: spread over seeds, tests of a difference, McNemar's test.
 
-SciPy is imported where it is needed, since a report of single seeds does not need it.
+SciPy and NumPy are imported where they are needed: a report of single seeds needs neither.
 """
 
 import math
@@ -62,9 +62,9 @@ def _interval(
         return None, None
     from scipy.stats import t
 
-    half = float(t.ppf(0.975, n - 1)) * std * math.sqrt(share)
-    low, high = bounds or (-math.inf, math.inf)
-    return max(low, mean - half), min(high, mean + half)
+    low, high = t.interval(0.95, n - 1, mean, std * math.sqrt(share))
+    least, most = bounds or (-math.inf, math.inf)
+    return max(least, float(low)), min(most, float(high))
 
 
 def difference(first: Mapping[object, float], second: Mapping[object, float]) -> Difference | None:
@@ -89,12 +89,10 @@ def difference(first: Mapping[object, float], second: Mapping[object, float]) ->
             return Difference(PAIRED, 1.0)
         if max(between) - min(between) > 1e-9 * largest:
             return Difference(PAIRED, float(ttest_rel(a, b).pvalue))
-    stds = statistics.stdev(a), statistics.stdev(b)
-    if max(stds) == 0:
+    one, two = ((statistics.fmean(x), statistics.stdev(x), len(x)) for x in (a, b))
+    if max(one[1], two[1]) == 0:
         return None
-    means = statistics.fmean(a), statistics.fmean(b)
-    welch = ttest_ind_from_stats(means[0], stds[0], len(a), means[1], stds[1], len(b), False)
-    return Difference(WELCH, float(welch.pvalue))
+    return Difference(WELCH, float(ttest_ind_from_stats(*one, *two, equal_var=False).pvalue))
 
 
 def paired_difference(
@@ -117,8 +115,7 @@ def paired_difference(
 
 
 def bootstrap_interval(
-    terms: "NDArray[np.float64]",
-    statistic: "Callable[[NDArray[np.float64]], NDArray[np.float64]]",
+    terms: "NDArray[np.float64]", statistic: "Callable[[NDArray[np.float64]], NDArray[np.float64]]"
 ) -> tuple[float, float]:
     """Return the 95 % interval of a statistic of means, by the bootstrap over the rows.
 

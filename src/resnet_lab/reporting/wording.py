@@ -28,18 +28,31 @@ class Table(NamedTuple):
 def leaderboard_table(board: Leaderboard) -> Table:
     """Build the table of a leaderboard, without empty columns."""
     metric = board.metric
+
+    def mean(group: Group) -> str:
+        return metric.shown(group.metric.mean) if group.metric else NONE
+
+    def std(group: Group) -> str:
+        spread = group.metric
+        return metric.deviation(spread.std) if spread and spread.std is not None else NONE
+
+    def best_seed(group: Group) -> str:
+        if group.best is None or group.best.value is None or group.best.seed is None:
+            return NONE
+        return f"{group.best.seed} ({metric.shown(group.best.value)})"
+
     columns: list[tuple[str, Callable[[Group], str]]] = [
         *((key, lambda group, key=key: short(group.settings[key])) for key in board.keys),
         ("n", lambda group: str(group.metric.n if group.metric else 0)),
-        (metric.with_unit(metric.name), lambda group: _mean(group.metric, metric.shown)),
-        ("std", lambda group: _std(group.metric, metric)),
+        (metric.with_unit(metric.name), mean),
+        ("std", std),
         ("95 % interval", lambda group: interval(group.metric, metric.shown)),
         ("against the best", verdict),
         *(
             (test.with_unit(test.name), lambda group, test=test: mean_and_std(group, test))
             for test in board.tests
         ),
-        ("best seed", lambda group: _best_seed(group, metric.shown)),
+        ("best seed", best_seed),
         ("time", lambda group: duration(group.seconds)),
         ("not finished", lambda group: group.lost(metric) or NONE),
     ]
@@ -181,11 +194,11 @@ def failures(board: Leaderboard) -> list[tuple[str, str]]:
             if job.state == "failed":
                 error = job.error or "no error was recorded"
                 by_error.setdefault(error, []).append(job_label(each, job))
-    named = []
-    for error, jobs in by_error.items():
-        more = f" and {len(jobs) - SHOWN_JOBS} more" if len(jobs) > SHOWN_JOBS else ""
-        named.append((error, "; ".join(jobs[:SHOWN_JOBS]) + more))
-    return named
+    more = {error: len(jobs) - SHOWN_JOBS for error, jobs in by_error.items()}
+    return [
+        (error, "; ".join(jobs[:SHOWN_JOBS]) + f" and {more[error]} more" * (more[error] > 0))
+        for error, jobs in by_error.items()
+    ]
 
 
 def job_label(board: Leaderboard, job: RunRecord) -> str:
@@ -222,14 +235,6 @@ def count_of(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _mean(spread: Spread | None, shown: Callable[[float], str]) -> str:
-    return shown(spread.mean) if spread else NONE
-
-
-def _std(spread: Spread | None, metric: Metric) -> str:
-    return metric.deviation(spread.std) if spread and spread.std is not None else NONE
-
-
 def mean_and_std(group: Group, metric: Metric) -> str:
     """Format a metric of the test split, an accuracy in percent, with its standard deviation."""
     test = group.tested(metric)
@@ -237,9 +242,3 @@ def mean_and_std(group: Group, metric: Metric) -> str:
         return NONE
     std = f" ± {metric.deviation(test.std)}" if test.std is not None else ""
     return f"{metric.shown(test.mean)}{std}"
-
-
-def _best_seed(group: Group, shown: Callable[[float], str]) -> str:
-    if group.best is None or group.best.value is None or group.best.seed is None:
-        return NONE
-    return f"{group.best.seed} ({shown(group.best.value)})"

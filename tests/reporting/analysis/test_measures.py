@@ -75,7 +75,7 @@ def test_a_label_is_doubtful_only_if_its_neighbours_disagree_too() -> None:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_the_temperature_is_found_and_calibrates(temperature: float) -> None:
     found = drawn(temperature)
-    fitted = fitted_temperature(found)
+    fitted = fitted_temperature(found.logits, found.labels)
     assert fitted == pytest.approx(temperature, rel=0.06)
     before, after = calibration(found), calibration(found, fitted)
     assert after["nll"] <= before["nll"]

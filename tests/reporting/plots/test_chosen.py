@@ -7,8 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from resnet_lab.reporting.plots.chosen import chosen_plots
-from resnet_lab.reporting.plots.clipping import robust_limits
-from resnet_lab.reporting.plots.drawing import Plot, is_logarithmic
+from resnet_lab.reporting.plots.drawing import Plot, is_logarithmic, robust_limits
 from resnet_lab.reporting.ranking.leaderboard import rank
 from resnet_lab.reporting.reading import read_results
 from tests.reporting.fakes import fake_job, fake_sweep

@@ -9,15 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_lab.core.text import printable
+from resnet_lab.reporting.analysis import classes
 from resnet_lab.reporting.analysis.calibration import calibration, fitted_temperature
-from resnet_lab.reporting.analysis.classes import (
-    class_rows,
-    confident_mistakes,
-    confusion,
-    doubtful_labels,
-    hesitant_hits,
-    top_confusions,
-)
 from resnet_lab.reporting.analysis.cost import cost
 from resnet_lab.reporting.analysis.duplicates import Pair, near_duplicates
 from resnet_lab.reporting.analysis.inside import grad_cam, in_two_dimensions
@@ -83,7 +76,7 @@ def analyse_outputs(
 ) -> Analysis:
     """Analyse the outputs of a classifier; see `analyse`."""
     check_classifies(network.run, network.task)
-    facts = network.facts
+    names = network.facts["classes"]
     say("calibration")
     measured: dict[str, Any] = {
         "calibration": calibration(found),
@@ -92,14 +85,15 @@ def analyse_outputs(
     }
     validation = validation_of(network, found)
     if validation is not None:
-        temperature = fitted_temperature(validation)
+        temperature = fitted_temperature(validation.logits, validation.labels)
         measured |= {
             "temperature": temperature,
             "temperature_images": len(validation.labels),
             "calibrated": calibration(found, temperature),
         }
     say("Grad-CAM")
-    chosen = [*confident_mistakes(found)[:SHOWN_MAPS], *_confident_hits(found)[:SHOWN_MAPS]]
+    mistakes, hits = classes.confident_mistakes(found), classes.hesitant_hits(found)
+    chosen = [*mistakes[:SHOWN_MAPS], *_by_turns(found, hits[::-1])[:SHOWN_MAPS]]
     try:
         maps, sides = grad_cam(network, found.pixels[chosen], found.predicted[chosen])
         looked = (chosen, maps, sides)
@@ -109,35 +103,34 @@ def analyse_outputs(
     pairs = near_duplicates(network, found)
     plane = in_two_dimensions(found)
     say("cost")
-    counts = confusion(found)
+    counts = classes.confusion(found)
     numbers = {
         **origin(network, found.split),
         **proportion(int(found.right.sum()), len(found.labels)),
         **_top5(found),
-        "classes": dict(zip(facts["classes"], class_rows(counts), strict=True)),
+        "classes": dict(zip(names, classes.class_rows(counts), strict=True)),
         "confusion": counts.tolist(),
         "confusions": [
-            {"true": facts["classes"][true], "predicted": facts["classes"][said], "images": number}
-            for true, said, number in top_confusions(counts)
+            {"true": names[true], "predicted": names[said], "images": number}
+            for true, said, number in classes.top_confusions(counts)
         ],
-        "confident_mistakes": confident_mistakes(found)[:SHOWN],
-        "hesitant_hits": hesitant_hits(found)[:SHOWN],
-        "doubtful_labels": doubtful_labels(found)[:SHOWN],
+        "confident_mistakes": mistakes[:SHOWN],
+        "hesitant_hits": hits[:SHOWN],
+        "doubtful_labels": classes.doubtful_labels(found)[:SHOWN],
         "near_duplicates": [[pair.image, pair.training, pair.correlation] for pair in pairs],
         **measured,
         "cost": cost(network, found.pixels),
         "explained_by_pca": plane.get("explained"),
     }
-    classes = [printable(name) for name in facts["classes"]]
-    return Analysis(network, found, classes, counts, numbers, plane, looked, pairs)
+    shown = [printable(name) for name in names]
+    return Analysis(network, found, shown, counts, numbers, plane, looked, pairs)
 
 
-def _confident_hits(found: Outputs) -> list[int]:
-    """Return one right image of each class, the most confident one, then the next ones."""
-    hits = hesitant_hits(found)[::-1]
+def _by_turns(found: Outputs, indices: list[int]) -> list[int]:
+    """Order images so that each class has its first one before any has its second."""
     turns: dict[int, int] = {}
     order = []
-    for index in hits:
+    for index in indices:
         label = int(found.labels[index])
         turns[label] = turns.get(label, 0) + 1
         order.append((turns[label], label, index))

@@ -5,29 +5,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from resnet_lab.reporting.analysis.outputs import Outputs
-from resnet_lab.reporting.statistics import shifted_interval
+from resnet_lab.reporting.statistics import RESAMPLES, shifted_interval
 
 Floats = NDArray[np.float64]
 
 BINS = 15  # of equal mass
 FEWEST = 40  # images in a bin; with fewer images in all, there are fewer bins
-RESAMPLES = 1000
 TEMPERATURES = (0.05, 20.0)  # smallest and largest that are tried
 
 
 def calibration(found: Outputs, temperature: float = 1.0) -> dict[str, Any]:
-    """Measure the calibration of the probabilities.
+    """Measure the calibration of probabilities whose logits are divided by a temperature.
 
     The expected calibration error (ECE) is the mean difference between confidence and accuracy over
     bins of equally many images. It is above 0 for a perfect network too, as accuracies of bins
     vary: `ece_by_chance` is what such a network stays below in 95 % of test sets, drawn from these
     very confidences (Vaicenavicius et al. 2019).
-
-    Args:
-        found: logits and labels.
-        temperature: that the logits are divided by.
 
     Returns:
         `nll` in nats, `brier` (0 to 2), `confidence` (mean), `ece` with its 95 % interval
@@ -86,9 +82,9 @@ def equal_mass_bins(confidence: Floats) -> NDArray[np.int64]:
     return bins
 
 
-def equal_width_bins(confidence: Floats, count: int = BINS) -> NDArray[np.int64]:
+def equal_width_bins(confidence: Floats) -> NDArray[np.int64]:
     """Return the number of each image's bin; bins are equally wide, as in Guo et al. 2017."""
-    return np.minimum((confidence * count).astype(np.int64), count - 1)
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
 def calibration_error(gaps: Floats, bins: NDArray[np.int64]) -> float:
@@ -97,20 +93,18 @@ def calibration_error(gaps: Floats, bins: NDArray[np.int64]) -> float:
 
 
 def _nll(logits: Tensor, labels: Tensor, temperature: float) -> float:
-    log_probabilities = (logits.double() / temperature).log_softmax(1)
-    return float(-log_probabilities.gather(1, labels[:, None]).mean())
+    return float(F.cross_entropy(logits.double() / temperature, labels))
 
 
-def fitted_temperature(found: Outputs) -> float:
+def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
     """Return the temperature with the lowest cross-entropy (Guo et al. 2017).
 
-    Args:
-        found: of a split that is not the test split.
+    The images must not be those that the temperature is judged by.
     """
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
-        return _nll(found.logits, found.labels, float(np.exp(log_temperature)))
+        return _nll(logits, labels, float(np.exp(log_temperature)))
 
     bounds = tuple(np.log(TEMPERATURES))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))

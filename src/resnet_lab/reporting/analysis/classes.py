@@ -10,6 +10,7 @@ from torch import Tensor
 from resnet_lab.reporting.analysis.outputs import Outputs
 from resnet_lab.training.metrics import proportion
 
+F1 = ("f1", "f1_low", "f1_high")
 SHOWN_PAIRS = 8  # confusions
 NEIGHBOURS = 10
 AGREEING = 8  # neighbours of another class that make a label doubtful
@@ -24,31 +25,33 @@ def confusion(found: Outputs) -> NDArray[np.int64]:
 
 
 def class_rows(counts: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Compute precision, recall and F1 of each class, with 95 % intervals.
+    """Compute precision, recall and F1 of each class from its counts, with 95 % intervals.
 
-    Those of precision and recall are Wilson's; that of F1 = 2J / (1 + J) is Wilson's of the Jaccard
-    index J = TP / (TP + FP + FN). A value without images is None.
-
-    Args:
-        counts: images by [true class, predicted class].
+    Those of precision and recall are Wilson's; see `f1_score` for that of F1. A value without
+    images is None.
     """
     rows = []
     for label in range(len(counts)):
         hits = int(counts[label, label])
         images, named = int(counts[label].sum()), int(counts[:, label].sum())
         row: dict[str, Any] = {"images": images, "predicted": named, "right": hits}
-        for name, total in (
-            ("precision", named),
-            ("recall", images),
-            ("f1", images + named - hits),
-        ):
+        for name, total in (("precision", named), ("recall", images)):
             share = proportion(hits, total)
-            values = [share[key] if total else None for key in ("acc", "acc_low", "acc_high")]
-            if name == "f1":
-                values = [None if j is None else 2 * j / (1 + j) for j in values]
-            row |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
-        rows.append(row)
+            for end in ("", "_low", "_high"):
+                row[f"{name}{end}"] = share[f"acc{end}"] if total else None
+        score = f1_score(hits, images, named) if images + named else dict.fromkeys(F1)
+        rows.append(row | score)
     return rows
+
+
+def f1_score(hits: int, images: int, named: int) -> dict[str, float]:
+    """Return F1 = 2J / (1 + J), with the interval of the Jaccard index J = TP / (TP + FP + FN).
+
+    `images` are those of the class, `named` those that are named so, `hits` both.
+    """
+    jaccard = proportion(hits, images + named - hits)
+    low, high = (2 * jaccard[end] / (1 + jaccard[end]) for end in ("acc_low", "acc_high"))
+    return dict(zip(F1, (2 * hits / max(1, images + named), low, high), strict=True))
 
 
 def top_confusions(counts: NDArray[np.int64]) -> list[tuple[int, int, int]]:
@@ -62,12 +65,12 @@ def top_confusions(counts: NDArray[np.int64]) -> list[tuple[int, int, int]]:
 
 def confident_mistakes(found: Outputs) -> list[int]:
     """Return the indices of the wrong images, the most confident first."""
-    return _ordered(found.confidence, ~found.right, descending=True)
+    return _ordered(-found.confidence, ~found.right)
 
 
 def hesitant_hits(found: Outputs) -> list[int]:
     """Return the indices of the right images, the least confident first."""
-    return _ordered(found.confidence, found.right, descending=False)
+    return _ordered(found.confidence, found.right)
 
 
 def doubtful_labels(found: Outputs) -> list[int]:
@@ -86,11 +89,11 @@ def doubtful_labels(found: Outputs) -> list[int]:
     agree = (near == found.predicted[wrong, None]).sum(1) >= AGREEING
     chosen = torch.zeros_like(found.right)
     chosen[wrong[agree]] = True
-    return _ordered(found.losses, chosen, descending=True)
+    return _ordered(-found.losses, chosen)
 
 
-def _ordered(values: Tensor, among: Tensor, *, descending: bool) -> list[int]:
+def _ordered(values: Tensor, among: Tensor) -> list[int]:
+    """Return the indices of the chosen images, that of the least value first."""
     indices = among.nonzero().flatten()
-    order = values[indices].argsort(descending=descending, stable=True)
-    chosen: list[int] = indices[order].tolist()
+    chosen: list[int] = indices[values[indices].argsort(stable=True)].tolist()
     return chosen

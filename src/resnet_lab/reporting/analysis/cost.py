@@ -14,36 +14,32 @@ SECONDS = 0.3  # for each of them
 
 
 def cost(network: TrainedNetwork, pixels: torch.Tensor) -> dict[str, Any]:
-    """Measure the cost of inference, from the network's input on.
-
-    Args:
-        network: the network.
-        pixels: uint8 [N, H, W, C], N >= 1.
+    """Measure the cost of inference on images, uint8 [N, H, W, C], from the network's input on.
 
     Returns:
         `parameters`, `macs` (multiply-accumulate operations for an image, half of the FLOPs that
         torch counts), `images_per_second` by batch size, `bytes` of weights and buffers,
         `checkpoint_bytes` on disk, `device`, `precision`.
     """
-    state = network.module.state_dict().values()
-    one = network.normalised(pixels[:1])
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        network.forward(one)
-    path = network.run.checkpoint(network.checkpoint)
+        network.forward(network.normalised(pixels[:1]))
     return {
         "parameters": sum(parameter.numel() for parameter in network.module.parameters()),
         "macs": counter.get_total_flops() // 2,
         "images_per_second": {str(size): _rate(network, pixels[:1], size) for size in SIZES},
-        "bytes": sum(tensor.nbytes for tensor in state),
-        "checkpoint_bytes": path.stat().st_size,
+        "bytes": sum(tensor.nbytes for tensor in network.module.state_dict().values()),
+        "checkpoint_bytes": network.run.checkpoint(network.checkpoint).stat().st_size,
         "device": describe("cpu" if network.device.type == "cpu" else "auto"),
         "precision": str(network.run.config.trainer.precision),
     }
 
 
 def _rate(network: TrainedNetwork, pixels: torch.Tensor, size: int) -> float:
-    """Return images a second, by the median of repeated batches after two to warm up."""
+    """Return images a second, by the median of repeated batches after two to warm up.
+
+    Not by torch's Timer, whose median is that of means: a busy machine moves it.
+    """
     images = network.normalised(pixels.expand(size, -1, -1, -1))
     times: list[float] = []
     with torch.inference_mode():

@@ -4,10 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torchvision.utils import make_grid
 
-from resnet_lab.reporting.plots.figure import COLOURS, MARKERS, in_legend, new_figure, tidy
+from resnet_lab.reporting.plots.figure import (
+    COLOURS,
+    MARKERS,
+    in_legend,
+    look,
+    new_axes,
+    new_figure,
+    tidy,
+)
 from resnet_lab.training.metrics import proportion
 
 NAMED_POINTS = 20  # classes up to which a plane of features has a legend
@@ -16,11 +26,9 @@ NAMED_POINTS = 20  # classes up to which a plane of features has a legend
 def reliability(measured: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw accuracy against confidence, in bins of equally many images, with 95 % intervals.
 
-    Args:
-        measured: results of `calibration` by the name to show.
+    `measured` has results of `calibration` by the name to show.
     """
-    figure = new_figure(6.2, 5.2)
-    axes = figure.subplots()
+    figure, axes = new_axes(6.2, 5.2)
     axes.plot([0, 100], [0, 100], color="0.6", linewidth=1, linestyle="--", label="perfect")
     lowest = 100.0
     for number, (name, result) in enumerate(measured.items()):
@@ -31,28 +39,19 @@ def reliability(measured: Mapping[str, Mapping[str, Any]]) -> Figure:
         confidence, accuracy, low, high = 100 * np.array(points).T
         axes.errorbar(
             confidence, accuracy, np.maximum(0, [accuracy - low, high - accuracy]),
-            color=COLOURS[number], marker=MARKERS[number], markersize=5, linewidth=1.3,
-            elinewidth=0.9, capsize=2, alpha=0.9, label=name,
+            **look(number) | {"markersize": 5}, linewidth=1.3, elinewidth=0.9, capsize=2,
+            alpha=0.9, label=name,
         )  # fmt: skip
         lowest = min(lowest, float(low.min()), float(confidence.min()))
     floor = max(0.0, 10 * np.floor(lowest / 10))
-    axes.set_xlim(floor, 101)
-    axes.set_ylim(floor, 101)
-    axes.set_xlabel("confidence (%)")
-    axes.set_ylabel("accuracy (%)")
+    axes.set(xlim=(floor, 101), ylim=(floor, 101))
     axes.legend(frameon=False, loc="upper left")
-    tidy(axes)
+    tidy(axes, "confidence (%)", "accuracy (%)")
     return figure
 
 
 def plane(points: Mapping[str, Any], labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """Draw images in the plane of PCA and of t-SNE, by class.
-
-    Args:
-        points: result of `in_two_dimensions`.
-        labels: of those images.
-        classes: names of the classes.
-    """
+    """Draw images by class in the plane of PCA and of t-SNE, a result of `in_two_dimensions`."""
     named = len(classes) <= NAMED_POINTS
     figure = new_figure(10.5, 5.2 + 0.25 * named * -(-len(classes) // 6))
     first, second = points["explained"]
@@ -64,18 +63,17 @@ def plane(points: Mapping[str, Any], labels: NDArray[np.int64], classes: Sequenc
     for axes, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         if named:
             for label, word in enumerate(classes):
-                chosen = points[name][labels == label]
                 handles[in_legend(word)] = axes.scatter(
-                    *chosen.T, s=11, alpha=0.75, linewidths=0, rasterized=True,
-                    color=COLOURS[label % len(COLOURS)], marker=MARKERS[label % len(MARKERS)],
+                    *points[name][labels == label].T, s=11, alpha=0.75, linewidths=0,
+                    rasterized=True, color=COLOURS[label % len(COLOURS)],
+                    marker=MARKERS[label % len(MARKERS)],
                 )  # fmt: skip
         else:
             axes.scatter(
                 *points[name].T, c=labels, cmap="turbo", s=9, linewidths=0, rasterized=True
             )
         axes.set_title(title, fontsize=11)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
     if named:
         longest = max(map(len, handles))
         columns = max(1, min(len(classes), 10, 110 // (longest + 5)))
@@ -89,12 +87,9 @@ def plane(points: Mapping[str, Any], labels: NDArray[np.int64], classes: Sequenc
 def filters(images: NDArray[np.uint8], columns: int = 16) -> Figure:
     """Draw the filters of a layer, uint8 [N, k, k, C], side by side."""
     columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    figure = new_figure(0.6 * columns + 0.1, 0.6 * rows + 0.1)
-    no_ticks = {"xticks": (), "yticks": ()}
-    for axes in (grid := figure.subplots(rows, columns, squeeze=False, subplot_kw=no_ticks)).flat:
-        axes.set_axis_off()
-    for axes, image in zip(grid.flat, images, strict=False):
-        shown = image[..., 0] if image.shape[-1] == 1 else image
-        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    mosaic = make_grid(pixels, columns, padding=1, pad_value=255).permute(1, 2, 0).numpy()
+    figure, axes = new_axes(0.6 * columns + 0.1, 0.6 * -(-len(images) // columns) + 0.1)
+    axes.imshow(mosaic, interpolation="nearest")
+    axes.set_axis_off()
     return figure

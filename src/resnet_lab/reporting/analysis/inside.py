@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from resnet_lab.reporting.analysis.outputs import Outputs
 from resnet_lab.runs.trained.inference import TrainedNetwork
@@ -36,13 +37,9 @@ def grad_cam(network: TrainedNetwork, pixels: Tensor, labels: Tensor) -> tuple[T
         if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
             seen.append(output)
 
-    hooks = [module.register_forward_hook(keep) for module in network.module.modules()]
-    try:
-        images = network.normalised(pixels).detach().requires_grad_()
+    images = network.normalised(pixels).detach().requires_grad_()
+    with register_module_forward_hook(keep):
         logits = network.forward(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
     if not seen:
         raise ValueError("no layer of the network has an output with a height and a width")
     chosen = logits.gather(1, labels.to(logits.device)[:, None]).sum()

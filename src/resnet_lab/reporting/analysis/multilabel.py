@@ -8,9 +8,11 @@ from torch.nn import functional as F
 
 from resnet_lab.core.text import printable
 from resnet_lab.reporting.analysis.calibration import bin_means, calibration_error, equal_mass_bins
+from resnet_lab.reporting.analysis.classes import f1_score
 from resnet_lab.reporting.analysis.figures import reliability
 from resnet_lab.reporting.analysis.outputs import Outputs
 from resnet_lab.reporting.analysis.sections import Sections
+from resnet_lab.reporting.analysis.words import with_interval
 from resnet_lab.reporting.statistics import bootstrap_interval
 from resnet_lab.reporting.wording import NONE, Table
 from resnet_lab.runs.trained.inference import TrainedNetwork
@@ -24,15 +26,16 @@ NOTES = [
     "one half; in brackets: the 95 % interval, of the sampling of the images.",
     "Best threshold: with the highest F1 on the validation images; F1 there: of this split.",
 ]
+CAPTION = (
+    "Each point is an equal share of all labels of all images, by probability. Below the dashed "
+    "line, the network is too sure."
+)
 
 
 def analyse_labels(network: TrainedNetwork, found: Outputs, validation: Outputs | None) -> Sections:
-    """Analyse the labels that a network gives to the images of a split.
+    """Analyse the labels, 0 or 1, that a network gives to the images of a split, [N, L].
 
-    Args:
-        network: the network.
-        found: of the split; labels are 0 or 1, [N, L].
-        validation: of the validation split, to choose thresholds on; None: there is none.
+    Thresholds are chosen on the validation split, if there is one.
     """
     truth, given = _of(found)
     said = given > 0.5
@@ -44,9 +47,10 @@ def analyse_labels(network: TrainedNetwork, found: Outputs, validation: Outputs 
     macro += bootstrap_interval(np.hstack([hits, truth, said]), _macro_f1)
     right = proportion(int((truth == said).all(1).sum()), len(truth))
     bins, gaps = equal_mass_bins(given.ravel()), given.ravel() - truth.ravel()
+    aps = [label["ap"] for label in labels if label["ap"] is not None]
     numbers: dict[str, Any] = {
         "f1": macro[0], "f1_low": macro[1], "f1_high": macro[2], **right,
-        "map": _mean([label["ap"] for label in labels]),
+        "map": float(np.mean(aps)) if aps else None,
         "ece": calibration_error(gaps, bins),
         "labels": dict(zip(network.classes, labels, strict=True)),
     }  # fmt: skip
@@ -63,12 +67,8 @@ def analyse_labels(network: TrainedNetwork, found: Outputs, validation: Outputs 
         {"all labels": {"bins": bin_means(given.ravel(), truth.ravel().astype(np.float64))}}
     )
     drawn.axes[0].set(xlabel="probability (%)", ylabel="images with the label (%)")
-    caption = (
-        "Each point is an equal share of all labels of all images, by probability. Below the "
-        "dashed line, the network is too sure."
-    )
     return Sections(
-        answer, numbers, _table(names, labels), NOTES, {"Calibration": (caption, drawn)},
+        answer, numbers, _table(names, labels), NOTES, {"Calibration": (CAPTION, drawn)},
         _mistakes(found, truth, given, names),
         dict(zip(network.classes, truth.astype(int).T.tolist(), strict=True))
         | {f"p({n})": p for n, p in zip(network.classes, given.T.round(6).tolist(), strict=True)},
@@ -84,23 +84,22 @@ def _label(truth: Bools, given: Floats, threshold: float | None) -> dict[str, An
     """Measure one label; what no image tells is None."""
     from sklearn.metrics import average_precision_score
 
-    said = given > 0.5
-    hits, named, there = int((said & truth).sum()), int(said.sum()), int(truth.sum())
-    jaccard = proportion(hits, named + there - hits)
-    low, high = (2 * jaccard[end] / (1 + jaccard[end]) for end in ("acc_low", "acc_high"))
+    hits, there, named = _counts(truth, given > 0.5)
+    at_threshold = None if threshold is None else _counts(truth, given >= threshold)
     return {
         "images": there,
         "ap": float(average_precision_score(truth, given)) if there else None,
-        **{"f1": 2 * hits / max(1, named + there), "f1_low": low, "f1_high": high},
+        **f1_score(hits, there, named),
         "precision": hits / named if named else None,
         "recall": hits / there if there else None,
         "threshold": threshold,
-        "f1_at_threshold": None if threshold is None else _f1(truth, given >= threshold),
+        "f1_at_threshold": f1_score(*at_threshold)["f1"] if at_threshold else None,
     }
 
 
-def _f1(truth: Bools, said: Bools) -> float:
-    return float(2 * (truth & said).sum() / max(1, truth.sum() + said.sum()))
+def _counts(truth: Bools, said: Bools) -> tuple[int, int, int]:
+    """Count the hits, the images with the label, and those that are named so."""
+    return int((truth & said).sum()), int(truth.sum()), int(said.sum())
 
 
 def _macro_f1(means: Floats) -> Floats:
@@ -135,12 +134,12 @@ def _mistakes(
     wrong = truth != (given > 0.5)
     tiles = []
     for index in losses.mean(1).argsort(descending=True).tolist():
-        if wrong[index].any():
-            lines = [
-                f"{'missed' if truth[index, label] else 'wrongly'} {names[label]} "
-                f"({100 * given[index, label]:.1f}\u00a0%)"
-                for label in np.flatnonzero(wrong[index])
-            ]
+        lines = [
+            f"{'missed' if truth[index, label] else 'wrongly'} {names[label]} "
+            f"({100 * given[index, label]:.1f}\u00a0%)"
+            for label in np.flatnonzero(wrong[index])
+        ]
+        if lines:
             tiles.append((index, "\n".join(lines)))
     return tiles
 
@@ -150,23 +149,17 @@ def _table(names: list[str], labels: list[dict[str, Any]]) -> Table:
         "label", "images", "AP %", "F1 %", "precision %", "recall %", "best threshold",
         "F1 there %",
     ]  # fmt: skip
-    rows = []
-    for name, label in zip(names, labels, strict=True):
-        f1, low, high = (_percent(label[key]) for key in ("f1", "f1_low", "f1_high"))
-        limit = label["threshold"]
-        rows.append(
-            [
-                name, f"{label['images']:,}", _percent(label["ap"]), f"{f1} ({low} to {high})",
-                _percent(label["precision"]), _percent(label["recall"]),
-                NONE if limit is None else f"{limit:.3f}", _percent(label["f1_at_threshold"]),
-            ]
-        )  # fmt: skip
+    rows = [
+        [
+            name, f"{label['images']:,}", _percent(label["ap"]),
+            with_interval(label, "f1", ".1f", 100), _percent(label["precision"]),
+            _percent(label["recall"]),
+            NONE if label["threshold"] is None else f"{label['threshold']:.3f}",
+            _percent(label["f1_at_threshold"]),
+        ]
+        for name, label in zip(names, labels, strict=True)
+    ]  # fmt: skip
     return Table(columns, rows)
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _percent(share: float | None) -> str:

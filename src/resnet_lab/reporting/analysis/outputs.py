@@ -1,7 +1,7 @@
 """What the network of a run computes for every image of a split."""
 
-import hashlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.multilabel import MultiLabelClassifier
 from resnet_lab.training.parameter_groups import HEAD
 from resnet_lab.training.regression import ImageRegressor
+from resnet_lab.training.weights.published import digest
 
 
 class Outputs(NamedTuple):
@@ -70,7 +71,7 @@ class Outputs(NamedTuple):
         return printable(self.paths[index]) if self.paths else f"{self.split} image {index}"
 
     def row(self, index: int) -> dict[str, Any]:
-        """Return what a table of predictions says of an image first."""
+        """Return the first columns of a table of predictions: index, and path if there is one."""
         return {"index": index, **({"path": str(self.paths[index])} if self.paths else {})}
 
 
@@ -88,14 +89,10 @@ def outputs_of_run(
     if not isinstance(task, MultiLabelClassifier | ImageRegressor):
         check_classifies(run, task)
     network = TrainedNetwork(run, checkpoint, task, facts, data)
-    count, done = data.size(split), 0
-
-    def advance(number: int) -> None:
-        nonlocal done
-        done += number
-        say(f"classifying {done:,} of {count:,} images")
-
-    return network, outputs_of(network, split, advance)
+    count = data.size(split)
+    return network, outputs_of(
+        network, split, lambda done: say(f"classifying {done:,} of {count:,} images")
+    )
 
 
 def validation_of(network: TrainedNetwork, found: Outputs) -> Outputs | None:
@@ -112,24 +109,23 @@ def validation_of(network: TrainedNetwork, found: Outputs) -> Outputs | None:
 
 def origin(network: TrainedNetwork, split: str) -> dict[str, Any]:
     """Return what is analysed."""
-    weights = network.run.checkpoint(network.checkpoint).read_bytes()
     return {
         "run": str(network.run.shown),
         "checkpoint": network.checkpoint,
-        "checkpoint_sha256": hashlib.sha256(weights).hexdigest(),
+        "checkpoint_sha256": digest(network.run.checkpoint(network.checkpoint)),
         "split": split,
     }
 
 
 def outputs_of(
-    network: TrainedNetwork, split: str, advance: Callable[[int], None] = lambda count: None
+    network: TrainedNetwork, split: str, say: Callable[[int], None] = lambda done: None
 ) -> Outputs:
     """Compute logits and features of a split.
 
     Args:
         network: whose data is set up for the split.
         split: "test" or "val".
-        advance: called with the number of images after each batch.
+        say: called with the number of images that are done, after each batch.
     """
     images, indices = network.data.images(split)
     features: list[Tensor] = []
@@ -139,16 +135,12 @@ def outputs_of(
 
     head = head_or_last(network.module)
     logits, kept = [], []
-    hook = head.register_forward_pre_hook(keep) if head is not None else None
-    try:
+    with nullcontext() if head is None else head.register_forward_pre_hook(keep):
         for batch in network.batches(images.pixels, indices):
             logits.append(batch)
             kept += features[-1:]  # more than one if the number of threads was measured
             features.clear()
-            advance(len(batch))
-    finally:
-        if hook is not None:
-            hook.remove()
+            say(sum(map(len, logits)))
     source: Any = network.data.source
     held = split if split in source.splits else "train"  # which a validation split is part of
     files = source.files(held) if hasattr(source, "files") else []

@@ -1,9 +1,6 @@
 """The files of an analysis: a page, its figures, its numbers, the predictions."""
 
-import csv
-import io
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_lab.core.files import folder_in, write
 from resnet_lab.core.harmless import harmless
 from resnet_lab.core.provenance import now
-from resnet_lab.core.text import csv_cell, printable
+from resnet_lab.core.text import printable
 from resnet_lab.reporting import html
 from resnet_lab.reporting.analysis import words
 from resnet_lab.reporting.analysis.analysis import Analysis, analyse_outputs
@@ -23,8 +19,7 @@ from resnet_lab.reporting.analysis.inside import first_filters, overlaid
 from resnet_lab.reporting.analysis.multilabel import analyse_labels
 from resnet_lab.reporting.analysis.outputs import outputs_of_run, validation_of
 from resnet_lab.reporting.analysis.regression import analyse_numbers
-from resnet_lab.reporting.analysis.sections import save_figures, write_sections
-from resnet_lab.reporting.classify import thumbnail
+from resnet_lab.reporting.analysis.sections import write_files, write_sections
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.training.multilabel import MultiLabelClassifier
 from resnet_lab.training.regression import ImageRegressor
@@ -57,36 +52,24 @@ def analyse_and_write(
     out = Path(out or run.directory)
     if isinstance(network.task, MultiLabelClassifier):
         said = analyse_labels(network, found, validation_of(network, found))
-        return said.answer, write_sections(network, found, said, out)
-    if isinstance(network.task, ImageRegressor):
+    elif isinstance(network.task, ImageRegressor):
         said = analyse_numbers(network, found)
-        return said.answer, write_sections(network, found, said, out)
-    analysis = analyse_outputs(network, found, say)
-    say("drawing")
-    return words.answer(analysis), write_analysis(analysis, out)
+    else:
+        analysis = analyse_outputs(network, found, say)
+        say("drawing")
+        return words.answer(analysis), write_analysis(analysis, out)
+    return said.answer, write_sections(network, found, said, out)
 
 
 def write_analysis(analysis: Analysis, out: Path) -> Path:
-    """Write `analysis.html`, `analysis.json` and the folder `analysis/`.
-
-    Args:
-        analysis: the analysis.
-        out: directory of the files.
-
-    Returns:
-        The path of the page.
-    """
-    folder = folder_in(out, "analysis")
-    write(folder / "predictions.csv", predictions_csv(analysis))
-    write(out / "analysis.json", json.dumps(analysis.numbers, indent=2) + "\n")
+    """Write the page and the files of an analysis into a directory; see `write_files`."""
     drawn = figures(analysis)
-    save_figures(drawn, folder)
-    write(out / "analysis.html", page(analysis, drawn))
-    return out / "analysis.html"
+    text = page(analysis, drawn)
+    return write_files(out, text, analysis.numbers, drawn, predictions(analysis))
 
 
 def figures(analysis: Analysis) -> "dict[str, Figure]":
-    """Draw the figures; one that cannot be drawn is left out."""
+    """Draw the figures, by name; curves that cannot be drawn are left out."""
     from resnet_lab.reporting.analysis import figures as draw
     from resnet_lab.reporting.plots.curves import learning_curves
     from resnet_lab.reporting.plots.images import NUMBERED_CLASSES, confusion_matrix
@@ -113,12 +96,7 @@ def figures(analysis: Analysis) -> "dict[str, Figure]":
 
 
 def page(analysis: Analysis, drawn: "dict[str, Figure]") -> str:
-    """Render the analysis as one HTML file.
-
-    Args:
-        analysis: the analysis.
-        drawn: figures by name.
-    """
+    """Render the analysis and its figures, by name, as one HTML file."""
     numbers = analysis.numbers
     maps, side = _maps(analysis)
     return html.render(
@@ -149,15 +127,13 @@ def page(analysis: Analysis, drawn: "dict[str, Figure]") -> str:
 
 
 def _confusions(analysis: Analysis) -> list[tuple[str, list[Tile]]]:
-    found = analysis.found
+    found, classes = analysis.found, analysis.classes
     groups = []
     for true, said, count in top_confusions(analysis.counts):
         chosen = ((found.labels == true) & (found.predicted == said)).nonzero().flatten()
         order = found.confidence[chosen].argsort(descending=True)[:EXAMPLES]
-        total = int(analysis.counts[true].sum())
-        heading = (
-            f"{analysis.classes[true]} taken for {analysis.classes[said]}: {count:,} of {total:,}"
-        )
+        of = f"{count:,} of {int(analysis.counts[true].sum()):,}"
+        heading = f"{classes[true]} taken for {classes[said]}: {of}"
         groups.append((heading, _tiles(analysis, chosen[order].tolist())))
     return groups
 
@@ -167,15 +143,16 @@ def _tiles(
 ) -> list[Tile]:
     """Return an image, its place, and its classes, for each index."""
     found = analysis.found
+    if images is None:
+        images = found.pixels[list(indices)].numpy()
     tiles = []
-    for place, index in enumerate(indices):
+    for shown, index in zip(images, indices, strict=True):
         true, said = int(found.labels[index]), int(found.predicted[index])
-        probabilities = 100 * found.probabilities[index]
+        probabilities = 100 * found.logits[index].softmax(0)
         lines = [f"{analysis.classes[said]} ({probabilities[said]:.1f}\u00a0%)"]
         if true != said:
             lines += [f"labelled {analysis.classes[true]} ({probabilities[true]:.1f}\u00a0%)"]
-        shown = found.pixels[index].numpy() if images is None else images[place]
-        tiles.append((thumbnail(shown), found.place(index), "\n".join(lines)))
+        tiles.append((html.thumbnail(shown), found.place(index), "\n".join(lines)))
     return tiles
 
 
@@ -187,52 +164,46 @@ def _duplicates(analysis: Analysis) -> list[Tile]:
         both = torch.cat([found.pixels[pair.image], pair.pixels], 1)
         labels = (analysis.classes[int(found.labels[pair.image])], analysis.classes[pair.label])
         lines = f"{' | '.join(labels)}\ntraining image {pair.training}, {pair.correlation:.4f}"
-        tiles.append((thumbnail(both.numpy()), found.place(pair.image), lines))
+        tiles.append((html.thumbnail(both.numpy()), found.place(pair.image), lines))
     return tiles
 
 
 def _maps(analysis: Analysis) -> tuple[list[tuple[str, list[Tile]]], str]:
     """Return tiles of Grad-CAM, image and map side by side, of mistakes and of hits."""
-    if analysis.maps is None:
+    if analysis.maps is None or not analysis.maps[0]:
         return [], ""
     indices, maps, sides = analysis.maps
-    if not indices:
-        return [], ""
     pixels = analysis.found.pixels[indices]
     enlarge = max(1, -(-LARGER // min(pixels.shape[1:3])))
     colour = pixels.expand(-1, -1, -1, 3)
     both = torch.cat([colour, torch.from_numpy(overlaid(pixels, maps))], 2)
     large = both.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2).numpy()
     wrong = int((~analysis.found.right[indices]).sum())
-    groups = []
-    for name, part in (("Mistakes", slice(0, wrong)), ("Hits", slice(wrong, None))):
-        if indices[part]:
-            groups.append((name, _tiles(analysis, indices[part], large[part])))
+    parts = {"Mistakes": slice(0, wrong), "Hits": slice(wrong, None)}
+    groups = [
+        (name, _tiles(analysis, indices[part], large[part]))
+        for name, part in parts.items()
+        if indices[part]
+    ]
     return groups, " x ".join(map(str, sides))
 
 
-def predictions_csv(analysis: Analysis) -> str:
-    """Format one row for each image: truth, prediction, loss, top 5, probabilities."""
+def predictions(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    """Yield a row for each image: truth, prediction, loss, top 5, probabilities."""
     found, classes = analysis.found, analysis.classes
-    top = min(5, len(classes))
-    listed = classes if len(classes) <= LISTED else []
-    head: list[Any] = ["index", *(["path"] if found.paths else []), "true", "predicted", "loss"]
-    for place in range(1, top + 1):
-        head += [f"class_{place}", f"probability_{place}"]
-    head += [f"p({name})" for name in listed]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(csv_cell, head))
-    best = found.probabilities.topk(top, 1)
+    best = found.probabilities.topk(min(5, len(classes)), 1)
     rows = zip(
         found.labels.tolist(), found.losses.tolist(), best.indices.tolist(), best.values.tolist(),
         found.probabilities.tolist(), strict=True,
     )  # fmt: skip
     for index, (label, loss, labels, values, probabilities) in enumerate(rows):
-        row: list[Any] = [index, *([str(found.paths[index])] if found.paths else [])]
-        row += [classes[label], classes[labels[0]], round(loss, 6)]
-        for place, value in zip(labels, values, strict=True):
-            row += [classes[place], round(value, 6)]
-        row += [round(value, 6) for value in probabilities] if listed else []
-        writer.writerow(map(csv_cell, row))
-    return text.getvalue()
+        row = found.row(index) | {"true": classes[label], "predicted": classes[labels[0]]}
+        row["loss"] = round(loss, 6)
+        for place, (said, value) in enumerate(zip(labels, values, strict=True), 1):
+            row |= {f"class_{place}": classes[said], f"probability_{place}": round(value, 6)}
+        if len(classes) <= LISTED:
+            row |= {
+                f"p({name})": round(value, 6)
+                for name, value in zip(classes, probabilities, strict=True)
+            }
+        yield row

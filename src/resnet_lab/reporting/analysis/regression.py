@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from resnet_lab.core.text import printable
 from resnet_lab.reporting.analysis.outputs import Outputs
 from resnet_lab.reporting.analysis.sections import Sections
+from resnet_lab.reporting.analysis.words import with_interval
 from resnet_lab.reporting.plots.figure import look, new_figure, tidy
 from resnet_lab.reporting.statistics import bootstrap_interval
 from resnet_lab.reporting.wording import Table
@@ -27,51 +28,53 @@ NOTES = [
     "of always saying the median of these images.",
     "In brackets: 95 % intervals, by the bootstrap over the images.",
 ]
+CAPTION = (
+    "Left: each point is an image, on the dashed line if it is right. Right: the errors, "
+    "predicted minus true."
+)
 
 
 def analyse_numbers(network: TrainedNetwork, found: Outputs) -> Sections:
-    """Analyse the numbers that a network gives to the images of a split.
-
-    Args:
-        network: the network.
-        found: of the split; labels and logits are numbers, [N, L].
-    """
+    """Analyse the numbers that a network gives to the images of a split, [N, L]."""
     true, said = found.labels.double().numpy(), found.logits.double().numpy()
     names = [printable(name) for name in network.classes]
+    several = len(names) > 1
     measured = [_number(true[:, i], said[:, i]) for i in range(len(names))]
     first = measured[0]
-    of = f" for {names[0]}" if len(names) > 1 else ""
     answer = (
-        f"Predictions{of} are off by {_shown(first, 'mae')} on average "
-        f"(MAE), where a constant would be off by {first['constant']:.4g}; R2 "
-        f"{_shown(first, 'r2')}, on {len(true):,} {found.split} images. "
+        f"Predictions{f' for {names[0]}' * several} are off by {with_interval(first, 'mae')} on "
+        f"average (MAE), where a constant would be off by {first['constant']:.4g}; R2 "
+        f"{with_interval(first, 'r2')}, on {len(true):,} {found.split} images. "
     )
-    sure = first["bias_low"] <= 0 <= first["bias_high"]
-    side = "low" if first["bias"] < 0 else "high"
-    answer += (
-        f"No bias can be told from noise ({_shown(first, 'bias')})."
-        if sure
-        else f"They are too {side} by {abs(first['bias']):.4g} on average."
-    )
-    figures = {}
-    for i, name in enumerate(names[:DRAWN]):
-        title = "Predicted against true" + (f", {name}" if len(names) > 1 else "")
-        caption = (
-            "Left: each point is an image, on the dashed line if it is right. Right: the errors, "
-            "predicted minus true."
-        )
-        figures[title] = (caption, _figure(true[:, i], said[:, i]))
-    errors = np.abs(said - true).mean(1)
-    order = np.argsort(-errors, kind="stable")
+    if first["bias_low"] <= 0 <= first["bias_high"]:
+        answer += f"No bias can be told from noise ({with_interval(first, 'bias')})."
+    else:
+        side = "low" if first["bias"] < 0 else "high"
+        answer += f"They are too {side} by {abs(first['bias']):.4g} on average."
+    figures = {
+        f"Predicted against true{f', {name}' * several}": (CAPTION, _figure(true[:, i], said[:, i]))
+        for i, name in enumerate(names[:DRAWN])
+    }
+    order = np.argsort(-np.abs(said - true).mean(1), kind="stable")
+    rows = [
+        [
+            name, with_interval(each, "mae"), f"{each['constant']:.4g}",
+            *(with_interval(each, key) for key in ("rmse", "r2", "bias")),
+        ]
+        for name, each in zip(names, measured, strict=True)
+    ]  # fmt: skip
     return Sections(
         answer,
         {"numbers": dict(zip(network.classes, measured, strict=True))},
-        _table(names, measured),
+        Table(["number", "MAE", "a constant", "RMSE", "R2", "bias"], rows),
         NOTES,
         figures,
         [(int(index), _lines(names, true[index], said[index])) for index in order],
-        dict(zip((f"true({name})" for name in network.classes), true.T.tolist(), strict=True))
-        | dict(zip((f"said({name})" for name in network.classes), said.T.tolist(), strict=True)),
+        {
+            f"{kind}({name})": values
+            for kind, numbers in (("true", true), ("said", said))
+            for name, values in zip(network.classes, numbers.T.tolist(), strict=True)
+        },
     )
 
 
@@ -101,12 +104,10 @@ def _figure(true: Floats, said: Floats) -> "Figure":
     left.plot(ends, ends, linestyle="--", color="0.6", linewidth=1)
     colour = look(0)["color"]
     left.plot(true, said, "o", markersize=3.5, alpha=0.45, mew=0, color=colour, rasterized=True)
-    left.set(xlabel="true", ylabel="predicted")
     right.hist(said - true, BARS, color=colour)
     right.axvline(0, linestyle="--", color="0.4", linewidth=1)
-    right.set(xlabel="predicted minus true", ylabel="images")
-    tidy(left)
-    tidy(right)
+    tidy(left, "true", "predicted")
+    tidy(right, "predicted minus true", "images")
     return figure
 
 
@@ -116,20 +117,3 @@ def _lines(names: list[str], true: Floats, said: Floats) -> str:
         f"{f'{name}: ' * several}{predicted:.4g}\ntrue {value:.4g}"
         for name, value, predicted in zip(names, true, said, strict=True)
     )
-
-
-def _table(names: list[str], measured: list[dict[str, Any]]) -> Table:
-    columns = ["number", "MAE", "a constant", "RMSE", "R2", "bias"]
-    rows = [
-        [
-            name, _shown(each, "mae"), f"{each['constant']:.4g}",
-            *(_shown(each, key) for key in ("rmse", "r2", "bias")),
-        ]
-        for name, each in zip(names, measured, strict=True)
-    ]  # fmt: skip
-    return Table(columns, rows)
-
-
-def _shown(found: dict[str, Any], name: str) -> str:
-    value, low, high = (found[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return f"{value:.4g} ({low:.4g} to {high:.4g})"

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from rich.filesize import decimal
+
 from resnet_lab.core.text import printable
 from resnet_lab.reporting.analysis.analysis import Analysis
 from resnet_lab.reporting.analysis.classes import top_confusions
-from resnet_lab.reporting.wording import NONE
+from resnet_lab.reporting.wording import NONE, Table
 from resnet_lab.runs.trained.inference import TrainedNetwork
 
 NAMED = 3  # confusions in the answer
@@ -36,9 +38,9 @@ def _confused(analysis: Analysis) -> str:
 def _believed(numbers: dict[str, Any]) -> str:
     before, after = numbers["calibration"], numbers["calibrated"]
     error = (
-        f"the calibration error is {_percent(before['ece'])} (95 % interval "
-        f"{_percent(before['ece_low'], '')} to {_percent(before['ece_high'], '')}), and with "
-        f"perfect probabilities it would stay below {_percent(before['ece_by_chance'])}"
+        f"the calibration error is {_percent(before['ece'])} % (95 % interval "
+        f"{_interval(before)}), and with perfect probabilities it would stay below "
+        f"{_percent(before['ece_by_chance'])} %"
     )
     if before["ece"] <= before["ece_by_chance"]:
         return f"Its confidence can be believed: {error}."
@@ -46,16 +48,18 @@ def _believed(numbers: dict[str, Any]) -> str:
         kind = "right on average but not image by image"
     else:
         kind = "too high" if before["confidence"] > numbers["acc"] else "too low"
-    said = f"Its confidence is {kind}, {_percent(before['confidence'])} on average: {error}."
+    said = f"Its confidence is {kind}, {_percent(before['confidence'])} % on average: {error}."
     if after is None:
         return said
-    mended = (
-        "which can be believed"
-        if after["ece"] <= after["ece_by_chance"]
-        else (f"where perfect probabilities would stay below {_percent(after['ece_by_chance'])}")
-    )
-    better = after["ece"] < before["ece"]
-    effect = f"brings it to {_percent(after['ece'])}, {mended}" if better else "does not lower it"
+    effect = "does not lower it"
+    if after["ece"] < before["ece"]:
+        chance = _percent(after["ece_by_chance"])
+        believed = after["ece"] <= after["ece_by_chance"]
+        effect = f"brings it to {_percent(after['ece'])} %, " + (
+            "which can be believed"
+            if believed
+            else f"where perfect probabilities would stay below {chance} %"
+        )
     return (
         f"{said} A temperature of {after['temperature']:.2f}, fitted on "
         f"{numbers['temperature_images']:,} validation images, {effect}."
@@ -75,41 +79,32 @@ def facts(network: TrainedNetwork, numbers: dict[str, Any]) -> list[tuple[str, s
     return rows
 
 
-def class_table(analysis: Analysis) -> tuple[list[str], list[list[str]]]:
-    """Return columns and rows of precision, recall and F1 in percent, with intervals."""
-    columns = ["class", "images", "recall %", "precision %", "F1 %"]
-    rows = []
-    for name, row in analysis.numbers["classes"].items():
-        cells = [printable(name), f"{row['images']:,}"]
-        for key in ("recall", "precision", "f1"):
-            if row[key] is None:
-                cells.append(NONE)
-                continue
-            value, low, high = (100 * row[f"{key}{end}"] for end in ("", "_low", "_high"))
-            cells.append(f"{value:.1f} ({low:.1f} to {high:.1f})")
-        rows.append(cells)
-    return columns, rows
+def class_table(analysis: Analysis) -> Table:
+    """Tabulate precision, recall and F1 in percent, with intervals."""
+    rows = [
+        [
+            printable(name),
+            f"{row['images']:,}",
+            *(with_interval(row, key, ".1f", 100) for key in ("recall", "precision", "f1")),
+        ]
+        for name, row in analysis.numbers["classes"].items()
+    ]
+    return Table(["class", "images", "recall %", "precision %", "F1 %"], rows)
 
 
-def calibration_table(analysis: Analysis) -> tuple[list[str], list[list[str]]]:
-    """Return columns and rows of calibration, as trained and with the fitted temperature."""
+def calibration_table(analysis: Analysis) -> Table:
+    """Tabulate calibration, as trained and with the fitted temperature."""
+    rows = [
+        [
+            name.format(found["temperature"]), _percent(found["ece"]), _interval(found),
+            _percent(found["ece_by_chance"]), f"{found['nll']:.4f}", f"{found['brier']:.4f}",
+            _percent(found["confidence"]),
+        ]
+        for key, name in (("calibration", "as trained"), ("calibrated", "temperature {:.3f}"))
+        if (found := analysis.numbers[key]) is not None
+    ]  # fmt: skip
     columns = ["", "ECE %", "95 % interval", "by chance below", "NLL", "Brier", "confidence %"]
-    rows = []
-    for key, name in (("calibration", "as trained"), ("calibrated", "temperature {:.3f}")):
-        found = analysis.numbers[key]
-        if found is not None:
-            rows.append(
-                [
-                    name.format(found["temperature"]),
-                    _percent(found["ece"], ""),
-                    f"{_percent(found['ece_low'], '')} to {_percent(found['ece_high'], '')}",
-                    _percent(found["ece_by_chance"], ""),
-                    f"{found['nll']:.4f}",
-                    f"{found['brier']:.4f}",
-                    _percent(found["confidence"], ""),
-                ]
-            )
-    return columns, rows
+    return Table(columns, rows)
 
 
 def cost_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -119,14 +114,22 @@ def cost_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("parameters", f"{found['parameters']:,}"),
         ("multiply-adds", f"{found['macs']:,} an image"),
         ("images/s", f"{', '.join(rates)} ({found['device']}, {found['precision']})"),
-        ("weights", _bytes(found["bytes"])),
-        ("checkpoint", _bytes(found["checkpoint_bytes"])),
+        ("weights", decimal(found["bytes"], precision=2)),
+        ("checkpoint", decimal(found["checkpoint_bytes"], precision=2)),
     ]
 
 
-def _bytes(number: int) -> str:
-    return f"{number / 2**20:.2f} MiB" if number >= 2**20 else f"{number / 2**10:.1f} KiB"
+def with_interval(found: dict[str, Any], name: str, spec: str = ".4g", scale: float = 1) -> str:
+    """Format a value with its 95 % interval: `0.91 (0.88 to 0.93)`; a dash if it is unknown."""
+    if found[name] is None:
+        return NONE
+    value, low, high = (f"{scale * found[f'{name}{end}']:{spec}}" for end in ("", "_low", "_high"))
+    return f"{value} ({low} to {high})"
 
 
-def _percent(share: float, unit: str = " %") -> str:
-    return f"{100 * share:.2f}{unit}"
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _interval(found: dict[str, Any]) -> str:
+    return f"{_percent(found['ece_low'])} to {_percent(found['ece_high'])}"

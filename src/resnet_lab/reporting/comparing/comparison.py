@@ -58,19 +58,16 @@ class Comparison:
         """Return everything as plain types."""
         comparisons = []
         for run, paired, found in zip(self.runs[1:], self.pairs, self.results(), strict=True):
-            changed = {
-                "newly_right_images": paired.newly_right.tolist(),
-                "newly_wrong_images": paired.newly_wrong.tolist(),
+            entry = {
+                "first": str(self.runs[0].shown),
+                "second": str(run.shown),
+                "checkpoints": [paired.first.checkpoint, paired.second.checkpoint],
+                **found,
             }
-            comparisons.append(
-                {
-                    "first": str(self.runs[0].shown),
-                    "second": str(run.shown),
-                    "checkpoints": [paired.first.checkpoint, paired.second.checkpoint],
-                    **found,
-                    **({} if paired.first.numbers else changed),
-                }
-            )
+            if not paired.first.numbers:
+                entry["newly_right_images"] = paired.newly_right.tolist()
+                entry["newly_wrong_images"] = paired.newly_wrong.tolist()
+            comparisons.append(entry)
         return {
             "runs": [str(run.shown) for run in self.runs],
             "split": self.split,
@@ -85,7 +82,7 @@ def compare(
     checkpoint: str | None = None,
     data_dir: str | None = None,
 ) -> Comparison:
-    """Compare runs with the first of them, on the same images.
+    """Compare runs with the first of them, on the same images; see `load_split`.
 
     Args:
         runs: two or more.
@@ -112,13 +109,12 @@ def page(comparison: Comparison) -> str:
     files = {name: run.directory / "metrics.csv" for name, run in named}
     there = {name: path for name, path in files.items() if _has_curves(path)}
     lacking = "".join(f" {name} has no curves." for name in files if name not in there)
-    changed = []
-    for name, paired in zip(comparison.names[1:], comparison.pairs, strict=True):
-        if not paired.first.numbers:
-            changed += [
-                (f"Newly right in {name}", paired, paired.newly_right),
-                (f"Newly wrong in {name}", paired, paired.newly_wrong),
-            ]
+    changed = [
+        (f"Newly {what} in {name}", len(found), _drawn(paired, found, f"Newly {what} in {name}"))
+        for name, paired in zip(comparison.names[1:], comparison.pairs, strict=True)
+        if not paired.first.numbers
+        for what, found in (("right", paired.newly_right), ("wrong", paired.newly_wrong))
+    ]
     return html.render(
         "compare.html",
         title="comparison",
@@ -132,10 +128,7 @@ def page(comparison: Comparison) -> str:
         same=SAME,
         curves=html.svg(learning_curves(there), "Loss and error") if there else None,
         curves_caption=f"Training dashed, validation solid.{lacking}",
-        changed=[
-            (title, len(found), _photographs(paired, found, title))
-            for title, paired, found in changed
-        ],
+        changed=changed,
         shown=SHOWN_IMAGES,
     )
 
@@ -175,27 +168,24 @@ def _verdict(first: str, second: str, found: dict[str, Any], split: str) -> str:
 
 def show_comparison(comparison: Comparison) -> None:
     """Print a comparison."""
-    headings = ["", *comparison.names]
-    console().print()
-    print_rows(
-        [(n, str(run.shown)) for n, run in zip(comparison.names, comparison.runs, strict=True)]
-    )
-    console().print()
+    out, headings = console(), ["", *comparison.names]
+    out.print()
+    print_rows([*zip(comparison.names, (str(run.shown) for run in comparison.runs), strict=True)])
+    out.print()
     print_table(headings, comparison.metrics, words=headings)
-    console().print()
+    out.print()
     if comparison.config:
         print_table(headings, comparison.config, words=headings)
     else:
-        console().print(SAME)
-    console().print()
+        out.print(SAME)
+    out.print()
     for line in verdicts(comparison):
-        console().print(line, markup=False, highlight=False)
+        out.print(line, markup=False, highlight=False)
 
 
-def _photographs(paired: "Paired", found: "NDArray[np.int64]", title: str) -> Markup | None:
-    if len(found) == 0:
-        return None
-    return html.png(changed_images(paired, found[:SHOWN_IMAGES]), title)
+def _drawn(paired: "Paired", found: "NDArray[np.int64]", title: str) -> Markup | None:
+    drawn = found[:SHOWN_IMAGES]
+    return html.png(changed_images(paired, drawn), title) if len(drawn) else None
 
 
 def _has_curves(path: Path) -> bool:

@@ -35,11 +35,6 @@ class Predictions(NamedTuple):
         """The absolute error of each image, float32 [N]; of numbers."""
         return (self.predicted - self.labels).abs().mean(1)
 
-    @property
-    def accuracy(self) -> float:
-        """The share of correct predictions, in [0, 1]."""
-        return int(self.right.sum()) / len(self.labels)
-
 
 class Paired(NamedTuple):
     """The predictions of two runs on the same images."""
@@ -58,42 +53,27 @@ class Paired(NamedTuple):
         return np.flatnonzero((self.first.right & ~self.second.right).numpy())
 
     def result(self) -> dict[str, Any]:
-        """Compute both accuracies, their difference with a 95 % interval, and McNemar's test.
+        """Compute both accuracies or, of numbers, mean absolute errors, and how they differ.
 
-        The interval is that of Agresti and Min (2005) for paired data.
+        Their difference has a 95 % interval and a test: of accuracies those of Agresti and Min
+        (2005) for paired data and McNemar's, of errors see `paired_difference`.
         """
         images = len(self.first.labels)
-        right, wrong = len(self.newly_right), len(self.newly_wrong)
-        middle = (right - wrong) / (images + 2)
-        spread = math.sqrt(right + wrong + 1 - (right - wrong) ** 2 / (images + 2))
-        half = 1.959964 * spread / (images + 2)
-        return {
-            "images": images,
-            "acc": [self.first.accuracy, self.second.accuracy],
-            "difference": (right - wrong) / images,
-            "difference_low": max(-1.0, middle - half),
-            "difference_high": min(1.0, middle + half),
-            "newly_right": right,
-            "newly_wrong": wrong,
-            "p": mcnemar(wrong, right),
-        }
-
-
-class PairedNumbers(Paired):
-    """The numbers that two runs predict of the same images."""
-
-    def result(self) -> dict[str, Any]:
-        """Compute both mean absolute errors, and their difference with its interval and test."""
-        errors = [side.errors.tolist() for side in (self.first, self.second)]
-        difference, low, high, p = paired_difference(*errors)
-        return {
-            "images": len(self.first.labels),
-            "mae": [sum(side) / len(side) for side in errors],
-            "difference": difference,
-            "difference_low": low,
-            "difference_high": high,
-            "p": p,
-        }
+        if self.first.numbers:
+            errors = [side.errors.tolist() for side in self]
+            means = {"mae": [sum(side) / images for side in errors]}
+            difference, low, high, p = paired_difference(*errors)
+            changed = {}
+        else:
+            means = {"acc": [int(side.right.sum()) / images for side in self]}
+            right, wrong = len(self.newly_right), len(self.newly_wrong)
+            difference, middle = (right - wrong) / images, (right - wrong) / (images + 2)
+            spread = math.sqrt(right + wrong + 1 - (right - wrong) ** 2 / (images + 2))
+            half = 1.959964 * spread / (images + 2)
+            low, high, p = max(-1.0, middle - half), min(1.0, middle + half), mcnemar(wrong, right)
+            changed = {"newly_right": right, "newly_wrong": wrong}
+        ends = {"difference_low": low, "difference_high": high}
+        return {"images": images, **means, "difference": difference, **ends, **changed, "p": p}
 
 
 def predict(
@@ -136,7 +116,7 @@ def pair(first: Predictions, second: Predictions) -> Paired:
             f"the runs have different images ({len(first.labels):,} and "
             f"{len(second.labels):,} of them): compare runs on the same data and split"
         )
-    return (PairedNumbers if first.numbers else Paired)(first, second)
+    return Paired(first, second)
 
 
 def _some(classes: list[str]) -> str:

@@ -1,7 +1,7 @@
 """Figures that touch no global state, and what all plots share: colours, markers, axes."""
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -14,6 +14,7 @@ from matplotlib.text import Text
 # order that keeps neighbours distinct in grey.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # 8 and 7: pairs repeat after 56 lines
+Axis = Literal["x", "y", "both"]
 
 
 class _Figure(Figure):
@@ -61,8 +62,10 @@ def look(number: int) -> dict[str, Any]:
     }
 
 
-def tidy(axes: Axes) -> None:
-    """Keep only the left and bottom spines and a faint horizontal grid."""
+def tidy(axes: Axes, xlabel: str = "", ylabel: str = "", grid: Axis = "y") -> None:
+    """Label the axes; keep only the left and bottom spines and a faint grid across one axis."""
+    axes.set_xlabel(xlabel or axes.get_xlabel())
+    axes.set_ylabel(ylabel or axes.get_ylabel())
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.9", linewidth=0.8)
+    axes.grid(axis=grid, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

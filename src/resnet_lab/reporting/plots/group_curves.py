@@ -6,19 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from resnet_lab.reporting.plots.clipping import robust_limits
-from resnet_lab.reporting.plots.curves import SPLITS, finish_curves, read_curves
-from resnet_lab.reporting.plots.drawing import (
-    REST,
-    WIDTH,
-    Plot,
-    full_name,
-    names_in_plots,
-    ordered,
-    sentence,
-    shortened,
-    split_name,
-)
+from resnet_lab.reporting.plots import drawing
+from resnet_lab.reporting.plots.curves import SPLITS, finish_curves, read_curves, split_handles
+from resnet_lab.reporting.plots.drawing import REST, WIDTH, Plot, names_in_plots, ordered, shortened
 from resnet_lab.reporting.plots.figure import COLOURS, in_legend, look, new_axes, new_figure
 from resnet_lab.reporting.ranking.board import Group, Leaderboard, Metric
 
@@ -35,10 +25,11 @@ def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
     values, others = ordered(board, key), ordered(board, other)
     if not 2 <= len(values) <= PANELS or len(others) > COLOURED:
         return None
-    groups = {(group.settings[key], group.settings[other]): group for group in board.ranked}
     curves = {
-        (place, split): _mean_curve(_by_epoch(group, Metric(f"{split}/acc", "max")))
-        for place, group in groups.items()
+        (group.settings[key], group.settings[other], split): _mean_curve(
+            _by_epoch(group, Metric(f"{split}/acc", "max"))
+        )
+        for group in board.ranked
         for split in SPLITS
     }
     if sum(len(epochs) > 1 for epochs, _ in curves.values()) < 2 * len(values):
@@ -47,13 +38,12 @@ def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
     for axes, value in zip(figure.subplots(1, len(values), sharey=True), values, strict=True):
         for number, entry in enumerate(others):
             for split, style in SPLITS.items():
-                epochs, errors = curves.get(((value, entry), split), ([], []))
-                if not epochs:
-                    continue
-                # Without markers, which would hide the dashes.
-                line = {**style, "color": look(number)["color"], "linewidth": 1.5}
-                line.pop("markerfacecolor", None)
-                axes.plot(epochs, errors, **line)
+                epochs, errors = curves.get((value, entry, split), ([], []))
+                if epochs:  # without markers, which would hide the dashes
+                    axes.plot(
+                        epochs, errors, color=look(number)["color"], linewidth=1.5,
+                        linestyle=style["linestyle"],
+                    )  # fmt: skip
         axes.set_title(f"{key.split('.')[-1]} = {shortened(value)}", fontsize=10)
         finish_curves(axes, "error (%)" if value == values[0] else "")
     name = other.split(".")[-1]
@@ -61,14 +51,8 @@ def side_by_side(board: Leaderboard, key: str, other: str) -> Plot | None:
         Line2D([], [], color=look(number)["color"], label=in_legend(f"{name} {shortened(entry)}"))
         for number, entry in enumerate(others)
     ]
-    kinds = [
-        Line2D([], [], color="0.3", linestyle=SPLITS[split]["linestyle"], label=label)
-        for split, label in (("train", "training"), ("val", "validation"))
-    ]
-    figure.legend(
-        handles=[*handles, *kinds], loc="outside lower center", ncols=4,
-        frameon=False,
-    )  # fmt: skip
+    handles += split_handles()
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     caption = (
         "Error against the epoch, on a logarithmic scale, the mean over seeds: training dashed, "
         "validation solid."
@@ -102,13 +86,13 @@ def group_curves(board: Leaderboard) -> Plot | None:
             low, high = ([bound(by_epoch[epoch]) for epoch in epochs] for bound in (min, max))
             axes.fill_between(epochs, low, high, color=style["color"], alpha=0.14, linewidth=0)
         axes.plot(epochs, means, markevery=max(1, len(epochs) // 10), linewidth=1.7, **style)
-    what = f"{split_name(metric)} error" if metric.is_accuracy else full_name(metric)
+    what = f"{metric.split} error" if metric.is_accuracy else metric.full_name
     finish_curves(axes, metric.with_unit(what))
     clipped = _clip_curves(axes)
-    handles = [Line2D([], [], label=in_legend(name), **look(i)) for i, name in enumerate(labels)]
     if len(labels) > 1:
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
-    caption = f"{sentence(what)} against the epoch, on a logarithmic scale"
+        lines = [Line2D([], [], label=in_legend(name), **look(i)) for i, name in enumerate(labels)]
+        figure.legend(handles=lines, loc="outside lower center", ncols=columns, frameon=False)
+    caption = f"{drawing.sentence(what)} against the epoch, on a logarithmic scale"
     caption += ": the mean over seeds, the band from the lowest to the highest." if banded else "."
     caption += clipped
     if rest:
@@ -141,11 +125,11 @@ def _clip_curves(axes: Axes) -> str:
     """Cut off outliers on the logarithmic scale; return a sentence for the caption."""
     heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
     logarithms = np.log10(heights[heights > 0]).tolist()
-    limits = robust_limits(logarithms)
+    limits = drawing.robust_limits(logarithms)
     if limits is None or axes.get_yscale() != "log":
         return ""
-    margin = 0.06 * (limits[1] - limits[0])
+    margin = drawing.MARGIN * (limits[1] - limits[0])
     axes.set_ylim(10 ** (limits[0] - margin), 10 ** (limits[1] + margin))
-    lowest, highest = min(logarithms), max(logarithms)
-    far = [value for value in (lowest, highest) if not limits[0] <= value <= limits[1]]
-    return f" Curves that leave the picture reach {' and '.join(f'{10**v:.3g}' for v in far)}."
+    ends = [min(logarithms), max(logarithms)]
+    far = [f"{10**value:.3g}" for value in ends if not limits[0] <= value <= limits[1]]
+    return f" Curves that leave the picture reach {' and '.join(far)}."

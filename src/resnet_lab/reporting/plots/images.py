@@ -25,8 +25,7 @@ def confusion_matrix(
     """
     number = len(classes)
     assert counts.shape == (number, number), f"{counts.shape} counts for {number} classes"
-    totals = counts.sum(axis=1, keepdims=True)
-    percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     names = [textwrap.shorten(printable(name), 24, placeholder="…") for name in classes]
     longest = max(map(len, names))
@@ -38,20 +37,17 @@ def confusion_matrix(
     if number <= NUMBERED_CLASSES:
         for (row, column), value in np.ndenumerate(percent):
             if value > 0:
-                shown = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
-                if not shares:
-                    shown = str(counts[row, column])
-                colour = "white" if value > 35 else "black"
-                axes.text(column, row, shown, ha="center", va="center", color=colour, fontsize=8)
+                share = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+                axes.text(
+                    column, row, share if shares else str(counts[row, column]), ha="center",
+                    va="center", color="white" if value > 35 else "black", fontsize=8,
+                )  # fmt: skip
     if number <= NAMED_CLASSES:
         axes.set_xticks(range(number), names, rotation=90 if upright else 0)
         axes.set_yticks(range(number), names)
-        axes.tick_params(
-            labelsize=9 if number <= NUMBERED_CLASSES else 6 if number <= 50 else 4.5, length=0
-        )
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    axes.set_frame_on(False)
+        size = 9 if number <= NUMBERED_CLASSES else 6 if number <= 50 else 4.5
+        axes.tick_params(labelsize=size, length=0)
+    axes.set(xlabel="predicted class", ylabel="true class", frame_on=False)
     bar = figure.colorbar(image, ax=axes, ticks=[0, 1, 5, 10, 25, 50, 75, 100], shrink=0.8)
     bar.set_label("share of the true class (%)")
     bar.ax.set_frame_on(False)

@@ -42,19 +42,41 @@ class Metric:
             return "%"
         return "nats" if self.name.split("/")[-1].startswith("loss") else ""
 
+    @property
+    def split(self) -> str:
+        """The split that it is of, spelled out."""
+        split = self.name.split("/")[0]
+        return {"val": "validation", "train": "training"}.get(split, split)
+
+    @property
+    def full_name(self) -> str:
+        """The name spelled out: `validation accuracy`."""
+        kind = self.name.split("/")[-1]
+        kinds = {"acc": "accuracy", "acc_top5": "top-5 accuracy", "loss": "cross-entropy"}
+        return f"{self.split} {kinds.get(kind, kind)}"
+
+    @property
+    def axis_label(self) -> str:
+        """The label of an axis that shows the best value of each job."""
+        return self.with_unit(f"best {self.full_name}")
+
     def with_unit(self, what: str) -> str:
         """Append the unit to the title of a column or an axis."""
         return f"{what} ({self.unit})" if self.unit else what
 
+    def scaled(self, value: float) -> float:
+        """Convert a value to the unit that is shown: an accuracy to percent."""
+        return 100 * value if self.is_accuracy else value
+
     def shown(self, value: float) -> str:
-        """Format a value; an accuracy in percent."""
+        """Format a value, an accuracy in percent."""
         if self.is_accuracy:
             return f"{100 * value:.2f}"
         return f"{value:.4f}" if abs(value) < LARGE else f"{value:.4g}"
 
     def deviation(self, value: float, digits: int | None = None) -> str:
         """Format a standard deviation; only 0 is shown as 0."""
-        scaled = 100 * value if self.is_accuracy else value
+        scaled = self.scaled(value)
         text = f"{scaled:.{(2 if self.is_accuracy else 4) if digits is None else digits}f}"
         return f"{scaled:.1g}" if scaled and not float(text) else text
 

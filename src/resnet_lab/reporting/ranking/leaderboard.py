@@ -27,9 +27,7 @@ from resnet_lab.reporting.statistics import (
 def rank(results: Results, monitor: str | None = None) -> Leaderboard:
     """Group the jobs of a sweep, rank the groups and test each against the best.
 
-    Args:
-        results: the jobs.
-        monitor: metric to rank by; None: the one that most jobs use.
+    By default, they are ranked by the metric that most jobs use.
 
     Returns:
         The leaderboard with the most finished jobs, the other leaderboards inside it.
@@ -158,25 +156,27 @@ def _with_verdicts(groups: Sequence[Group]) -> list[Group]:
     if not groups or groups[0].metric is None:
         return list(groups)
     best, *others = groups
-    tests = [
-        difference(_by_seed(best), _by_seed(group)) if group.sound else None for group in others
-    ]
-    made = [test for test in tests if test is not None]
-    corrected = iter(holm([test.p for test in made]))
+    seeds = {group: _by_seed(group) for group in groups}
+    tests = {
+        group: test
+        for group in others
+        if group.sound and (test := difference(seeds[best], seeds[group])) is not None
+    }
+    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
     judged = [replace(best, verdict="best" if best.sound else "first, but lost jobs")]
-    for group, test in zip(others, tests, strict=True):
-        if test is not None:
-            p = next(corrected)
-            verdict = "worse" if p < LEVEL else "not distinguishable"
-            judged.append(replace(group, against_best=Difference(test.test, p), verdict=verdict))
+    for group in others:
+        against = None
+        if group in tests:
+            against = Difference(tests[group].test, corrected[group])
+            verdict = "worse" if against.p < LEVEL else "not distinguishable"
         elif group.metric is None:
-            judged.append(replace(group, verdict="no result"))
+            verdict = "no result"
         elif not group.sound:
-            judged.append(replace(group, verdict="lost jobs: not compared"))
-        elif 1 in (len(_by_seed(best)), len(_by_seed(group))):
-            judged.append(replace(group, verdict="one seed: cannot tell"))
+            verdict = "lost jobs: not compared"
         else:
-            judged.append(replace(group, verdict="no spread: cannot tell"))
+            single = 1 in (len(seeds[best]), len(seeds[group]))
+            verdict = "one seed: cannot tell" if single else "no spread: cannot tell"
+        judged.append(replace(group, against_best=against, verdict=verdict))
     return judged
 
 
