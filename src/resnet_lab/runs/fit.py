@@ -52,9 +52,7 @@ def fit_and_test(run: ActiveRun, *watchers: Callback) -> None:
     threads = for_training(cfg, task.net, data, run.status.get("threads"))
     use(threads)
     run.update(
-        threads=threads,
-        device=describe(cfg.trainer.accelerator),
-        precision=cfg.trainer.precision,
+        threads=threads, device=describe(cfg.trainer.accelerator), precision=cfg.trainer.precision
     )
     loggers = build_loggers(run)
     trainer = build_trainer(
