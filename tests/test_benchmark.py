@@ -126,4 +126,4 @@ def test_a_network_of_the_user_s_own_package_is_measured(tiny) -> None:
 def test_a_wrong_number_of_repeats_is_refused(capsys) -> None:
     with pytest.raises(SystemExit):
         benchmark.main(["--repeats", "0"])
-    assert capsys.readouterr().err == "error: --repeats 0: must be an integer >= 1\n"
+    assert capsys.readouterr().err == "error: --repeats=0: must be an integer >= 1\n"

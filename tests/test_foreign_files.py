@@ -412,7 +412,7 @@ TARGETS = [
     "resnet_lab.train.main",
     "resnet_lab.training.weights.pretrained.read",
     "resnet_lab.runs.active.ActiveRun",
-    "resnet_lab.sweeps.launchers.pool.subprocess.Popen",
+    "resnet_lab.sweeps.launchers.job_process.subprocess.Popen",
     "hydra.utils.instantiate",
     "functools.partial",
     "torch.nn.Module.__subclasses__",

@@ -15,19 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import rich
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
-from rich.table import Table
+from omegaconf import DictConfig
+from rich.table import Column, Table
 from rich.text import Text
 
 from resnet_lab.core.configuration.command_line import command_parser
-from resnet_lab.core.configuration.config import CONF
-from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
-from resnet_lab.core.console import console, errors_in_one_line, quiet_lightning, set_up_logging
-from resnet_lab.core.overhead import freeze_gc, reduced_overhead
+from resnet_lab.core.configuration.config import check_integer
+from resnet_lab.core.console import console, quiet_lightning, running_command, say
+from resnet_lab.core.overhead import freeze_gc
 from resnet_lab.core.provenance import commit, now, versions
 from resnet_lab.core.text import printable
-from resnet_lab.sweeps.resolvers import register_resolvers
+from resnet_lab.sweeps import resolvers
 
 DEFAULTS = ("data=cifar10", "model=resnet20")
 ROUNDS = 4  # of the variants of a network
@@ -36,11 +34,7 @@ Row = tuple[str, str, str, str, str]  # question, n, the other, ours, ratio
 
 
 def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]:
-    """Measure a configuration.
-
-    Args:
-        overrides: as for training, after `data=cifar10 model=resnet20`.
-        repeats: how often training and the bare loop are compared.
+    """Measure a configuration: that of training, but for `data=cifar10 model=resnet20` before it.
 
     Returns:
         `trainer`, see `Subject.against_bare`; images/s of the `variants`, and the fastest of them,
@@ -95,27 +89,20 @@ def benchmark(overrides: Sequence[str] = (), repeats: int = 5) -> dict[str, Any]
 
 
 def composed(overrides: Sequence[str]) -> tuple[DictConfig, bool]:
-    """Compose, with random images where the data set is not on this machine.
-
-    Returns:
-        The resolved configuration, and whether the images are random.
-    """
+    """Compose and resolve; return whether the images are random: the data set is not here."""
     from resnet_lab.measuring.random_images import use_random_images
     from resnet_lab.runs.trained.run import Run
 
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        cfg = compose("train", list(overrides))
-    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    assert isinstance(resolved, DictConfig)
-    if not resolved.data.source._target_.endswith("TorchvisionSource"):  # nothing to download
-        return resolved, False
-    resolved.data.source.download = False
+    config = resolvers.composed(overrides)
+    if not config.data.source._target_.endswith("TorchvisionSource"):  # nothing to download
+        return config, False
+    config.data.source.download = False
     try:
-        Run(Path(), resolved, {}, trust=True).build_data().prepare_data()
+        Run(Path(), config, {}, trust=True).build_data().prepare_data()
     except ValueError:
-        use_random_images(resolved, 30_000)
-        return resolved, True
-    return resolved, False
+        use_random_images(config, 30_000)
+        return config, True
+    return config, False
 
 
 def trained(question: str, found: dict[str, float]) -> Row:
@@ -127,36 +114,21 @@ def trained(question: str, found: dict[str, float]) -> Row:
 def show(result: dict[str, Any], more: Iterable[Row] = ()) -> None:
     """Print what was measured, the fastest variant first."""
     trainer = result["trainer"]
-    seconds = f"{trainer['between_epochs']:.2f}"
-    rows = [
-        trained("training, images/s, against a bare loop over one batch in memory", trainer),
-        (
-            "seconds between epochs: records, checkpoints",
-            str(trainer["n_between"]),
-            "",
-            seconds,
-            "",
-        ),
-    ]
+    between, n = f"{trainer['between_epochs']:.2f}", str(trainer["n_between"])
     title = Text(printable(" ".join(result["configuration"])))  # no markup: [...] is a list
-    table = Table("question", "n", "the other", "ours", "ratio", title=title)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in [*rows, *more]:
+    right = (Column(name, justify="right") for name in ("n", "the other", "ours", "ratio"))
+    table = Table("question", *right, title=title)
+    table.add_row(*trained("training, images/s, against a bare loop over one batch", trainer))
+    table.add_row("seconds between epochs: records, checkpoints", n, "", between, "")
+    for row in more:
         table.add_row(*row)
-    lines = [
-        f"{rate:>10,.0f} images/s  {name}"
-        for name, rate in sorted(result["variants"].items(), key=lambda item: -item[1])
-    ]
     rich.reconfigure()  # the progress bars drew to a terminal that nobody saw
     console().print(table)
-    for line in [
-        *lines,
-        f"(medians of {result['n_variants']})",
-        f"images: {result['images']}; {result['machine']['device']}",
-    ]:
-        console().print(Text(printable(line)))
-    console().print(Text(printable(f"recommended: {result['recommended']}"), "bold"))
+    for name, rate in sorted(result["variants"].items(), key=lambda item: -item[1]):
+        say(f"{rate:>10,.0f} images/s  {name}")
+    say(f"(medians of {result['n_variants']})")
+    say(f"images: {result['images']}; {result['machine']['device']}")
+    say(f"recommended: {result['recommended']}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -166,11 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--repeats", type=int, default=5, help="of the comparison (default 5)")
     options = parser.parse_args(arguments)
-    register_resolvers()
-    set_up_logging()
-    with reduced_overhead(), errors_in_one_line():  # as in training
-        if options.repeats < 1:
-            raise ValueError(f"--repeats {options.repeats}: must be an integer >= 1")
+    with running_command():
+        check_integer("--repeats", options.repeats)
         result = benchmark(options.overrides, options.repeats)
         if options.json:
             Path(options.json).write_text(json.dumps(result, indent=2) + "\n")

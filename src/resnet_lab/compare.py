@@ -12,32 +12,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lab.core.configuration.command_line import command_parser
-from resnet_lab.core.configuration.trust import TRUST
-from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
+from resnet_lab.core.console import running_command, say
 from resnet_lab.core.files import write
-from resnet_lab.core.overhead import reduced_overhead
-from resnet_lab.core.text import printable
 from resnet_lab.reporting.comparing.comparison import compare, page, show_comparison
 from resnet_lab.runs.trained.run import Run
-from resnet_lab.sweeps.resolvers import register_resolvers
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = command_parser("compare", __doc__)
+    parser = command_parser("compare", __doc__, "--split", "--data-dir", "--trust")
     parser.add_argument("run", nargs="+", help="run directory; the first is compared with")
-    parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument(
         "--checkpoint", choices=("best", "last"), help="(default: the one that each run tested)"
     )
-    parser.add_argument("--data-dir", help="where the data lies now")
-    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--out", help="directory for compare.html (default: the last run's)")
     parser.add_argument("--json", action="store_true", help="print JSON, write nothing")
     options = parser.parse_args(arguments)
-    register_resolvers()
-    set_up_logging()
-    with reduced_overhead(), errors_in_one_line():
+    with running_command():
         if len(options.run) < 2:
             raise ValueError(f"{options.run[0]}: name another run to compare it with")
         runs = [Run.load(directory, trust=options.trust) for directory in options.run]
@@ -49,9 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = Path(options.out or runs[-1].directory) / "compare.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, page(comparison))
-        console().print(
-            f"written: {printable(path)}", markup=False, highlight=False, soft_wrap=True
-        )
+        say(f"written: {path}")
 
 
 if __name__ == "__main__":

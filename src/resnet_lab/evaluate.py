@@ -13,11 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from resnet_lab.core.configuration.command_line import command_parser
-from resnet_lab.core.console import console, errors_in_one_line, set_up_logging
-from resnet_lab.core.overhead import reduced_overhead
+from resnet_lab.core.console import console, running_command
 from resnet_lab.core.text import printable
 from resnet_lab.runs.trained.run import Run
-from resnet_lab.sweeps.resolvers import register_resolvers
 
 # In words of their own.
 SAID = ("acc", "acc_low", "acc_high", "acc_top5", "images", "loss", "mae_low", "mae_high")
@@ -29,9 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_parser("evaluate", __doc__, *shared)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
-    register_resolvers()
-    set_up_logging()
-    with reduced_overhead(), errors_in_one_line():
+    with running_command():
         run = Run.load(options.run, trust=options.trust)
         from resnet_lab.runs.trained.evaluation import evaluate  # imports torch and Lightning
 

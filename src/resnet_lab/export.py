@@ -11,12 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lab.core.configuration.command_line import command_parser
-from resnet_lab.core.console import errors_in_one_line, say, set_up_logging
+from resnet_lab.core.console import running_command, say
 from resnet_lab.core.files import folder_in, write
-from resnet_lab.core.overhead import reduced_overhead
-from resnet_lab.core.text import printable
 from resnet_lab.runs.trained.run import Run
-from resnet_lab.sweeps.resolvers import register_resolvers
 
 KINDS = ("onnx", "int8", "torch", "safetensors")
 
@@ -33,16 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument("--out", help="directory for the files (default: export/ of the run)")
     options = parser.parse_args(arguments)
-    register_resolvers()
-    set_up_logging()
-    with reduced_overhead(), errors_in_one_line():
+    with running_command():
         if not options.to and not options.card:
             raise ValueError(f"say what to write: --card or --to {', '.join(KINDS)}")
         if options.bare and options.calibrated:
             raise ValueError("--bare exports logits, which take no temperature: leave one out")
         run = Run.load(options.run, trust=options.trust)
         from resnet_lab.exporting.exporter import NAMES, Exporter
-        from resnet_lab.runs.trained.temperature import fitted_temperature
+        from resnet_lab.runs.trained.inference import fitted_temperature
 
         checkpoint = options.checkpoint or run.config.test or "last"
         temperature = fitted_temperature(run, checkpoint) if options.calibrated else 1.0
@@ -58,19 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 from resnet_lab.exporting.quantised import quantise
 
                 told[NAMES[kind]] = str(quantise(exporter, out / NAMES[kind]))
-                say(f"written: {printable(out / NAMES[kind])} ({told[NAMES[kind]]})")
+                say(f"written: {out / NAMES[kind]} ({told[NAMES[kind]]})")
                 continue
             made = exporter.export(kind, out / NAMES[kind])
             say(
-                f"written: {printable(made.path)} (on {made.images:,} test images: differs from "
-                f"PyTorch by at most {made.difference:.1g}, same class for {made.agreeing:,}, "
-                f"{made.right:,} right)"
+                f"written: {made.path} (on {made.images:,} test images: differs from PyTorch by at "
+                f"most {made.difference:.1g}, same class for {made.agreeing:,}, {made.right:,} "
+                "right)"
             )
         if options.card:
             from resnet_lab.exporting.card import card
 
             write(out / "README.md", card(exporter, out, told))
-            say(f"written: {printable(out / 'README.md')}")
+            say(f"written: {out / 'README.md'}")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_lab.core.configuration.command_line import command_parser
-from resnet_lab.core.console import errors_in_one_line, say, set_up_logging
+from resnet_lab.core.configuration.config import check_integer
+from resnet_lab.core.console import running_command, say
 from resnet_lab.core.files import write
-from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable
 from resnet_lab.reporting.terminal import print_table
-from resnet_lab.sweeps.resolvers import register_resolvers
 
 if TYPE_CHECKING:
     from resnet_lab.reporting.classify import Classified
@@ -51,17 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
     options = parser.parse_args(arguments)
-    register_resolvers()
-    set_up_logging()
-    with reduced_overhead(), errors_in_one_line():
+    with running_command():
         if not _predict(options):
             raise SystemExit(1)
 
 
 def _predict(options: argparse.Namespace) -> bool:
     """Classify and show; return whether every file could be read."""
-    if options.top < 1:
-        raise ValueError(f"--top={options.top}: must be an integer >= 1")
+    check_integer("--top", options.top)
     from resnet_lab.data.sources.given import find_pictures
     from resnet_lab.reporting import classify
     from resnet_lab.runs.trained.inference import load
@@ -116,25 +112,17 @@ def _classified(
 
 
 def _show(found: "Sequence[Classified]", classes: Sequence[str]) -> None:
-    rows = [
-        [
-            printable(each.path),
-            *(
-                text
-                for label, probability in zip(each.labels, each.probabilities, strict=True)
-                for text in (printable(classes[label]), f"{100 * probability:.1f}")
-            ),
-        ]
-        for each in found
-        if not each.error
-    ]
+    rows = []
+    for each in found:
+        if not each.error:
+            rows.append([printable(each.path)])
+            for label, probability in zip(each.labels, each.probabilities, strict=True):
+                rows[-1] += [printable(classes[label]), f"{100 * probability:.1f}"]
     if not rows:
         return
-    places = range(1, len(rows[0]) // 2 + 1)
-    words = ["file", *(f"class {place}" if place > 1 else "class" for place in places)]
-    columns = [words[0]]
-    for name in words[1:]:
-        columns += [name, "%" if name == "class" else f"% {name[6:]}"]
+    places = ["", *(f" {place}" for place in range(2, len(rows[0]) // 2 + 1))]
+    columns = ["file", *(word + place for place in places for word in ("class", "%"))]
+    words = [name for name in columns if not name.startswith("%")]
     print_table(columns, rows, words=words, dispensable=())
     counts = {name: sum(row[1] == name for row in rows) for name in map(printable, classes)}
     said = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)

@@ -11,8 +11,7 @@ row a setting), runs.csv (one row a job) and checklist.md into the sweep's direc
 from collections.abc import Sequence
 
 from resnet_lab.core.configuration.command_line import command_parser
-from resnet_lab.core.console import errors_in_one_line
-from resnet_lab.core.overhead import reduced_overhead
+from resnet_lab.core.console import running_command
 from resnet_lab.reporting.report import report, show_files, show_report, write_report
 
 
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-plots", action="store_true", help="pages without plots, at once")
     parser.add_argument("--no-pages", action="store_true", help="print only, write nothing")
     options = parser.parse_args(arguments)
-    with reduced_overhead(), errors_in_one_line():
+    with running_command():
         result = report(options.sweep, monitor=options.monitor, write=False)
         show_report(result)
         if not options.no_pages:

@@ -12,66 +12,46 @@ Runs, published weights (a name, or a file with the overrides of its network) an
 `findings` of the first run, or of --out.
 """
 
+import argparse
 import importlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lab.core.configuration.command_line import command_parser
-from resnet_lab.core.console import console, errors_in_one_line, say, set_up_logging
-from resnet_lab.core.overhead import reduced_overhead
-from resnet_lab.core.text import printable
+from resnet_lab.core.configuration.config import check_integer
+from resnet_lab.core.console import console, progress_line, running_command, say
 from resnet_lab.findings.finding import NAMES, REPRODUCED, Finding, Options, stated
 from resnet_lab.findings.report import COLUMNS, reproduce, rows, write_result
 from resnet_lab.findings.subjects import Subject, SweepSubject
-from resnet_lab.sweeps.resolvers import register_resolvers
+from resnet_lab.sweeps.resolvers import composed
 
 
 def finding_of(name: str) -> Finding:
-    """Return the module of a finding.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """Return the module of a finding."""
     if name not in NAMES:
         raise ValueError(f"{name}: no such finding; there are {', '.join(NAMES)}")
     module: Finding = importlib.import_module(f"resnet_lab.findings.{name}")
     return module
 
 
-def subjects_of(
-    given: Sequence[str], weights: Sequence[str], split: str | None, seed: int,
-    data_dir: str | None, *, untrained: bool, trust: bool,
-) -> list[Subject]:  # fmt: skip
-    """Return the networks of runs, of weights and of overrides, in this order.
-
-    Raises:
-        ValueError: a run, weights or an override do not exist.
-    """
-    from hydra import compose, initialize_config_dir
-    from omegaconf import DictConfig, OmegaConf
-
-    from resnet_lab.core.configuration.config import CONF
-    from resnet_lab.core.configuration.hydra_versions import VERSION_BASE
+def subjects_of(options: argparse.Namespace, *, untrained: bool) -> list[Subject]:
+    """Return the networks of runs, of weights and of overrides, in this order."""
     from resnet_lab.training.weights.published import find
 
-    runs = [item for item in given if _is_run(item)]
-    overrides = [item for item in given if not _is_run(item)]
-    found = [Subject.of_run(run, split, data_dir, trust=trust) for run in runs]
+    split, data_dir = options.split, options.data_dir
+    runs = [item for item in options.networks if _is_run(item)]
+    overrides = [item for item in options.networks if not _is_run(item)]
+    found = [Subject.of_run(run, split, data_dir, trust=options.trust) for run in runs]
     place = [f"data_dir='{data_dir}'"] if data_dir else []
-    lists = [overrides] if overrides and (untrained or not weights) else []
-    for each in weights:
+    lists = [overrides] if overrides and (untrained or not options.weights) else []
+    for each in options.weights:
         known = find(each)
         # Overrides are then of the untrained network.
         others = [] if known and untrained else overrides
         lists.append([*(known.overrides if known else ()), *others, f"model.weights='{each}'"])
-    for items in lists:
-        with initialize_config_dir(str(CONF), **VERSION_BASE):
-            cfg = compose("train", [*items, *place])
-        resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-        assert isinstance(resolved, DictConfig)
-        found.append(Subject.of_config(resolved, split, seed))
+    configs = [composed([*items, *place]) for items in lists]
+    found += [Subject.of_config(config, split, options.seed) for config in configs]
     names = [subject.name for subject in found]
     for number, subject in enumerate(found):
         if names.count(subject.name) > 1:
@@ -111,9 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--strict", action="store_true", help="exit code 1 unless reproduced")
     options = parser.parse_intermixed_args(arguments)
-    register_resolvers()
-    set_up_logging()
-    with reduced_overhead(), errors_in_one_line():
+    with running_command():
         if options.finding is None:
             show_list()
             return
@@ -124,28 +102,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _show(finding, result, write_result(result, finding, path.parent.parent))
             return
         finding = finding_of(options.finding)
-        for name, least in (("images", 2), ("draws", 2)):
-            value = getattr(options, name)
-            if value is not None and value < least:
-                raise ValueError(f"--{name} {value}: must be an integer >= {least}")
+        check_integer("--draws", options.draws, 2)
+        if options.images is not None:
+            check_integer("--images", options.images, 2)
         subjects: Sequence[Subject | SweepSubject]
         if finding.OF_SWEEPS:
             subjects = [SweepSubject(sweep) for sweep in options.networks]
         else:
-            subjects = subjects_of(
-                options.networks, options.weights, options.split, options.seed, options.data_dir,
-                untrained=finding.UNTRAINED, trust=options.trust,
-            )  # fmt: skip
-        if (
-            not any(finding.UNTRAINED or each.trained for each in subjects)
-            and finding.NEEDS != "nothing"
-        ):
+            subjects = subjects_of(options, untrained=finding.UNTRAINED)
+        enough = finding.UNTRAINED or any(subject.trained for subject in subjects)
+        if finding.NEEDS != "nothing" and not (subjects and enough):
             way = "" if finding.OF_SWEEPS else ": give a run, or --weights"
             raise ValueError(f"{options.finding} needs {finding.NEEDS}{way}")
-        from rich.console import Console
-
-        with Console(file=sys.stderr).status("starting") as status:
-            chosen = Options(options.images, options.draws, options.seed, status.update)
+        with progress_line() as tell:
+            chosen = Options(options.images, options.draws, options.seed, tell)
             result = reproduce(options.finding, finding, subjects, chosen)
         runs = [item for item in options.networks if _is_run(item)]
         out = Path(runs[0]) if runs else Path()
@@ -166,8 +136,8 @@ def _show(finding: Finding, result: dict, page: Path) -> None:  # type: ignore[t
         table.add_row(*row)
     console().print(table)
     said = stated(finding.judge(result["measured"]))
-    for line in (f"verdict: {said[0].lower()}{said[1:]}", f"written: {printable(page)}"):
-        say(line)
+    say(f"verdict: {said[0].lower()}{said[1:]}")
+    say(f"written: {page}")
 
 
 if __name__ == "__main__":

@@ -40,11 +40,7 @@ register_resolvers()
 
 
 def train(
-    cfg: DictConfig,
-    directory: str | Path,
-    overrides: Sequence[str] = (),
-    *,
-    trust: bool = False,
+    cfg: DictConfig, directory: str | Path, overrides: Sequence[str] = (), *, trust: bool = False
 ) -> float | None:
     """Train in a run directory, or resume the run that is there; a finished one is returned.
 
@@ -65,7 +61,12 @@ def train(
             if not run.done:
                 from resnet_lab.runs.fit import fit_and_test
 
-                fit_and_test(run, *_of_search(run))
+                watchers: list[Callback] = []
+                if (run.directory / TRIAL).exists():  # a search reports and prunes its trials
+                    from resnet_lab.sweeps.searching.pruning import Pruning
+
+                    watchers.append(Pruning(run))
+                fit_and_test(run, *watchers)
                 _analyse(run)
             with harmless("the summary of the run"):
                 show_summary(run)
@@ -84,15 +85,6 @@ def _analyse(run: ActiveRun) -> None:
 
         finished = Run.load(run.directory, trust=run.trust)
         analyse_and_write(finished, "test" if run.config.test else "val")
-
-
-def _of_search(run: ActiveRun) -> "list[Callback]":
-    """Return what a search adds to its trials: a callback that reports and prunes."""
-    if not (run.directory / TRIAL).exists():
-        return []
-    from resnet_lab.sweeps.searching.pruning import Pruning
-
-    return [Pruning(run)]
 
 
 @hydra.main(config_path=str(CONF), config_name="train", **VERSION_BASE)

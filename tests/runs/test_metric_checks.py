@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from resnet_lab.core.errors import one_line
-from resnet_lab.runs.checking import expected
+from resnet_lab.runs.checking import metric_checks as expected
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.preflight import Preflight
 from resnet_lab.train import train
@@ -66,7 +66,7 @@ WRONG = {
         ["+callbacks.stop={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/ac}"],
         r"^callbacks.stop.monitor=val/ac: no metric has that name; did you mean val/acc",
     ),
-    "barebones": (["+trainer.barebones=true"], r"^trainer.barebones=true: leaves out .* leave it"),
+    "barebones": (["+trainer.barebones=true"], r"^trainer: `Trainer.barebones=True, .* was passed"),
     "machines": (["trainer.num_nodes=2"], r"^trainer.num_nodes=2: nothing says where the other"),
     "accumulation": (
         ["+callbacks.a={_target_: lightning.pytorch.callbacks.GradientAccumulationScheduler, "

@@ -15,7 +15,6 @@ from resnet_lab.callbacks.interruption import Interruption, leave_lost_terminal
 from resnet_lab.core.files import leftovers
 from resnet_lab.runs.active import ActiveRun
 from resnet_lab.runs.loggers import CSVLogger, TensorBoardLogger
-from resnet_lab.runs.records import CSVFile
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.train import train
 from resnet_lab.training.task import ImageClassifier
@@ -83,7 +82,7 @@ def whole(tmp_path_factory) -> Path:
         (ImageClassifier, "training_step", 3, False),  # no checkpoint yet
         (ImageClassifier, "training_step", 5, False),
         (ImageClassifier, "on_train_epoch_end", 2, True),
-        (CSVFile, "flush", 2, True),
+        (CSVLogger, "save", 2, True),
         (ActiveRun, "update", 5, True),  # the status knows of an epoch that has no checkpoint
         (AtomicCheckpointIO, "save_checkpoint", 1, True),  # best.ckpt, but no last.ckpt
         (AtomicCheckpointIO, "save_checkpoint", 2, True),

@@ -1,33 +1,49 @@
 """What a launcher is given at once where failures are limited; stand-ins for SLURM and the pool."""
 
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from resnet_lab.sweeps.launch import _parts, run_jobs
+from resnet_lab.sweeps.job import Job
+from resnet_lab.sweeps.launch import launch, run_jobs
+from resnet_lab.sweeps.sweep import Sweep
 
-JOBS: Any = ["a", "b", "c"]
-
-
-def parts(launcher: SimpleNamespace, limit: int | None) -> list[tuple[Sequence[Any], int]]:
-    given: Any = launcher
-    return list(_parts(JOBS, given, limit, 4))
+JOBS = [Job(name, [f"seed={name}"]) for name in "abc"]
 
 
-def test_a_launcher_of_arrays_gets_one_job_after_the_other() -> None:
-    assert parts(SimpleNamespace(), 2) == [(["a"], 4), (["b"], 5), (["c"], 6)]
+class Failing:
+    """A launcher whose jobs fail."""
+
+    def __init__(self, **limits: int) -> None:
+        self.given: list[tuple[list[str], int]] = []
+        self.__dict__ |= limits
+
+    def launch(self, overrides: list[list[str]], first: int) -> list[JobReturn]:
+        self.given.append((["".join(each) for each in overrides], first))
+        return [JobReturn(status=JobStatus.FAILED) for _ in overrides]
+
+
+def given(launcher: Any, limit: int | None) -> list[tuple[list[str], int]]:
+    with Sweep.open("sweep", OmegaConf.create({"name": "x", "monitor": "val/acc"})) as sweep:
+        sweep.add(JOBS)
+        launch(sweep, launcher, JOBS, limit)
+    return launcher.given
+
+
+def test_a_launcher_of_arrays_gets_one_job_after_the_other_up_to_the_limit() -> None:
+    assert given(Failing(), 2) == [(["seed=a"], 0), (["seed=b"], 1)]
 
 
 @pytest.mark.parametrize(
-    ("launcher", "limit"), [(SimpleNamespace(), None), (SimpleNamespace(max_failures=2), 2)]
+    ("launcher", "limit"), [(Failing(), None), (Failing(max_failures=2), 2)], ids=["none", "own"]
 )
 def test_all_jobs_are_given_at_once_without_a_limit_or_to_a_launcher_that_counts(
-    launcher: SimpleNamespace, limit: int | None
+    launcher: Failing, limit: int | None
 ) -> None:
-    assert parts(launcher, limit) == [(JOBS, 4)]
+    assert given(launcher, limit) == [(["seed=a", "seed=b", "seed=c"], 0)]
 
 
 def test_a_limit_needs_a_launcher_that_waits_which_is_said_before_any_job_is_checked() -> None:

@@ -2,11 +2,8 @@
 
 import json
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -16,6 +13,7 @@ from resnet_lab.reporting.report import report
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.job import Job
 from resnet_lab.sweeps.launchers.pool import Pool
+from resnet_lab.sweeps.launchers.runner import Stream
 from resnet_lab.sweeps.record import load
 from resnet_lab.sweeps.sweep import Sweep, announce
 from tests.helpers import TINY, Command, Compose, fits, record
@@ -58,7 +56,7 @@ def test_a_finished_sweep_goes_on_without_composing_or_checking(
 
 def test_a_job_does_not_read_and_write_the_record_of_all(command: Command, monkeypatch) -> None:
     changes, change = [], sweep_module.change
-    monkeypatch.setattr(sweep_module, "change", lambda *args: changes.append(change(*args)))
+    monkeypatch.setattr(sweep_module, "change", lambda path: changes.append(path) or change(path))
     assert command(*SWEEP)[0] == 0
     assert len(changes) == 3  # the sweep began, had its jobs, and ended
     assert states() == ["done", "done"]
@@ -157,18 +155,16 @@ ACTIONS = {
 def test_a_pool_runs_each_job_for_itself(
     tiny: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    popen: Callable[..., Any] = subprocess.Popen
+    def command(place: Path) -> list[str]:
+        action = PROCESS.replace("{action}", ACTIONS[place.name])
+        return [sys.executable, "-c", action, str(place)]
 
-    def start(command: list[str], **more: Any) -> Any:
-        action = PROCESS.replace("{action}", ACTIONS[Path(command[-2]).name])
-        more["env"]["PYTHONIOENCODING"] = "utf-8"
-        return popen([sys.executable, "-c", action, command[-2]], **more)
-
-    monkeypatch.setattr("resnet_lab.sweeps.launchers.pool.subprocess.Popen", start)
+    monkeypatch.setattr("resnet_lab.sweeps.launchers.job_process.command", command)
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
     jobs = [Job(name, [f"tag={name}"]) for name in ACTIONS]
     with Sweep.open("sweep", COMMON) as sweep:
         sweep.add(jobs)
-        returns = Pool(workers=2).run("sweep", jobs, lambda overrides: tiny())
+        returns = Pool(workers=2).run("sweep", Stream.of(jobs), lambda overrides: tiny())
     assert [result.status.name == "COMPLETED" for result in returns] == [True, True] + 4 * [False]
     err = capsys.readouterr().err
     assert err.count("error: job ") == err.count("\n") == 4

@@ -1,41 +1,66 @@
 """The grid: every combination of the values that were given."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from hydra_plugins.resnet_lab.sweeper import BaseSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from resnet_lab.core.configuration.config import check_integer
 
 
-class Grid(BaseSweeper):
-    """Try every combination, in a directory that can be resumed; see `resnet_lab.sweeps.launch`.
+class BaseSweeper(Sweeper):
+    """What the sweepers of this package share."""
 
-    Args:
-        params: values to try by key, as an option of the group `sweep` names them.
-        zip: keys whose values are taken together, see `resnet_lab.sweeps.grid`.
-        jobs: a list of jobs, or the path of one, see `resnet_lab.sweeps.grid`.
-        max_failures: failed jobs after which no further one is started; None: no limit.
-        dirname: "long" or "short" names of the jobs' directories.
-    """
+    params: dict[str, str] | None  # values by key, as an option of the group `sweep` names them
+    config: DictConfig
+    context: HydraContext
+    launcher: Launcher
 
-    def __init__(
-        self,
-        params: dict[str, str] | None = None,
-        zip: Any = None,
-        jobs: Any = None,
-        max_failures: int | None = None,
-        dirname: str = "long",
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        super().__init__(params)
-        if max_failures is not None and (type(max_failures) is not int or max_failures < 1):
-            raise ValueError(
-                f"hydra.sweeper.max_failures={max_failures}: must be an integer >= 1, or null"
-            )
-        if dirname not in ("long", "short"):
-            raise ValueError(f"hydra.sweeper.dirname={dirname}: use long or short")
-        self.zip = zip
-        self.jobs = jobs
+        self.config, self.context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def overrides(self, arguments: Sequence[str]) -> list[Override]:
+        """Parse `params` and the command line."""
+        parser = OverridesParser.create(config_loader=self.context.config_loader)
+        params = [f"{key}={value}" for key, value in (self.params or {}).items()]
+        overrides = parser.parse_overrides([*params, *arguments])
+        for override in overrides:
+            if override.key_or_group == "sweep" and override.is_sweep_override():
+                raise ValueError(
+                    f"{override.input_line}: one set of values at a time; run them one after the "
+                    "other"
+                )
+        return overrides
+
+
+@dataclass(eq=False)
+class Grid(BaseSweeper):
+    """Try every combination, in a directory that can be resumed; see `resnet_lab.sweeps.launch`."""
+
+    params: dict[str, str] | None = None
+    zip: Any = None  # keys whose values are taken together, see `resnet_lab.sweeps.grid`
+    jobs: Any = None  # a list of jobs, or the path of one
+    max_failures: int | None = None  # failed jobs after which no further one is started
+    dirname: str = "long"  # or short: names of the jobs' directories
+
+    def __post_init__(self) -> None:
+        check_integer("hydra.sweeper.max_failures", self.max_failures, null=True)
+        if self.dirname not in ("long", "short"):
+            raise ValueError(f"hydra.sweeper.dirname={self.dirname}: use long or short")
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run every job that is not done yet."""
         from resnet_lab.sweeps.grid import combinations
         from resnet_lab.sweeps.launch import run_jobs
 

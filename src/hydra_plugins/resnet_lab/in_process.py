@@ -29,7 +29,6 @@ class InProcess(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what the jobs are composed from, and what runs them."""
         from resnet_lab.sweeps.composing import Composer
 
         self.config, self.context, self.task = config, hydra_context, task_function
@@ -38,7 +37,6 @@ class InProcess(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run the jobs, and return when all have ended."""
         from resnet_lab.sweeps.job import find_job
 
         instance = HydraConfig.instance()

@@ -1,46 +1,76 @@
-"""A pool of processes on this machine."""
+"""A pool of processes on this machine, and what all launchers share that run jobs in slots."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.resnet_lab.runner import RunnerLauncher
+from resnet_lab.core.configuration.config import check_integer
 
 if TYPE_CHECKING:
     from resnet_lab.sweeps.launchers.runner import Runner, Stream
 
 
-class LocalPool(RunnerLauncher):
-    """Run several jobs at once, each in a fresh process; see `resnet_lab.sweeps.launchers.pool`.
+class RunnerLauncher(Launcher):
+    """Run jobs in slots; see `resnet_lab.sweeps.launchers.runner`."""
 
-    Args:
-        workers: jobs at once; None: `jobs_per_gpu` on each GPU, or what trains most images a second
-            on these cores; see `resnet_lab.sweeps.launchers.slots`.
-        jobs_per_gpu: that share a GPU and its memory, in equal parts.
-    """
-
-    def __init__(self, workers: int | None = None, jobs_per_gpu: int = 1) -> None:
-        for name, value in (("workers", workers), ("jobs_per_gpu", jobs_per_gpu)):
-            if value is not None and (type(value) is not int or value < 1):
-                raise ValueError(f"hydra.launcher.{name}={value}: must be an integer >= 1")
-        self.workers = workers
-        self.jobs_per_gpu = jobs_per_gpu
-
-        self.threads: int | None = None  # of a job's processes; None: an equal share of the cores
+    config: DictConfig
+    context: HydraContext
+    max_failures: int | None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what the jobs are composed from."""
+        self.config, self.context = config, hydra_context
+        self.max_failures = OmegaConf.select(config, "hydra.sweeper.max_failures")
+
+    @abstractmethod
+    def runner(self) -> "AbstractContextManager[Runner]":
+        """Return what runs the jobs, as a context."""
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        from resnet_lab.sweeps.job import find_job
+        from resnet_lab.sweeps.launchers.runner import Stream
+
+        return self.stream(Stream.of([find_job(self.config, each) for each in job_overrides]))
+
+    def stream(self, stream: "Stream") -> list[JobReturn]:
+        """Run jobs that are asked for as slots come free, and return when all have ended."""
+        from resnet_lab.sweeps.composing import Composer
+
+        with self.runner() as runner:
+            compose = Composer(self.config, self.context)
+            return runner.run(self.config.hydra.sweep.dir, stream, compose)
+
+
+@dataclass(eq=False)
+class LocalPool(RunnerLauncher):
+    """Run several jobs at once, each in a fresh process; see `resnet_lab.sweeps.launchers.pool`.
+
+    Without `workers` there are `jobs_per_gpu` on each GPU, which share its memory in equal parts,
+    or what trains most images a second on these cores: `resnet_lab.sweeps.launchers.slots`.
+    """
+
+    workers: int | None = None  # jobs at once
+    jobs_per_gpu: int = 1
+    threads: int | None = field(default=None, init=False)  # of a process; None: an equal share
+
+    def __post_init__(self) -> None:
         from resnet_lab.core.threads import use
 
+        check_integer("hydra.launcher.workers", self.workers, null=True)
+        check_integer("hydra.launcher.jobs_per_gpu", self.jobs_per_gpu)
         use(1)  # so that `slots` can fork processes that use more
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def stream(self, stream: "Stream") -> list[JobReturn]:
         """Choose how the jobs share the cores by the first of them, and run them."""
@@ -56,8 +86,7 @@ class LocalPool(RunnerLauncher):
             self.workers, self.threads = share_cores(directory, config, stream.total)
         return super().stream(stream._replace(jobs=chain([first], jobs)))
 
-    def runner(self, stream: "Stream") -> "AbstractContextManager[Runner]":
-        """Return the pool."""
+    def runner(self) -> "AbstractContextManager[Runner]":
         from resnet_lab.sweeps.launchers.pool import Pool
 
         pool = Pool(self.workers, self.jobs_per_gpu, self.max_failures, self.threads)

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 class Slurm(Launcher):
     """Run the jobs on a SLURM cluster; see `resnet_lab.sweeps.launchers.slurm`.
 
-    Args:
-        wait: until all jobs have ended; False: submit them and leave.
-        **parameters: of submitit; `conf/hydra/launcher/slurm.yaml` lists them.
+    Without `wait` they are submitted, and nothing waits for them. The parameters are submitit's;
+    `conf/hydra/launcher/slurm.yaml` lists them.
     """
 
     def __init__(self, wait: bool = True, **parameters: Any) -> None:
@@ -31,11 +30,7 @@ class Slurm(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Find what talks to the cluster.
-
-        Raises:
-            ValueError: it is not installed.
-        """
+        """Find what talks to the cluster; raise a ValueError if it is not installed."""
         try:
             from resnet_lab.sweeps.launchers.slurm import Submission
         except ImportError as error:

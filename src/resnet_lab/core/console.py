@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from resnet_lab.core.errors import one_line
+from resnet_lab.core.overhead import reduced_overhead
 from resnet_lab.core.text import printable, printable_lines
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class _Escaped:
 
 def say(text: str) -> None:
     """Print a text literally, in one line however long."""
-    console().print(text, markup=False, highlight=False, soft_wrap=True)
+    console().print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def show(renderable: RenderableType) -> None:
@@ -132,6 +133,21 @@ def show(renderable: RenderableType) -> None:
     with plain.capture() as captured:
         plain.print(renderable)
     log.debug("\n%s", captured.get())
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """Show on stderr, if that is a terminal, what a command is at; it is told by what is given."""
+    with Console(file=sys.stderr).status("starting") as status:
+        yield status.update
+
+
+@contextmanager
+def running_command() -> Iterator[None]:
+    """Run a command other than `train`: its messages, its errors, and little overhead."""
+    set_up_logging()
+    with reduced_overhead(), errors_in_one_line():
+        yield
 
 
 @contextmanager

@@ -30,11 +30,7 @@ def visible_gpus() -> list[str]:
 
 
 def check_accelerator(accelerator: str, devices: object) -> None:
-    """Refuse an accelerator or a number of devices that this machine does not have.
-
-    Raises:
-        ValueError: with what there is.
-    """
+    """Raise a ValueError for an accelerator or devices that this machine does not have."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     there = {
         "cpu": True,

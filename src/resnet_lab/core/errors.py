@@ -58,12 +58,14 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if text.startswith("Error merging override") and error.__cause__ is not None:
         text += f": {str(error.__cause__).splitlines()[0]}"
-    expected = (
-        isinstance(error, ValueError | OSError)
-        or "hydra" in type(error).__module__
-        or type(error).__name__ == "MisconfigurationException"  # Lightning's, for people
-    )
-    return text if expected else f"{type(error).__name__}: {text}"
+    told = is_for_the_user(error) or "hydra" in type(error).__module__
+    return text if told else f"{type(error).__name__}: {text}"
+
+
+def is_for_the_user(error: BaseException | None) -> bool:
+    """Whether the message of an error tells a person what to change."""
+    lightnings = type(error).__name__ == "MisconfigurationException"
+    return isinstance(error, ValueError | OSError) or lightnings
 
 
 def _way_to_key(where: str, node: Any) -> str:

@@ -47,10 +47,7 @@ def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
 
 def as_json(value: Any, indent: int | None = None) -> str:
     """Return a value as JSON; numbers that JSON lacks (NaN, infinity) become null."""
-    try:
-        return json.dumps(value, indent=indent, allow_nan=False)
-    except (ValueError, TypeError):
-        return json.dumps(_without_nan(value), indent=indent)
+    return json.dumps(_without_nan(value), indent=indent)
 
 
 def _without_nan(value: Any) -> Any:
@@ -74,11 +71,7 @@ def shown(path: Path) -> Path:
 
 
 def folder_in(directory: Path, name: str) -> Path:
-    """Make a folder in a run directory; one that came from elsewhere may hold a link instead.
-
-    Raises:
-        ValueError: it is a link.
-    """
+    """Make a folder in a run directory; one that came from elsewhere may hold a link instead."""
     folder = directory / name
     if folder.is_symlink():
         raise ValueError(f"{folder} is a link to elsewhere: delete it, or name another --out")

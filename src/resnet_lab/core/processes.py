@@ -7,8 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -95,34 +95,29 @@ def check_restarts() -> None:
         )
 
 
-def await_first(path: Path, seconds: float = 60) -> None:
-    """Wait for a file that rank zero of a run writes.
-
-    Raises:
-        ValueError: it is not there in time.
-    """
+def await_first(
+    path: Path, ready: Callable[[Path], bool] = Path.exists, seconds: float = 60
+) -> None:
+    """Wait for a file that rank zero of a run writes; raise a ValueError if it takes too long."""
     end = time.monotonic() + seconds
-    while not path.exists():
+    while not ready(path):
         if time.monotonic() > end:
             raise ValueError(f"{path} does not come: the first process of the run has failed")
         time.sleep(0.1)
 
 
 def wait_for_threads(directory: Path, seconds: float = 600) -> int:
-    """Return the number of threads that rank zero of a run has chosen for all processes.
+    """Return the number of threads that rank zero of a run has chosen for all processes."""
+    threads = 0
 
-    Raises:
-        ValueError: rank zero has not recorded it in time.
-    """
-    end = time.monotonic() + seconds
-    while True:
-        with suppress(FileNotFoundError):
-            status = json.loads((directory / "status.json").read_text())
-            if isinstance(status.get("threads"), int):
-                return int(status["threads"])
-        if time.monotonic() > end:
-            raise ValueError(f"{directory}: the first process of the run has failed")
-        time.sleep(0.1)
+    def chosen(path: Path) -> bool:
+        nonlocal threads
+        if path.exists():
+            threads = json.loads(path.read_text()).get("threads") or 0
+        return threads > 0
+
+    await_first(directory / "status.json", chosen, seconds)
+    return threads
 
 
 @contextmanager
@@ -136,6 +131,8 @@ def further_processes(directory: Path, threads: int, *, trust: bool = False) -> 
     The process group is destroyed afterwards in any case: threads of it that live until the
     interpreter ends abort the process.
     """
+    import torch.distributed
+
     argv, hydra, before = sys.argv, HydraConfig.instance().cfg, dict(os.environ)
     sys.argv = [argv[0], "--resume", str(directory), *(["--trust"] if trust else [])]
     HydraConfig.instance().cfg = None
@@ -145,17 +142,8 @@ def further_processes(directory: Path, threads: int, *, trust: bool = False) -> 
     finally:
         sys.argv, HydraConfig.instance().cfg = argv, hydra
         for name in (*LAUNCH_VARIABLES, VARIABLE):
-            if name in before:
-                os.environ[name] = before[name]
-            else:
-                os.environ.pop(name, None)
-        end_process_group()
-
-
-def end_process_group() -> None:
-    """Destroy the process group, if there is one."""
-    import torch.distributed
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        gc.collect()  # references to the group keep its threads alive
-        torch.distributed.destroy_process_group()
+            os.environ.pop(name, None)
+            os.environ.update({name: before[name]} if name in before else {})
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            gc.collect()  # references to the group keep its threads alive
+            torch.distributed.destroy_process_group()

@@ -38,7 +38,7 @@ def commit() -> str | None:
     head, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     if head is None or dirty is None:  # no git, or no repository
         return None
-    return f"{head.strip()}+" if dirty.strip() else head.strip()
+    return head.strip() + ("+" if dirty.strip() else "")
 
 
 @cache  # the code that this process runs is that of its start

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 VARIABLE = "OMP_NUM_THREADS"
@@ -34,24 +34,14 @@ def _quotas(root: Path) -> Iterator[float]:
         for mount in mounts:
             # In a container the path may be the host's: then only the mount itself exists.
             group = mount / path.lstrip("/")
-            while True:
-                yield from _quota(group)
-                if group == mount or mount not in group.parents:
-                    break
-                group = group.parent
-
-
-def _quota(group: Path) -> Iterator[float]:
-    try:
-        if (group / "cpu.max").is_file():
-            quota, period = (group / "cpu.max").read_text().split()
-        else:
-            quota = (group / "cpu.cfs_quota_us").read_text().strip()
-            period = (group / "cpu.cfs_period_us").read_text().strip()
-        if quota.isdigit():  # neither "max" nor -1
-            yield int(quota) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):  # no quota here
-        return
+            parents = [each for each in group.parents if mount in (each, *each.parents)]
+            for place in (group, *parents):
+                for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+                    with suppress(OSError, ValueError, ZeroDivisionError):  # no quota here
+                        texts = [(place / name).read_text() for name in names]
+                        quota, period = " ".join(texts).split()
+                        if quota.isdigit():  # neither "max" nor -1
+                            yield int(quota) / int(period)
 
 
 def most_threads(processes: int = 1) -> int:

@@ -3,24 +3,23 @@
 import contextlib
 import logging
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.configuration.config import override_key
+from resnet_lab.core.configuration.config import made_here, override_key
 from resnet_lab.core.console import LogFile
-from resnet_lab.core.errors import one_line
-from resnet_lab.core.files import leftovers, write, write_json
+from resnet_lab.core.errors import is_for_the_user, one_line
+from resnet_lab.core.files import leftovers, replacing, write, write_json
 from resnet_lab.core.processes import await_first, leads
-from resnet_lab.core.provenance import commit, now, record_code, versions
+from resnet_lab.core.provenance import DIFF, PACKAGES, commit, now, record_code, versions
 from resnet_lab.runs.checking.checks import resolved
-from resnet_lab.runs.checking.expected import verdict
-from resnet_lab.runs.found import Found, claim
+from resnet_lab.runs.checking.metric_checks import verdict
 from resnet_lab.runs.resuming import agree
 from resnet_lab.runs.trained.run import TRIAL, Run
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 # Entries of the status that come from training; a resumed run takes them from its checkpoint.
 OF_TRAINING = ("epochs", "steps", "seconds", "images_per_second", "metrics", "best")
+RECORDS = ("config.yaml", "status.json", PACKAGES, DIFF)
 
 
 class ActiveRun(Run):
@@ -40,14 +40,10 @@ class ActiveRun(Run):
     the directory as it was, except in a sweep. Only rank zero writes.
     """
 
-    def __init__(
-        self, directory: Path, config: DictConfig, status: dict[str, Any], *, trust: bool = False
-    ) -> None:
-        super().__init__(directory, config, status, trust=trust)
-        self._lock: FileLock | None = None
-        self._log_file: LogFile | None = None
-        self._found: Found | None = None  # until training begins
-        self._continued = False
+    _lock: FileLock | None = None
+    _log_file: LogFile | None = None
+    _found: "_Found | None" = None  # until training begins
+    _continued = False
 
     @classmethod
     def open(
@@ -60,27 +56,21 @@ class ActiveRun(Run):
     ) -> "ActiveRun":
         """Open a directory to train in: a new run, or an earlier one of the same configuration.
 
-        Args:
-            directory: new, empty, or an earlier run's.
-            config: the configuration, resolved here.
-            overrides: what the user typed, for the records.
-            trust: see `resnet_lab.core.configuration.trust`.
-
-        Raises:
-            ValueError: the directory is something else, or in use, or holds another run.
+        `overrides` are what the user typed, for the records. Raises a ValueError if the directory
+        is something else, or in use, or holds another run.
         """
         path = Path(directory).resolve()
         if not leads():
             await_first(path / "config.yaml")
-            run = cls._of(Run.load(path, trust=trust))
+            run = cls.load(path, trust=trust)
             run._continue(config, overrides)
             return run
-        found = Found(path)
-        lock = claim(directory)
+        found = _Found(path)
+        lock = _claim(directory)
         try:
             unfinished = leftovers(path)
             if (path / "config.yaml").exists():
-                run = cls._of(Run.load(path, trust=trust))
+                run = cls.load(path, trust=trust)
                 run._continue(config, overrides)
             else:
                 ours = {".lock", "train.log", TRIAL, *(part.name for part in unfinished)}
@@ -90,9 +80,8 @@ class ActiveRun(Run):
                         f"{directory} is no run directory, and not empty ({min(others)} is there): "
                         "name another run_dir"
                     )
-                run = cls(
-                    path, resolved(config, trust=trust), {"overrides": list(overrides)}, trust=trust
-                )
+                status = {"overrides": list(overrides)}
+                run = cls(path, resolved(config, trust=trust), status, trust=trust)
                 write(path / "config.yaml", OmegaConf.to_yaml(run.config), sync=True)
         except BaseException:
             found.restore()
@@ -119,10 +108,6 @@ class ActiveRun(Run):
         kept = [item for item in self.status.get("overrides", ()) if override_key(item) not in keys]
         self.status["overrides"] = [*kept, *overrides]
 
-    @classmethod
-    def _of(cls, run: Run) -> "ActiveRun":
-        return cls(run.directory, run.config, run.status, trust=run.trust)
-
     @property
     def leads(self) -> bool:
         """Whether this process is rank zero, which writes the run's records."""
@@ -147,20 +132,14 @@ class ActiveRun(Run):
         """Mark the begin of training: from now on, an error makes the run `failed`."""
         self._found = None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not self.leads:
             return
+        found, in_sweep = self._found, (self.directory.parent / "sweep.json").exists()
         try:
-            refused = self._found is not None and _is_of_the_user(error)
-            if refused and not (self.directory.parent / "sweep.json").exists():
+            if found is not None and is_for_the_user(error) and not in_sweep:
                 self._close_log()
-                assert self._found is not None
-                self._found.restore()
+                found.restore()
             elif error is not None and not self.done:
                 failed = isinstance(error, Exception)
                 if self._log_file is not None:  # the console gets one line, the log everything
@@ -226,7 +205,42 @@ class ActiveRun(Run):
         self.update(state="done")
 
 
-def _is_of_the_user(error: BaseException | None) -> bool:
-    """Whether an error before training tells a person what to change."""
-    lightnings = type(error).__name__ == "MisconfigurationException"
-    return isinstance(error, ValueError | OSError) or lightnings
+class _Found:
+    """The content of a directory before a run, to restore it if the run is refused.
+
+    A directory that this process made counts as one that was not there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        there = directory.is_dir()
+        self._names = {path.name for path in directory.iterdir()} if there else set()
+        self._keep = bool(self._names) or (there and not made_here(directory))
+        records = [directory / name for name in RECORDS if name in self._names]
+        self._content = {path: path.read_bytes() for path in records}
+
+    def restore(self) -> None:
+        """Remove the files that were added, and restore those that were changed."""
+        for path, content in self._content.items():
+            if not path.exists() or path.read_bytes() != content:
+                with replacing(path) as part:
+                    part.write_bytes(content)
+        for path in self.directory.iterdir():
+            if path.name not in self._names:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not self._keep:
+            self.directory.rmdir()
+
+
+def _claim(directory: str | Path) -> FileLock:
+    """Make a directory where there is none, and return its lock, held by this process."""
+    path = Path(directory).resolve()
+    path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path / ".lock")
+    try:
+        lock.acquire(timeout=0.2)  # a report may be looking at it
+    except Timeout:
+        raise ValueError(
+            f"{directory} is in use: another process trains there; wait, or leave run_dir out"
+        ) from None
+    return lock

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_lab.callbacks.tensorboard_tags import tag
-from resnet_lab.runs.records import CSVFile, rewind_events
+from resnet_lab.runs.records import as_csv, read_rows, rewind_events, write_rows
 
 FLUSH_SECONDS = 5  # after which a running TensorBoard shows what a long epoch has logged
 FLUSH_ROWS = 100  # of metrics.csv
@@ -55,21 +55,20 @@ class CSVLogger(Logger):
     def __init__(self, save_dir: str | Path) -> None:
         super().__init__()
         self._save_dir = str(save_dir)
-        self._file = CSVFile(Path(save_dir) / "metrics.csv")
+        self._path = Path(save_dir) / "metrics.csv"
+        self._columns: list[str] | None = None  # None: the file was not looked at yet
+        self._rows: list[Mapping[str, Any]] = []  # that are not written yet
 
     @property
     def name(self) -> str:
-        """Nothing: the run directory has a name."""
-        return ""
+        return ""  # the run directory has one
 
     @property
     def version(self) -> str:
-        """Nothing: the run directory has one curve."""
         return ""
 
     @property
     def save_dir(self) -> str:
-        """The run directory."""
         return self._save_dir
 
     @rank_zero_only
@@ -84,21 +83,38 @@ class CSVLogger(Logger):
         """
         kept = {name: v for name, v in metrics.items() if not name.startswith("progress/")}
         if kept:
-            self._file.add({**kept, "step": step or 0})
-        if self._file.waiting >= FLUSH_ROWS:
+            self._rows.append({**kept, "step": step or 0})
+        if len(self._rows) >= FLUSH_ROWS:
             self.save()
 
     @rank_zero_only
     def save(self) -> None:
-        """Write what was logged since the last call."""
-        self._file.flush()
+        """Append the rows that wait; write the file anew where they bring columns."""
+        if not self._rows:
+            return
+        if self._columns is None:
+            self._columns, _ = read_rows(self._path)
+        more = {name for row in self._rows for name in row} - set(self._columns)
+        if more or not self._path.exists():
+            columns, (_, earlier) = sorted({*self._columns, *more}), read_rows(self._path)
+            write_rows(self._path, columns, [*earlier, *self._rows])
+            self._columns = columns
+        else:
+            with self._path.open("a", newline="") as file:
+                file.write(as_csv(self._columns, self._rows))
+        self._rows = []
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what was logged since the last call."""
         self.save()
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Take out what was logged from `step` on."""
-        self._file.rewind(step)
+        """Take out what was logged from `step` on, and what cannot be read."""
+        self._rows, self._columns = [], None
+        if self._path.exists():
+            columns, rows = read_rows(self._path)
+            if kept := [row for row in rows if int(row["step"]) < step]:
+                write_rows(self._path, columns, kept)
+            else:
+                self._path.unlink()

@@ -19,54 +19,11 @@ from resnet_lab.core.files import replacing
 EVENTS = "events.out.tfevents.*"
 
 
-class CSVFile:
-    """Rows of numbers with a step, whose columns become known as they are first logged."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._columns: list[str] | None = None  # None: the file was not looked at yet
-        self._rows: list[Mapping[str, Any]] = []
-
-    @property
-    def waiting(self) -> int:
-        """The number of rows that are not written yet."""
-        return len(self._rows)
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Add a row, to be written by `flush`."""
-        self._rows.append(row)
-
-    def flush(self) -> None:
-        """Append the rows that wait; write the file anew where they bring columns."""
-        if not self._rows:
-            return
-        if self._columns is None:
-            self._columns, _ = read_rows(self.path)
-        more = {name for row in self._rows for name in row} - set(self._columns)
-        if more or not self.path.exists():
-            _, earlier = read_rows(self.path)
-            self._replace(sorted({*self._columns, *more}), [*earlier, *self._rows])
-        else:
-            with self.path.open("a", newline="") as file:
-                file.write(_text(self._columns, self._rows))
-        self._rows = []
-
-    def rewind(self, step: int) -> None:
-        """Drop the rows from `step` on, and what cannot be read."""
-        self._rows, self._columns = [], None
-        if self.path.exists():
-            columns, rows = read_rows(self.path)
-            kept = [row for row in rows if int(row["step"]) < step]
-            if kept:
-                self._replace(columns, kept)
-            else:
-                self.path.unlink()
-
-    def _replace(self, columns: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        header = dict(zip(columns, columns, strict=True))
-        with replacing(self.path) as part:
-            part.write_text(_text(columns, [header, *rows]), newline="")
-        self._columns = columns
+def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace a metrics.csv."""
+    header = dict(zip(columns, columns, strict=True))
+    with replacing(path) as part:
+        part.write_text(as_csv(columns, [header, *rows]), newline="")
 
 
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -78,15 +35,15 @@ def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     whole = text[: text.rfind("\n") + 1].replace("\0", "")
     reader = csv.DictReader(io.StringIO(whole))
     columns = list(reader.fieldnames or ())
-    rows = [row for row in reader if (row.get("step") or "").isdecimal() and _is_whole(row)]
-    return (columns, rows) if "step" in columns else ([], [])
+    if "step" not in columns:
+        return [], []
+    # A torn row has fields too many, whose key is None, or too few, whose values are.
+    rows = [row for row in reader if None not in row and None not in row.values()]
+    return columns, [row for row in rows if row["step"].isdecimal()]
 
 
-def _is_whole(row: Mapping[Any, Any]) -> bool:
-    return None not in row and None not in row.values()  # fields too many, too few
-
-
-def _text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+def as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as lines of CSV."""
     text = io.StringIO()
     csv.DictWriter(text, columns).writerows(rows)
     return text.getvalue()

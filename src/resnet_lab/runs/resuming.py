@@ -1,6 +1,7 @@
 """Going on with a run: from which checkpoint, with which configuration, and where its data lies."""
 
 import logging
+import math
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,9 +32,9 @@ def find_start(run: Run) -> Start:
 
     folder = run.directory / "checkpoints"
     last = folder / "last.ckpt"
-    others = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
+    paths = sorted(folder.glob("*.ckpt"), key=lambda path: (path != last, -path.stat().st_mtime))
     damaged = []
-    for path in sorted(others, key=lambda path: path != last):  # the sort is stable
+    for path in paths:
         try:
             state = read(path)
         except ValueError:
@@ -53,11 +54,7 @@ def find_start(run: Run) -> Start:
 
 
 def best_weights(run: Run) -> Path:
-    """Return the path of best.ckpt, once it has been read.
-
-    Raises:
-        ValueError: it is missing or damaged.
-    """
+    """Return the path of best.ckpt; raise a ValueError if it is missing or damaged."""
     from resnet_lab.training.weights.pretrained import read
 
     path = run.checkpoint("best")
@@ -84,10 +81,8 @@ def agree(config: DictConfig, run: Run) -> bool:
     """Bring a run and the resolved configuration that it resumes with together.
 
     The configuration may say anew what bears on no result, where the data lies, and how long to
-    train; the run has it afterwards. Returns whether the run is to be longer than it was.
-
-    Raises:
-        ValueError: they differ, or the run cannot become longer.
+    train; the run has it afterwards. Returns whether the run is to be longer than it was. Raises a
+    ValueError if they differ, or the run cannot become longer.
     """
     then = run.config.copy()
     before, now = str(then.data_dir), str(config.data_dir)
@@ -102,24 +97,24 @@ def agree(config: DictConfig, run: Run) -> bool:
         for key in sorted(values.keys() | earlier.keys())
         if bears_on_result(key) and values.get(key) != earlier.get(key)
     }
-    longer = bool(differ) and differ.keys() <= set(LENGTHS) and _is_longer(values, earlier)
-    if differ and not longer:
-        told = list(differ.values())
-        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-        raise ValueError(
-            f"{run.directory} holds a run of another configuration: {', '.join(told[:3])}{more}; "
-            "leave run_dir out to start a new run"
-        )
-    if longer:
+    if differ:
+        if not (differ.keys() <= set(LENGTHS) and _is_longer(values, earlier)):
+            told = list(differ.values())
+            more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+            raise ValueError(
+                f"{run.directory} holds a run of another configuration: {', '.join(told[:3])}"
+                f"{more}; leave run_dir out to start a new run"
+            )
         _check_longer(run, config, " ".join(differ.values()))
     run.config = config
-    return longer
+    return bool(differ)
 
 
 def _is_longer(values: dict[str, Any], earlier: dict[str, Any]) -> bool:
-    pairs = [[side.get(key) for side in (values, earlier)] for key in LENGTHS]
-    ends = [[float("inf") if end in (None, -1) else end for end in pair] for pair in pairs]
-    return all(now >= before for now, before in ends)
+    def end(side: dict[str, Any], key: str) -> float:
+        return math.inf if side.get(key) in (None, -1) else side[key]
+
+    return all(end(values, key) >= end(earlier, key) for key in LENGTHS)
 
 
 def _check_longer(run: Run, config: DictConfig, asked: str) -> None:

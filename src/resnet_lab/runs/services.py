@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,10 +13,9 @@ from omegaconf import OmegaConf
 
 from resnet_lab.core.configuration.config import flat
 from resnet_lab.core.configuration.trust import locate
+from resnet_lab.core.harmless import harmless
 from resnet_lab.runs import loggers as ours
 from resnet_lab.runs.trained.run import Run
-
-log = logging.getLogger(__name__)
 
 NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
 
@@ -30,21 +28,17 @@ def build_loggers(run: Run) -> list[Logger]:
     for name, node in (run.config.get("logger") or {}).items():
         if node is not None:
             key = f"logger.{name}"
-            more: dict[str, Any] = _names(run, key, node)
-            made.append(run.build(key, save_dir=run.directory, **more))
+            made.append(run.build(key, save_dir=run.directory, **_names(run, key, node)))
     return made
 
 
-def _names(run: Run, key: str, node: Any) -> dict[str, str]:
+def _names(run: Run, key: str, node: Any) -> dict[str, Any]:
     """Return what a logger that takes it is called by, instead of `lightning_logs`."""
     if not OmegaConf.is_dict(node) or "_target_" not in node:
         return {}  # refused where it is built
     target = locate(key, node, trust=run.trust)
-    known = {
-        "name": run.directory.name,
-        "run_name": run.directory.name,
-        "experiment_name": str(run.config.name),
-    }
+    directory = run.directory.name
+    known = {"name": directory, "run_name": directory, "experiment_name": str(run.config.name)}
     if target.__name__ == "WandbLogger" and "WANDB_PROJECT" not in os.environ:
         known["project"] = str(run.config.name)
     parameters = inspect.signature(target).parameters
@@ -52,24 +46,17 @@ def _names(run: Run, key: str, node: Any) -> dict[str, str]:
 
 
 class Hyperparameters(Callback):
-    """Tell the loggers that are not ours the configuration, and what of it was overridden.
-
-    Args:
-        run: that is trained.
-    """
+    """Tell the loggers that are not ours the configuration, and what of it was overridden."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell it, also to the new run of a service that a resumed run begins there."""
+        overrides = " ".join(self.run.status.get("overrides", []))
         for logger in _foreign(trainer.loggers):
-            overrides = " ".join(self.run.status.get("overrides", []))
-            params = {"overrides": overrides, **flat(self.run.config)}
-            try:
-                logger.log_hyperparams(params)
-            except Exception as error:  # of a service; the run goes on
-                log.warning("%s took no hyperparameters: %s", type(logger).__name__, error)
+            with harmless(f"hyperparameters of {type(logger).__name__}"):  # a service may be away
+                logger.log_hyperparams({"overrides": overrides, **flat(self.run.config)})
 
 
 @contextlib.contextmanager
@@ -83,10 +70,8 @@ def closing(loggers: Sequence[Logger]) -> Iterator[None]:
         for logger in _foreign(loggers):
             finish = getattr(getattr(logger, "experiment", None), "finish", None)
             if callable(finish):
-                try:
+                with harmless(f"the end of {type(logger).__name__}"):
                     finish(exit_code=code)
-                except Exception as error:  # of a service; the run has ended
-                    log.warning("%s did not end: %s", type(logger).__name__, error)
 
 
 def _foreign(loggers: Sequence[Logger]) -> list[Logger]:

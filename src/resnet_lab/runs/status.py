@@ -15,11 +15,7 @@ from resnet_lab.runs.active import ActiveRun
 
 
 class Status(EpochCallback):
-    """Record each epoch's metrics, the best of them, the speed and the time spent.
-
-    Args:
-        run: whose status is kept.
-    """
+    """Record each epoch's metrics, the best of them, the speed and the time spent."""
 
     def __init__(self, run: ActiveRun) -> None:
         self.run = run
@@ -31,18 +27,9 @@ class Status(EpochCallback):
         self._first = 0  # batch of this epoch, where a run goes on in the middle
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Log at least once an epoch, however short that is.
-
-        Raises:
-            ValueError: a batch is too small to give every process of the run an image.
-        """
+        """Log at least once an epoch, however short that is."""
         if stage == "fit":
             data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
-            if data.batch_size < trainer.world_size:
-                raise ValueError(
-                    f"data.batch_size={data.batch_size} is shared out among the run's "
-                    f"{trainer.world_size} processes: use at least {trainer.world_size}"
-                )
             steps = data.size("train") // data.batch_size
             limit: int | float = trainer.limit_train_batches
             steps = min(steps, limit if isinstance(limit, int) else max(1, int(steps * limit)))
@@ -63,21 +50,17 @@ class Status(EpochCallback):
         self._first = trainer.fit_loop.epoch_loop.batch_progress.current.completed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Time the epoch."""
         self._epoch_began, self._validating, self._first = time.perf_counter(), 0.0, 0
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Time the validation inside the epoch."""
         synchronize(pl_module.device)
         self._validation_began = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the validation out of the epoch's time."""
         synchronize(pl_module.device)
         self._validating += time.perf_counter() - self._validation_began
 
     def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
-        """Record the epoch and flush the loggers."""
         synchronize(task.device)
         now = time.perf_counter()
         batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed - self._first

@@ -14,14 +14,13 @@ def tested(test: dict[str, Any], metric: str) -> str:
     """Format a metric of a test with its 95 % interval; an accuracy in percent."""
     if f"{metric}_low" not in test:
         return f"{test[metric]:.4f}"
-    if metric != "acc":
-        low, high = (test[f"{metric}_{end}"] for end in ("low", "high"))
-        interval = f"95 % interval {low:.4f} to {high:.4f}, {test['images']:,} images"
-        return f"{test[metric]:.4f}  ({interval})"
-    return (
-        f"{100 * test['acc']:.2f} %  (95 % interval {100 * test['acc_low']:.2f} to "
-        f"{100 * test['acc_high']:.2f}, {test['images']:,} images)"
-    )
+    values = [test[name] for name in (metric, f"{metric}_low", f"{metric}_high")]
+    if metric == "acc":
+        value, low, high = (f"{100 * each:.2f}" for each in values)
+        value += " %"
+    else:
+        value, low, high = (f"{each:.4f}" for each in values)
+    return f"{value}  (95 % interval {low} to {high}, {test['images']:,} images)"
 
 
 def show_summary(run: ActiveRun) -> None:
@@ -42,14 +41,10 @@ def show_summary(run: ActiveRun) -> None:
             rows.append((f"test {what}", f"{said}, {run.config.test} epoch"))
     if "expected" in status:
         expected = status["expected"]
-        verdict = "PASS" if expected["passed"] else "FAIL"
-        rows.append(
-            (
-                "expected",
-                f"{verdict}: {expected['metric']} {expected['measured']:.4f}, expected "
-                f"{expected['value']} to {expected['tolerance']} ({expected['source']})",
-            )
-        )
+        said = f"{'PASS' if expected['passed'] else 'FAIL'}: {expected['metric']} "
+        said += f"{expected['measured']:.4f}, expected {expected['value']} to "
+        said += f"{expected['tolerance']} ({expected['source']})"
+        rows.append(("expected", said))
     if "best" in status:
         best = status["best"]
         rows.append((f"best {best['monitor']}", f"{best['value']:.4f}  (epoch {best['epoch']})"))

@@ -2,27 +2,38 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, WeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.profilers import (
+    AdvancedProfiler,
+    Profiler,
+    PyTorchProfiler,
+    SimpleProfiler,
+)
 from omegaconf import OmegaConf
 
 from resnet_lab.callbacks.checkpoint import AtomicCheckpointIO, Checkpoint
 from resnet_lab.core.configuration.building import build
 from resnet_lab.core.device import check_precision
 from resnet_lab.core.directions import monitor_mode
+from resnet_lab.core.harmless import harmless
 from resnet_lab.core.processes import check_nodes, check_restarts
 from resnet_lab.data import ImageDataModule
 from resnet_lab.runs.checking.metric_checks import check_callback
-from resnet_lab.runs.profilers import build_profiler
 from resnet_lab.runs.services import NEED_A_LOGGER
 from resnet_lab.runs.trained.run import Run
 
 log = logging.getLogger(__name__)
+
+PROFILERS: dict[str, Callable[..., Profiler]] = {
+    "simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler,
+}  # fmt: skip
 
 
 def build_callbacks(run: Run) -> list[Callback]:
@@ -30,9 +41,6 @@ def build_callbacks(run: Run) -> list[Callback]:
 
     A callback that has the method `describe_run` is given the configuration and the status.
     Without `callbacks.checkpoint` there is one that writes nothing: it knows what is best.
-
-    Raises:
-        ValueError: one does not go with the precision, or with an exact resume.
     """
     callbacks: list[Callback] = []
     for name in run.config.get("callbacks") or ():
@@ -54,10 +62,7 @@ def build_callbacks(run: Run) -> list[Callback]:
 def build_trainer(
     run: Run, callbacks: Sequence[Callback], loggers: Sequence[Logger], *, validates: bool
 ) -> Trainer:
-    """Build the trainer of a run, whose directory takes the checkpoints.
-
-    Raises a ValueError if the configuration gives the trainer what it cannot take.
-    """
+    """Build the trainer of a run, whose directory takes the checkpoints."""
     config = run.config.trainer
     if config.get("logger") not in (None, True, False):
         raise ValueError(
@@ -66,16 +71,11 @@ def build_trainer(
         )
     check_nodes(config.get("num_nodes"))
     check_restarts()
-    if config.get("barebones"):
-        raise ValueError(
-            "trainer.barebones=true: leaves out the checkpoints and curves that a run is made of: "
-            "leave it out; trainer=debug is a quick look"
-        )
     if not loggers:
         callbacks = [part for part in callbacks if not isinstance(part, NEED_A_LOGGER)]
     given: dict[str, Any] = {}
     if isinstance(config.get("profiler"), str):
-        given["profiler"] = build_profiler(config.profiler, run.directory)
+        given["profiler"] = _profiler(config.profiler, run.directory)
     trainer: Trainer = build(
         run.config,
         "trainer",
@@ -90,6 +90,27 @@ def build_trainer(
         **given,
     )
     return trainer
+
+
+def _profiler(name: str, directory: Path) -> Profiler:
+    """Build a profiler of Lightning that writes to `profile/` in a run directory.
+
+    It is simple (seconds of each hook), advanced (of each function) or pytorch (of each operation,
+    with traces for a browser).
+    """
+    if name not in PROFILERS:
+        raise ValueError(f"trainer.profiler={name}: must be one of {', '.join(PROFILERS)}, or null")
+    # All of the three recorded steps of training and of validation are to be in the table.
+    more = {"acc_events": True} if name == "pytorch" else {}
+    profiler = PROFILERS[name](directory / "profile", name, **more)
+    describe = profiler.describe
+
+    def describe_harmlessly() -> None:
+        with harmless("trainer.profiler"):
+            describe()
+
+    profiler.describe = describe_harmlessly  # type: ignore[method-assign]
+    return profiler
 
 
 def allow_short_test(trainer: Trainer, data: ImageDataModule) -> None:

@@ -18,12 +18,7 @@ from resnet_lab.core.errors import one_line
 
 
 class Composer:
-    """Compose the jobs of a sweep.
-
-    Args:
-        config: what they have in common, with Hydra's own node.
-        context: of Hydra.
-    """
+    """Compose the jobs of a sweep, which have `config` in common, with Hydra's own node."""
 
     def __init__(self, config: DictConfig, context: HydraContext) -> None:
         self._config = config
@@ -34,11 +29,7 @@ class Composer:
         self._bases: dict[tuple[str, ...], DictConfig] = {}  # by what chooses groups
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the configuration of a job, without Hydra's own node.
-
-        Raises:
-            ValueError: it does not compose; the job is named.
-        """
+        """Return the configuration of a job, without Hydra's own node."""
         try:
             for item in overrides:
                 if item not in self._parsed:
@@ -47,7 +38,11 @@ class Composer:
             values = [override for override in parsed if self._is_value(override)]
             structure = tuple(item for item in overrides if not self._is_value(self._parsed[item]))
             if structure not in self._bases:
-                self._bases[structure] = self._base(structure)
+                loader = self._context.config_loader
+                base = loader.load_sweep_config(self._config, list(structure))
+                with read_write(base), open_dict(base):
+                    base.pop("hydra")
+                self._bases[structure] = base
             job = deepcopy(self._bases[structure])
             for override in values:
                 _apply(override, job)
@@ -65,12 +60,6 @@ class Composer:
         if key not in self._groups:
             self._groups[key] = bool(self._context.config_loader.get_group_options(key))
         return not self._groups[key]
-
-    def _base(self, overrides: Sequence[str]) -> DictConfig:
-        job = self._context.config_loader.load_sweep_config(self._config, list(overrides))
-        with read_write(job), open_dict(job):
-            job.pop("hydra")
-        return job
 
 
 def _apply(override: Override, config: DictConfig) -> None:

@@ -30,13 +30,10 @@ POLL = 1.0  # seconds between two looks at SLURM's queue
 
 
 class Status(NamedTuple):
-    """How far a sweep is.
+    """The state of a sweep, and each job with its name and state.
 
-    Attributes:
-        state: of the sweep.
-        jobs: each with its name and state. Beside the states of a run there are `queued`, which is
-            in SLURM's queue, and `stale`, whose process or place in the queue is gone although it
-            has recorded no end.
+    Beside the states of a run there are `queued`, which is in SLURM's queue, and `stale`, whose
+    process or place in the queue is gone although it has recorded no end.
     """
 
     state: str
@@ -44,11 +41,7 @@ class Status(NamedTuple):
 
 
 def status(directory: Path) -> Status:
-    """Read how far a sweep is; nothing is changed.
-
-    Raises:
-        ValueError: there is no sweep.
-    """
+    """Read how far a sweep is; nothing is changed."""
     results = read_results([directory])
     ids = submitted(directory)
     waiting = queue() if ids else None
@@ -81,10 +74,8 @@ def _state(job: RunRecord, queued: bool | None) -> str:
 def cancel(directory: Path) -> None:
     """End what runs of a sweep, so that it can be resumed, and return when it has ended.
 
-    Running jobs save a checkpoint first.
-
-    Raises:
-        ValueError: the process that runs it is on another machine, or SLURM does not answer.
+    Running jobs save a checkpoint first. Raises a ValueError if the process that runs it is on
+    another machine, or SLURM does not answer.
     """
     record, ids = load(directory), submitted(directory)
     waiting = queue() if ids else set()
@@ -105,7 +96,8 @@ def cancel(directory: Path) -> None:
             _scancel(ours)
             (directory / QUEUED).unlink()
         end = outcome(current(directory)) or "interrupted"
-        change(directory, lambda record: record.update(state=end))
+        with change(directory) as record:
+            record["state"] = end
     finally:
         lock.release()
 
@@ -119,11 +111,7 @@ def _scancel(numbers: set[str]) -> None:
 
 
 def command_again(directory: Path, overrides: Sequence[str]) -> list[str]:
-    """Return the arguments of `train` that run a sweep again, with further overrides.
-
-    Raises:
-        ValueError: the sweep does not record its command.
-    """
+    """Return the arguments of `train` that run a sweep again, with further overrides."""
     command = shlex.split(str(load(directory).get("command", "")))
     if command[:3] != ["python", "-m", "resnet_lab.train"]:
         raise ValueError(f"{directory}: sweep.json records no command to run again")

@@ -71,11 +71,7 @@ def estimate(
 ) -> Estimate:
     """Train one step on the meta device, and count what it would hold in memory.
 
-    Args:
-        task: with its network on the meta device.
-        optimizers: of the task.
-        data: of which a batch is taken.
-        half: whether activations have 16 bits.
+    The network of the task is on the meta device; with `half`, activations have 16 bits.
     """
     facts, batch = data.facts(), data.batch_size
     shape = (batch, facts["channels"], *sides(facts["image_size"]))
@@ -92,15 +88,15 @@ def estimate(
     for optimizer in optimizers:
         optimizer.step(lambda: 0.0)
     state = sum(
-        _bytes(value)
+        value.nbytes
         for optimizer in optimizers
         for entry in optimizer.state.values()
         for value in entry.values()
         if isinstance(value, Tensor)
     )
     activations = sum(size for key, size in saved.items() if key not in weights) // (1 + half)
-    own = sum(_bytes(tensor) for tensor in task.net.state_dict().values())
-    gradients = sum(_bytes(p) for p in task.parameters() if p.requires_grad)
+    own = sum(tensor.nbytes for tensor in task.net.state_dict().values())
+    gradients = sum(p.nbytes for p in task.parameters() if p.requires_grad)
     return Estimate(
         parameters=sum(p.numel() for p in task.net.parameters()),
         memory=own + gradients + state + activations,
@@ -145,7 +141,3 @@ def time_epoch(
         seconds.append(time.perf_counter() - start)
     step = min(seconds[1:]) * data.batch_size / len(batch.pixels)
     return EpochTime(len(loader), load, step, workers > 0)
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()

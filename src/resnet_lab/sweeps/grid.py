@@ -26,10 +26,6 @@ def combinations(
             keys, or several such lists.
         jobs: a list of jobs, each a mapping from keys to values or a list of overrides; or the path
             of a YAML file that holds one. Each is combined with the grid of `overrides`.
-
-    Raises:
-        ValueError: a grid cannot try the values of a sweep, or it has none; the values that are
-            zipped differ in number; the list of jobs is not one.
     """
     values = {override.get_key_element(): _values(override) for override in overrides}
     axes: dict[str, list[list[str]]] = {key: [[v] for v in each] for key, each in values.items()}

@@ -5,6 +5,7 @@ import json
 import logging
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,12 +37,7 @@ def find_job(config: DictConfig, overrides: Sequence[str]) -> Job:
 def find_jobs(config: DictConfig, overrides: Iterable[Sequence[str]]) -> list[Job]:
     """Return the jobs with their directories; jobs with the same result are one, with a warning.
 
-    Args:
-        config: what the jobs have in common.
-        overrides: of each job.
-
-    Raises:
-        ValueError: the short names of two jobs are the same.
+    Raises a ValueError if the short names of two jobs are the same.
     """
     given = [find_job(config, each) for each in overrides]
     jobs: dict[str, Job] = {}
@@ -75,13 +71,8 @@ def job_dir(overrides: Sequence[str], sweep_dir: str | None = None, dirname: str
 
     The name depends on the job's own overrides alone, so that jobs may be added to a sweep later.
     It is the overrides themselves where a file name can hold them, elsewhere the first part of them
-    and a hash.
-
-    Args:
-        overrides: of the job.
-        sweep_dir: of a sweep that may have been made by version 0.1, or with another `dirname`,
-            which named directories otherwise: these jobs keep their directories.
-        dirname: "long", or "short" for the last part of each key: `depth=20` for `model.depth=20`.
+    and a hash; a "short" one has the last part of each key: `depth=20` for `model.depth=20`. Jobs
+    of a `sweep_dir` of version 0.1, or with the other `dirname`, keep their directories.
     """
     told = result_overrides(overrides)
     long, short = _long(told, sweep_dir), _short(told)
@@ -138,25 +129,13 @@ def _overrides_in(sweep_dir: str | None, job: str) -> list[str]:
 
 def prepare(directory: Path, config: DictConfig, overrides: Sequence[str]) -> None:
     """Make a run directory in which another process is to train; see `ActiveRun.open`."""
-    run = ActiveRun.open(directory, config, overrides)
-    try:
+    with closing(ActiveRun.open(directory, config, overrides)) as run:
         run.update(state=run.status.get("state", "pending"))
-    finally:
-        run.close()
 
 
 def mark_failed(directory: Path, error: str, printed: str = "") -> None:
-    """Record the failure of a run whose process died before it could.
-
-    Args:
-        directory: of the run.
-        error: what is known, in one line.
-        printed: what the process printed, for the log.
-    """
-    run = ActiveRun.open(directory, Run.load(directory).config)
-    try:
+    """Record the failure of a run whose process died before it could; `printed` is for its log."""
+    with closing(ActiveRun.open(directory, Run.load(directory).config)) as run:
         with (run.directory / "train.log").open("a") as log:
             log.write(f"{printed}\n{error}\n")
         run.update(state="failed", error=error)
-    finally:
-        run.close()

@@ -4,11 +4,10 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
@@ -33,41 +32,28 @@ PROGRESS = 5.0  # seconds between two lines about the progress of a long check
 
 
 def check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
-    """Check every job before the first one starts; see `resnet_lab.sweeps.preflight`.
-
-    Args:
-        config: what the jobs have in common, with Hydra's own node.
-        context: of Hydra.
-        jobs: to check.
-
-    Raises:
-        ValueError: of the first job that cannot run, naming it.
-    """
-    with reduced_overhead(config):
-        return _check(config, context, jobs)
-
-
-def _check(config: DictConfig, context: HydraContext, jobs: Sequence[Job]) -> "list[Estimate]":
-    from resnet_lab.sweeps.preflight import Preflight, check_disk
-
+    """Check every job before the first one starts; raise the error of one that cannot run."""
     compose = Composer(config, context)
+    estimates: list[Estimate] = []
     launcher = str(config.hydra.launcher._target_)
     far = launcher.endswith(".Slurm") or config.hydra.launcher.get("address") is not None
-    preflight = Preflight(elsewhere=far)
-    estimates = []
     names = distinct([job.overrides for job in jobs])
     told = time.monotonic()
-    for number, (job, name) in enumerate(zip(jobs, names, strict=True), 1):
-        try:
-            estimates.append(preflight.check(compose(job.overrides)))
-        except Exception as error:
-            which = f"job {number} of {len(jobs)} ({name})"
-            raise ValueError(f"{which}: {one_line(error)}; nothing was started") from error
-        if time.monotonic() > told + PROGRESS:
-            told = time.monotonic()
-            log.info("%d of %d jobs are checked", number, len(jobs))
-    needed = sum(estimate.checkpoints for estimate in estimates)
-    check_disk(config.sweep_dir or config.log_dir, needed)
+    with reduced_overhead(config):
+        from resnet_lab.sweeps.preflight import Preflight, check_disk  # imports torch
+
+        preflight = Preflight(elsewhere=far)
+        for number, (job, name) in enumerate(zip(jobs, names, strict=True), 1):
+            try:
+                estimates.append(preflight.check(compose(job.overrides)))
+            except Exception as error:
+                which = f"job {number} of {len(jobs)} ({name})"
+                raise ValueError(f"{which}: {one_line(error)}; nothing was started") from error
+            if time.monotonic() > told + PROGRESS:
+                told = time.monotonic()
+                log.info("%d of %d jobs are checked", number, len(jobs))
+        needed = sum(estimate.checkpoints for estimate in estimates)
+        check_disk(config.sweep_dir or config.log_dir, needed)
     return estimates
 
 
@@ -99,15 +85,6 @@ def refuse_misuse(config: DictConfig) -> None:
         )
 
 
-def refuse_swept_sweeps(overrides: Iterable[Override]) -> None:
-    """Raise a ValueError if several options of the group `sweep` are to be tried."""
-    for override in overrides:
-        if override.key_or_group == "sweep" and override.is_sweep_override():
-            raise ValueError(
-                f"{override.input_line}: one set of values at a time; run them one after the other"
-            )
-
-
 def run_jobs(
     config: DictConfig,
     context: HydraContext,
@@ -116,22 +93,19 @@ def run_jobs(
 ) -> list[JobReturn]:
     """Check the jobs of a sweep that are not done yet, then run them.
 
-    Args:
-        config: what the jobs have in common, with Hydra's own node.
-        context: of Hydra.
-        launcher: that runs them.
-        overrides: of each job.
-
-    Raises:
-        ValueError: a job cannot run, or some failed.
+    They have `config` in common, with Hydra's own node. Raises a ValueError if a job cannot run, or
+    some failed.
     """
     refuse_misuse(config)
     limit = OmegaConf.select(config, "hydra.sweeper.max_failures")
     waits = getattr(launcher, "waits", True)
     if limit is not None and not waits:
         raise ValueError(f"hydra.sweeper.max_failures={limit} needs hydra.launcher.wait=true")
-    jobs = find_jobs(config, overrides)
-    due = [job for job in jobs if not _is_over(config.sweep_dir, job)]
+    jobs = due = find_jobs(config, overrides)
+    if config.sweep_dir is not None:
+        statuses = [read_status(Path(config.sweep_dir, job.directory)) or {} for job in jobs]
+        ended = [status.get("state") in OVER for status in statuses]
+        due = [job for job, over in zip(jobs, ended, strict=True) if not over]
     if len(due) < len(jobs):
         log.info("%d of %d jobs are done already", len(jobs) - len(due), len(jobs))
     estimates = check(config, context, due) if due else []
@@ -143,7 +117,7 @@ def run_jobs(
     with Sweep.open(fix_directory(config), config) as sweep:
         sweep.add(jobs)
         sweep.left = not waits
-        returns = launch(sweep, launcher, due, 0, limit)
+        returns = launch(sweep, launcher, due, limit)
     if sweep.left:
         where = shlex.quote(str(sweep.shown))
         log.info("the jobs run without this process: resnet-sweep status %s", where)
@@ -152,16 +126,12 @@ def run_jobs(
 
 
 def launch(
-    sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], first: int, limit: int | None = None
+    sweep: Sweep, launcher: Launcher, jobs: Sequence[Job], limit: int | None = None
 ) -> Sequence[JobReturn]:
     """Run jobs of a sweep, and record failures; a job with a damaged record is not run.
 
-    Args:
-        sweep: that they are entered in.
-        launcher: that runs them.
-        jobs: to run.
-        first: number of the first one.
-        limit: failed jobs after which no further one is started; None: no limit.
+    No further job is started once as many as `limit` have failed. A launcher that knows no limit is
+    then given one job after the other.
     """
     errors: dict[str, str] = {}
     returns = []
@@ -170,9 +140,12 @@ def launch(
             errors[job.directory] = error
             returns.append(returned(job, ValueError(error)))
     sound = [job for job in jobs if job.directory not in errors]
-    for part, number in _parts(sound, launcher, limit, first):
+    at_once = limit is None or hasattr(launcher, "max_failures")
+    size = len(sound) if at_once else 1
+    for number in range(0, len(sound), size or 1):
         if limit is not None and sum(r.status is JobStatus.FAILED for r in returns) >= limit:
             break
+        part = sound[number : number + size]
         results = launcher.launch([job.overrides for job in part], number)
         for job, result in zip(part, results, strict=False):  # a pool may end before the last
             if result.status is JobStatus.FAILED and isinstance(result._return_value, Exception):
@@ -192,28 +165,15 @@ def damage(sweep: Sweep, job: Job) -> str | None:
     return error
 
 
-def _parts(
-    jobs: Sequence[Job], launcher: Launcher, limit: int | None, first: int
-) -> Iterator[tuple[Sequence[Job], int]]:
-    """Return what the launcher is given at once, with the number of its first job.
-
-    With a limit on failures, a launcher that does not know it is given one job after the other.
-    """
-    if limit is None or hasattr(launcher, "max_failures"):
-        if jobs:
-            yield jobs, first
-    else:
-        for number, job in enumerate(jobs):
-            yield [job], first + number
-
-
 def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
-    """Report on a sweep that ran to its end.
+    """Report on a sweep that ran to its end; raise a ValueError if some jobs failed."""
+    from resnet_lab.reporting.report import report, show_files, show_report, write_report
 
-    Raises:
-        ValueError: some jobs failed.
-    """
-    _report(sweep)
+    again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"
+    with harmless(f"the report of the sweep (again: {again})"):
+        found = report([sweep.directory], write=False)
+        show_report(found)
+        show_files(write_report(found))
     failed = sum(job.status is JobStatus.FAILED for job in returns)
     if failed:
         again = f"the same command with sweep_dir={shlex.quote(str(sweep.shown))} tries them again"
@@ -222,20 +182,3 @@ def finish(sweep: Sweep, returns: Sequence[JobReturn]) -> list[JobReturn]:
         untried = f" and {left} were not started (hydra.sweeper.max_failures)" if left else ""
         raise ValueError(f"{failed} of {len(states)} jobs failed{untried}; {again}")
     return list(returns)
-
-
-def _is_over(sweep_dir: str | None, job: Job) -> bool:
-    if sweep_dir is None:
-        return False
-    return (read_status(Path(sweep_dir, job.directory)) or {}).get("state") in OVER
-
-
-def _report(sweep: Sweep) -> None:
-    """Print and write the report; an error in it is a warning."""
-    from resnet_lab.reporting.report import report, show_files, show_report, write_report
-
-    again = f"python -m resnet_lab.report {shlex.quote(str(sweep.shown))}"
-    with harmless(f"the report of the sweep (again: {again})"):
-        found = report([sweep.directory], write=False)
-        show_report(found)
-        show_files(write_report(found))

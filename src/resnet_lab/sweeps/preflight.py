@@ -9,15 +9,14 @@ meta device, where tensors have a shape and no memory.
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
-from torch import nn
 
 from resnet_lab.core.console import quiet_lightning, show
 from resnet_lab.core.device import check_accelerator
@@ -29,13 +28,7 @@ from resnet_lab.runs.checking.metric_checks import check_measured
 from resnet_lab.runs.services import build_loggers
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.runs.trainer import build_callbacks, build_trainer
-from resnet_lab.sweeps.estimate import (
-    EpochTime,
-    Estimate,
-    build_optimizers,
-    estimate,
-    time_epoch,
-)
+from resnet_lab.sweeps.estimate import EpochTime, Estimate, build_optimizers, estimate, time_epoch
 from resnet_lab.sweeps.sweep import distinct
 from resnet_lab.training.preparing.thread_choice import most_for, setting_of
 from resnet_lab.training.weights.pretrained import load_pretrained
@@ -43,6 +36,8 @@ from resnet_lab.training.weights.pretrained import load_pretrained
 if TYPE_CHECKING:
     from resnet_lab.data import ImageDataModule
     from resnet_lab.sweeps.job import Job
+
+T = TypeVar("T")
 
 MIB = 2**20
 
@@ -53,10 +48,9 @@ ANY_MACHINE = {
 
 
 class Preflight:
-    """Check jobs; what they have in common is checked once.
+    """Check jobs; what they have in common is built and checked once.
 
-    Args:
-        elsewhere: the jobs are for other machines, which may have other devices.
+    Jobs `elsewhere` are for machines that may have other devices than this one.
     """
 
     def __init__(self, *, elsewhere: bool = False) -> None:
@@ -64,36 +58,29 @@ class Preflight:
 
         quiet_lightning()
         self._elsewhere = elsewhere
-        self._data: dict[str, ImageDataModule] = {}
-        self._trainers: dict[str, int] = {}  # how many processes each has
-        self._net: tuple[str, nn.Module] | None = None  # the last one, and what describes it
-        self._seen: set[str] = set()  # parts that were checked
-        self._checked: dict[str, Estimate] = {}  # by the whole configuration
-        self._estimates: dict[str, Estimate] = {}  # by what decides the size
+        self._known: dict[str, Any] = {}  # results of `_once`
+
+    def _once(self, make: Callable[[], T], *what: Any) -> T:
+        """Call a function, or return what it returned for the same parts of a configuration."""
+        key = _key(*what)
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
 
     def check(self, config: DictConfig) -> Estimate:
-        """Check one job.
-
-        Args:
-            config: composed, without Hydra's own node.
-
-        Raises:
-            ValueError: the job could not run.
-        """
-        run = Run(Path(), resolved(config, trust=True), {}, trust=True)
+        """Check one job, composed without Hydra's own node; raise a ValueError if it cannot run."""
+        run = _run_of(config)
         run.config.seed = 0  # was checked; jobs that differ in nothing else are checked once
-        whole = _key(run.config)
-        if whole not in self._checked:
-            self._checked[whole] = self._check(run)
-        return self._checked[whole]
+        return self._once(lambda: self._check(run), "job", run.config)
 
     def time_epoch(self, config: DictConfig) -> EpochTime | None:
         """Return what an epoch of a job that was checked takes here; None if it is not ours."""
         from resnet_lab.data import ImageDataModule
         from resnet_lab.training.image_task import ImageTask
 
-        run = Run(Path(), resolved(config, trust=True), {}, trust=True)
-        data: Any = self._data[_key(run.config.data)]
+        run = _run_of(config)
+        data: Any = self._read(run)
         if "compile" in run.config.task:
             run.config.task.compile = False  # takes a minute
         task: Any = run.build_task()
@@ -105,79 +92,67 @@ class Preflight:
     def _check(self, run: Run) -> Estimate:
         from resnet_lab.training.preparing.network_check import compile_mode
 
-        compile_mode(
-            run.config.task.get("compile", False), run.config.trainer.accumulate_grad_batches
-        )
-        if run.config.task.get("compile"):
-            run.config.task.compile = False  # takes a minute, and changes neither shapes nor names
-        if run.config.optimizer.get("fused"):
-            run.config.optimizer.fused = False  # changes no shape, and is not for the meta device
+        config, settings = run.config, run.config.task
+        compile_mode(settings.get("compile", False), config.trainer.accumulate_grad_batches)
+        if settings.get("compile"):
+            settings.compile = False  # takes a minute, and changes neither shapes nor names
+        if config.optimizer.get("fused"):
+            config.optimizer.fused = False  # changes no shape, and is not for the meta device
         if self._elsewhere:
-            run.config.trainer.update(ANY_MACHINE)
+            config.trainer.update(ANY_MACHINE)
         else:
-            check_threads(setting_of(run.config), most_for(run.config))
-        check_accelerator(run.config.trainer.accelerator, run.config.trainer.devices)
-        config = run.config
-        processes = self._processes(run)
+            check_threads(setting_of(config), most_for(config))
+        check_accelerator(config.trainer.accelerator, config.trainer.devices)
+        trained_by = [config.get(name) for name in ("trainer", "callbacks", "logger", "monitor")]
+        processes = self._once(lambda: _count_processes(run), "processes", *trained_by)
         data = self._read(run)
         check_share(data.batch_size, processes)
-        size = _key(config.data, config.model, _without_amounts(config.task))
+        size = (config.data, config.model, _without_amounts(settings))
+        judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
+        judged_by = [config.get(name) for name in judged]
         with torch.device("meta"):
-            task = run.build_task(self._network(run))
-            judged = ("trainer", "callbacks", "monitor", "monitor_mode", "expected", "test")
-            if self._is_new("measured", size, _key(*(config.get(name) for name in judged))):
-                check_measured(config, task, data, trust=True)
+            changed_by = settings.get("freeze"), settings.get("backbone_lr")
+            net = self._once(run.build_net, "network", config.model, config.data, *changed_by)
+            task = run.build_task(net)
+            self._once(
+                lambda: check_measured(config, task, data, trust=True), "judged", *size, *judged_by
+            )
         optimizers = build_optimizers(run, task, data)
-        weights = config.model.weights
-        if weights and self._is_new("weights", _key(config.data, config.model)):
-            # They need a network to be put into.
-            load_pretrained(run.build_net(), weights, config.model.replace_classifier)
-        key = _key(config.trainer.precision, size, _without_amounts(config.optimizer))
-        if key not in self._estimates:
-            half = str(config.trainer.precision).startswith(("16", "bf16"))
-            self._estimates[key] = estimate(task, optimizers, data, half=half)
-        return self._estimates[key]
-
-    def _processes(self, run: Run) -> int:
-        """Build the trainer with its callbacks and loggers; return how many processes train."""
-        config = run.config
-        key = _key(config.trainer, config.get("callbacks"), config.get("logger"), config.monitor)
-        if key not in self._trainers:
-            trainer = build_trainer(run, build_callbacks(run), build_loggers(run), validates=True)
-            self._trainers[key] = trainer.num_devices * trainer.num_nodes
-        return self._trainers[key]
-
-    def _is_new(self, *what: str) -> bool:
-        """Whether this was not checked before: an error ends the preflight."""
-        key = _key(*what)
-        new = key not in self._seen
-        self._seen.add(key)
-        return new
-
-    def _network(self, run: Run) -> nn.Module:
-        """Build the network, or return the last job's if it is the same."""
-        task = run.config.task
-        key = _key(run.config.model, run.config.data, task.get("freeze"), task.get("backbone_lr"))
-        if self._net is None or self._net[0] != key:
-            self._net = key, run.build_net()
-        return self._net[1]
+        if weights := config.model.weights:
+            new = config.model.replace_classifier
+            self._once(  # they need a network with memory
+                lambda: load_pretrained(run.build_net(), weights, new),
+                "weights", config.data, config.model,
+            )  # fmt: skip
+        precision = str(config.trainer.precision)
+        half = precision.startswith(("16", "bf16"))
+        return self._once(
+            lambda: estimate(task, optimizers, data, half=half),
+            "size", precision, *size, _without_amounts(config.optimizer),
+        )  # fmt: skip
 
     def _read(self, run: Run) -> "ImageDataModule":
-        key = _key(run.config.data)
-        if key not in self._data:
+        def read() -> "ImageDataModule":
             data = run.build_data()
             data.prepare_data()
             data.setup("fit")
-            self._data[key] = data
-        return self._data[key]
+            return data
+
+        return self._once(read, "data", run.config.data)
+
+
+def _run_of(config: DictConfig) -> Run:
+    return Run(Path(), resolved(config, trust=True), {}, trust=True)
+
+
+def _count_processes(run: Run) -> int:
+    """Build the trainer with its callbacks and loggers; return how many processes train."""
+    trainer = build_trainer(run, build_callbacks(run), build_loggers(run), validates=True)
+    return trainer.num_devices * trainer.num_nodes
 
 
 def preflight(config: DictConfig) -> None:
-    """Check a single run, and print how large it is and how long an epoch takes here.
-
-    Raises:
-        ValueError: it could not run.
-    """
+    """Check a single run, and print how large it is and how long an epoch takes here."""
     checks = Preflight()
     size = checks.check(config)
     check_disk(config.run_dir or config.log_dir, size.checkpoints)
@@ -213,17 +188,16 @@ def check_disk(directory: str, needed: int) -> None:
 
 def show_table(jobs: "Sequence[Job]", estimates: Sequence[Estimate]) -> None:
     """Print one line a job: its overrides, parameters, memory."""
-    table = Table("job", "overrides", "parameters", "memory", "checkpoints")
-    for column in table.columns[2:]:
-        column.justify = "right"
+    sizes = (Column(name, justify="right") for name in ("parameters", "memory", "checkpoints"))
+    table = Table("job", "overrides", *sizes)
     names = distinct([job.overrides for job in jobs])
     for number, (name, size) in enumerate(zip(names, estimates, strict=True), 1):
+        told = (size.memory, size.checkpoints)
         table.add_row(
             str(number),
             Text(name),  # brackets in it are no markup
             f"{size.parameters:,}",
-            f"{size.memory / MIB:,.0f} MiB",
-            f"{size.checkpoints / MIB:,.0f} MiB",
+            *(f"{count / MIB:,.0f} MiB" for count in told),
         )
     show(table)
     total = sum(size.checkpoints for size in estimates) / MIB
@@ -235,7 +209,7 @@ def _key(*parts: Any) -> str:
     return json.dumps(plain, default=str)
 
 
-def _without_amounts(part: DictConfig) -> Any:
+def _without_amounts(part: DictConfig) -> dict[Any, Any]:
     """Return a part of the configuration, with each float replaced by whether it is not 0.
 
     Memory depends on whether there is a momentum, not on its value.

@@ -1,11 +1,13 @@
 """Register the functions that `conf/` calls in `${...}`."""
 
 import operator
+from collections.abc import Sequence
 
-from omegaconf import DictConfig
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.configuration.config import new_dir
-from resnet_lab.core.configuration.hydra_versions import register_resolver
+from resnet_lab.core.configuration.config import CONF, new_dir
+from resnet_lab.core.configuration.hydra_versions import VERSION_BASE, register_resolver
 from resnet_lab.core.directions import entry_mode, mode_of
 from resnet_lab.sweeps.job import job_dir
 
@@ -14,7 +16,7 @@ def register_resolvers() -> None:
     """Register the resolvers with OmegaConf; may be called again."""
     for name, resolver, cached in (
         ("best_precision", _best_precision, False),
-        ("is_null", _is_null, False),
+        ("is_null", lambda value: value is None, False),
         ("job_dir", job_dir, False),
         ("mode_of", _mode_of, False),
         ("not", operator.not_, False),
@@ -24,14 +26,20 @@ def register_resolvers() -> None:
         register_resolver(name, resolver, replace=True, use_cache=cached)
 
 
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """Compose `conf/train.yaml` with overrides, and resolve it."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
+        config = compose("train", list(overrides))
+    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    assert isinstance(resolved, DictConfig)
+    return resolved
+
+
 def _best_precision(accelerator: str) -> str:
     from resnet_lab.core.device import best_precision  # imports torch: only where it is needed
 
     return best_precision(accelerator)
-
-
-def _is_null(value: object) -> bool:
-    return value is None
 
 
 def _mode_of(monitor: str, given: str | None, *, _root_: DictConfig) -> str:

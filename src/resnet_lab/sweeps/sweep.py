@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -43,15 +42,11 @@ class Sweep:
     """A sweep directory that jobs are being run in.
 
     As a context manager it holds the directory for this process and records how the sweep ended.
-
-    Attributes:
-        directory: absolute path.
-        left: whether the jobs run on without this process.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.left = False
+        self.directory = directory  # absolute
+        self.left = False  # whether the jobs run on without this process
         self._lock = FileLock(directory / SWEEPING)
         self._signals = contextlib.ExitStack()
         self._began = time.monotonic()
@@ -61,12 +56,7 @@ class Sweep:
     def open(cls, directory: str | Path, config: DictConfig) -> "Sweep":
         """Begin a sweep in a directory, or resume the one that is there.
 
-        Args:
-            directory: new, empty, or an earlier sweep's.
-            config: the composed configuration that the jobs have in common.
-
-        Raises:
-            ValueError: the directory is something else, or another process sweeps there.
+        Raises a ValueError if the directory is something else, or another process sweeps there.
         """
         path = Path(directory).resolve()
         path.mkdir(parents=True, exist_ok=True)
@@ -86,29 +76,23 @@ class Sweep:
             ) from None
         command = f"python -m resnet_lab.train {shlex.join(sys.argv[1:])}"
 
-        def begin(record: dict[str, Any]) -> None:
-            record.setdefault("name", str(config.name))
-            record.setdefault("started", now())
-            record.setdefault("seconds", 0.0)
-            record.setdefault("jobs", [])
-            monitor, mode = str(config.monitor), monitor_mode(config, trust=True)
-            record.update(command=command, state="running", monitor=monitor, mode=mode)
-            record.update(host=socket.gethostname(), pid=os.getpid())
-
-        change(path, begin)
+        with change(path) as record:
+            first = {"name": str(config.name), "started": now(), "seconds": 0.0, "jobs": []}
+            for key, value in first.items():
+                record.setdefault(key, value)
+            record.update(
+                command=command, state="running",
+                monitor=str(config.monitor), mode=monitor_mode(config, trust=True),
+                host=socket.gethostname(), pid=os.getpid(),
+            )  # fmt: skip
         return sweep
 
     @property
     def shown(self) -> Path:
-        """The directory as a person would type it."""
         return shown(self.directory)
 
     def add(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> None:
-        """Add jobs to the record, each a directory below this one and its overrides.
-
-        Raises:
-            ValueError: a directory leads out of this one.
-        """
+        """Add jobs to the record, each a directory below this one and its overrides."""
         added = dict(jobs)
         for name in added:
             if (self.directory / name).is_symlink():
@@ -117,15 +101,12 @@ class Sweep:
                 )
         self._jobs |= added
 
-        def enter(record: dict[str, Any]) -> None:
+        with change(self.directory) as record:
             for entry in self._refreshed(record, added):
                 if entry["state"] not in OVER:
                     entry.update(state="pending", error=None)
 
-        change(self.directory, enter)
-
     def states(self) -> dict[str, str]:
-        """Return the state of every job by its directory."""
         record = load(self.directory)
         return {each["directory"]: each["state"] for each in self._refreshed(record)}
 
@@ -133,23 +114,15 @@ class Sweep:
         """Record as failed the jobs, by directory, that have not recorded that themselves."""
         if not errors:
             return
-
-        def enter(record: dict[str, Any]) -> None:
+        with change(self.directory) as record:
             for entry in self._refreshed(record, errors):
                 if entry["state"] not in (*OVER, "failed"):
                     entry.update(state="failed", error=errors[entry["directory"]])
 
-        change(self.directory, enter)
-
     def _refreshed(
         self, record: dict[str, Any], names: Container[str] | None = None
     ) -> list[dict[str, Any]]:
-        """Add the jobs that a record lacks, and return the entries of some, as they are now.
-
-        Args:
-            record: changed in place.
-            names: directories of the jobs; None: all.
-        """
+        """Add the jobs that a record lacks; return the entries of some, or all, as they are now."""
         known = {entry["directory"] for entry in record["jobs"]}
         record["jobs"] += [new_entry(*job) for job in self._jobs.items() if job[0] not in known]
         chosen = [each for each in record["jobs"] if names is None or each["directory"] in names]
@@ -161,22 +134,14 @@ class Sweep:
         self._signals.enter_context(terminated_like_interrupted())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        stopped = kind is not None and not issubclass(kind, Exception)
-
-        def end(record: dict[str, Any]) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        stopped = error is not None and not isinstance(error, Exception)
+        with change(self.directory) as record:
             self._refreshed(record)
             otherwise = SUBMITTED if self.left and not stopped else "interrupted"
             record["state"] = "interrupted" if stopped else outcome(record) or otherwise
             seconds = record.get("seconds", 0.0) + time.monotonic() - self._began
             record["seconds"] = round(seconds, 3)
-
-        change(self.directory, end)
         self._signals.close()
         self._lock.release()
         if stopped:

@@ -156,7 +156,7 @@ class Pooled(Searcher):
 
 
 def test_a_search_on_a_pool(search: Searcher, tiny: Compose, monkeypatch) -> None:
-    monkeypatch.setattr("resnet_lab.sweeps.launchers.pool.command", command_of(TRIAL))
+    monkeypatch.setattr("resnet_lab.sweeps.launchers.job_process.command", command_of(TRIAL))
     Pooled(tiny)(*BOWL, n_trials=6, n_jobs=None)
     assert states() == ["COMPLETE"] * 6
     assert [trial.value for trial in trials()] == [0.5] * 6

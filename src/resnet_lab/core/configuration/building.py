@@ -68,9 +68,7 @@ def build(
     Args:
         cfg: the whole configuration, for interpolations.
         key: dotted path of the node; a node that is null or absent gives None.
-        trust: whether the configuration may name anything: it was composed from what the person
-            who runs this typed. One that was read from a run directory was not; see
-            `resnet_lab.core.configuration.trust`.
+        trust: whether the configuration may name anything; see `core.configuration.trust`.
         without: entries of the node that other nodes read but the target does not take.
         **arguments: further arguments of the target, which the node must not give.
 

@@ -92,11 +92,7 @@ def _complete(job: Callable[[], object]) -> None:
 
 
 def resumed(arguments: Sequence[str]) -> tuple[str, bool] | None:
-    """Return the run directory of `--resume` and whether it is trusted; None without that option.
-
-    Raises:
-        ValueError: something else is given too.
-    """
+    """Return the run directory of `--resume` and whether it is trusted; None without `--resume`."""
     if "--resume" not in arguments:
         if "--trust" in arguments:
             raise ValueError("--trust is for --resume: what you type yourself is trusted")
@@ -110,10 +106,8 @@ def resumed(arguments: Sequence[str]) -> tuple[str, bool] | None:
 def tidied(arguments: Sequence[str]) -> list[str]:
     """Return the command line for Hydra: options first, and quotes where it asks for them.
 
-    Values with letters that Hydra takes only in quotes (`name=föö`) are quoted.
-
-    Raises:
-        ValueError: an option or an override is wrong.
+    Values with letters that Hydra takes only in quotes (`name=föö`) are quoted. Raises a ValueError
+    if an option or an override is wrong.
     """
     parsed = _parser().parse_intermixed_args(list(arguments))
     options = list(arguments)

@@ -90,6 +90,13 @@ def flat(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
     return leaves
 
 
+def check_integer(key: str, value: object, least: int = 1, *, null: bool = False) -> None:
+    """Raise a ValueError unless a value is an integer >= `least`, or null where that may be."""
+    if not ((value is None and null) or (type(value) is int and value >= least)):
+        or_null = ", or null" if null else ""
+        raise ValueError(f"{key}={value}: must be an integer >= {least}{or_null}")
+
+
 def is_finite_number(value: Any) -> bool:
     """Whether a value is a number that JSON and TensorBoard can hold."""
     return isinstance(value, int | float) and math.isfinite(value)

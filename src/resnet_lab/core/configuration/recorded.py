@@ -32,9 +32,7 @@ GONE = {"resnet_lab.profiler.NoProfiler": "lightning.pytorch.profilers.PassThrou
 def read_config(path: Path) -> DictConfig:
     """Read the configuration of a run as data: nothing in it is resolved.
 
-    Raises:
-        ValueError: it is no configuration, or holds an interpolation.
-        OSError: it cannot be read.
+    Raises a ValueError if it is no configuration, or holds an interpolation.
     """
     try:
         refuse_aliases(path.read_text(encoding="utf-8"), str(path))

@@ -37,11 +37,7 @@ def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
 
 @functools.cache
 def hints_of(target: Any) -> dict[str, Any]:
-    """Return the annotation of each of `parameters_of`.
-
-    Raises:
-        NameError, TypeError: they cannot be read outside their module.
-    """
+    """Return their annotations; raise NameError or TypeError if they cannot be read from here."""
     further = _passes_to(target)
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     return {**hints_of(further), **hints} if further else hints

@@ -37,25 +37,6 @@ UNPICKLED = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
 WRITERS = ("callbacks", "logger", "trainer")
 PLACE_NAMES = r"(dir|dirpath|directory|folder|path|uri|url|location|host)$"
 
-# Base classes of the parts of a run. Some are of packages that may not be installed, and none is
-# imported before something is built.
-KINDS = (
-    "torch.nn.Module",  # networks, losses, metrics, torchvision's transforms, LightningModules
-    "torch.optim.Optimizer",
-    "torch.optim.lr_scheduler.LRScheduler",
-    "lightning.pytorch.LightningDataModule",
-    "lightning.pytorch.Callback",
-    "lightning.pytorch.Trainer",
-    "lightning.pytorch.loggers.Logger",
-    "lightning.pytorch.profilers.Profiler",
-    "lightning.pytorch.strategies.Strategy",
-    "lightning.pytorch.plugins.Precision",
-    "lightning.pytorch.plugins.LayerSync",
-    "lightning.fabric.plugins.ClusterEnvironment",
-    "optuna.pruners.BasePruner",
-    "optuna.samplers.BaseSampler",
-)
-
 # The base class that a key asks for: a network under `model`, and so on.
 PLACES = {
     "model": "torch.nn.Module",
@@ -70,6 +51,19 @@ PLACES = {
     "trainer": "lightning.pytorch.Trainer",
 }
 
+# Base classes of the parts of a run. Some are of packages that may not be installed, and none is
+# imported before something is built.
+KINDS = {
+    *PLACES.values(),
+    "lightning.pytorch.profilers.Profiler",
+    "lightning.pytorch.strategies.Strategy",
+    "lightning.pytorch.plugins.Precision",
+    "lightning.pytorch.plugins.LayerSync",
+    "lightning.fabric.plugins.ClusterEnvironment",
+    "optuna.pruners.BasePruner",
+    "optuna.samplers.BaseSampler",
+}
+
 TRUST = "build whatever its configuration names: that can run any code"  # help of --trust
 
 REFUSAL = (
@@ -82,19 +76,21 @@ REFUSAL = (
 def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
     """Return the class or function that a node names as its `_target_`.
 
-    Raises:
-        ValueError: there is none, or it may not be named in a configuration from elsewhere.
+    Raises a ValueError if there is none, or it may not be named in a configuration from elsewhere.
     """
     target = node["_target_"]
     said = f"{key}._target_={target}"
     if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
         raise ValueError(f"{said}: must be the dotted path of a class, such as torch.optim.SGD")
     if not trust:
-        _refuse_files(key, node, target)
+        if target.startswith("timm."):
+            _refuse_files(key, node)
         if key.startswith(WRITERS):
             _refuse_places(key, node)
     trust = trust or target in _named_in_conf()
-    if not trust and not _may_import(target):
+    package, *parts = target.split(".")
+    known = package in (*PACKAGES, *_own_packages())
+    if not trust and (not known or any(part.startswith("_") for part in parts)):
         raise ValueError(f"{said}: {REFUSAL}")
     try:
         found = import_target(target)
@@ -104,16 +100,15 @@ def locate(key: str, node: Mapping[str, Any], *, trust: bool) -> Any:
         raise ValueError(f"{said}: must be a class or a function")
     if not trust and not _of_a_kind(found):
         raise ValueError(f"{said}: {REFUSAL}")
-    _check_place(key, said, found)
+    place = re.sub(r"^(callbacks|logger|metrics)\.[^.]+$", r"\1.*", key)
+    kind = PLACES.get(place)
+    if kind is not None and inspect.isclass(found) and kind not in _bases(found):
+        raise ValueError(f"{said}: must be a subclass of {kind}")
     return found
 
 
 def import_target(target: str) -> Any:
-    """Import the object of a dotted path.
-
-    Raises:
-        ModuleNotFoundError: there is none.
-    """
+    """Import the object of a dotted path."""
     path, *rest = target.split(".")
     found: Any = importlib.import_module(path)
     for part in rest:
@@ -124,9 +119,7 @@ def import_target(target: str) -> Any:
     return found
 
 
-def _refuse_files(key: str, node: Mapping[str, Any], target: str) -> None:
-    if not target.startswith("timm."):
-        return
+def _refuse_files(key: str, node: Mapping[str, Any]) -> None:
     for name, value in node.items():
         if name in UNPICKLED or (isinstance(value, str) and ":" in value):
             raise ValueError(
@@ -153,13 +146,6 @@ def _refuse_places(key: str, node: Any) -> None:
         )
 
 
-def _may_import(target: str) -> bool:
-    parts = target.split(".")
-    return parts[0] in (*PACKAGES, *_own_packages()) and not any(
-        part.startswith("_") for part in parts
-    )
-
-
 def _own_packages() -> list[str]:
     return [name for name in re.split(r"[\s,]+", os.environ.get(TRUSTED, "")) if name]
 
@@ -176,25 +162,18 @@ def _of_a_kind(found: Any) -> bool:
         return inspect.isfunction(found) and within
     if module.startswith("resnet_lab.data"):  # sources and augmentations have no base class
         return True
-    return any(base in KINDS for base in _bases(found))
+    return bool(_bases(found))
 
 
 def _bases(found: type) -> set[str]:
     """Return the `KINDS` that a class derives from, of those that are imported."""
     derived = set()
-    for kind in {*KINDS, *PLACES.values()}:
+    for kind in KINDS:
         module, _, name = kind.rpartition(".")
         base = getattr(sys.modules.get(module), name, None)
         if inspect.isclass(base) and issubclass(found, base):
             derived.add(kind)
     return derived
-
-
-def _check_place(key: str, said: str, found: Any) -> None:
-    place = re.sub(r"^(callbacks|logger|metrics)\.[^.]+$", r"\1.*", key)
-    kind = PLACES.get(place)
-    if kind is not None and inspect.isclass(found) and kind not in _bases(found):
-        raise ValueError(f"{said}: must be a subclass of {kind}")
 
 
 @lru_cache(maxsize=1)

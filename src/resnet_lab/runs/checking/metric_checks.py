@@ -1,13 +1,13 @@
-"""What a run must be able to measure: held to its configuration before it starts."""
+"""What a run must be able to measure, and what an experiment expects of it."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lab.core.directions import monitor_mode
+from resnet_lab.core.directions import DIRECTIONS, entry_mode, mode_of, monitor_mode
 from resnet_lab.core.errors import closest
-from resnet_lab.runs.checking.expected import check_expected
 
 if TYPE_CHECKING:
     from lightning import Callback
@@ -32,9 +32,8 @@ def check_measured(
             images, indices = data.images("train")
             labels = images.labels[indices]
         task.check(data.facts(), labels)
-    names = [
-        name for split in ("val",) * validates + ("train",) for name in task.metric_names(split)
-    ]
+    splits = ("val", "train") if validates else ("train",)
+    names = [name for split in splits for name in task.metric_names(split)]
     if config.monitor not in names:
         raise ValueError(
             f"monitor={config.monitor}: no metric has that name; use {', '.join(names)}"
@@ -48,7 +47,7 @@ def check_measured(
                 f"callbacks.checkpoint.{key}={own}, but the run is judged by {value}: "
                 f"set {top}, which everything else follows"
             )
-    _check_watched(config, task, validates)
+    _check_watched(config, names)
     metric = getattr(task, str(config.monitor).replace("/", "_"), None)  # val_ece of torchmetrics
     higher = getattr(metric, "higher_is_better", None)
     if higher not in (None, mode == "max"):
@@ -56,7 +55,9 @@ def check_measured(
             f"monitor_mode={mode}: {type(metric).__name__}, which is {config.monitor}, is better "
             f"when {'higher' if higher else 'lower'}"
         )
-    batches = _limited(data.size("train") // data.batch_size, config.trainer)
+    batches = data.size("train") // data.batch_size
+    limit = config.trainer.get("limit_train_batches", 1.0)
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     if str(config.monitor).startswith("val/"):
         _check_validated(config, batches)
     split = str(config.monitor).partition("/")[0]  # the best weights have no other's metrics
@@ -79,10 +80,8 @@ def _check_steps(config: DictConfig, task: "ImageTask") -> None:
             raise ValueError(f"task: {type(task).__name__} has no {method}; {way_out}")
 
 
-def _check_watched(config: DictConfig, task: "ImageTask", validates: bool) -> None:
+def _check_watched(config: DictConfig, names: list[str]) -> None:
     """Refuse a callback that watches a metric that is never measured, before an epoch is spent."""
-    splits = ("val", "train") if validates else ("train",)
-    names = [name for split in splits for name in task.metric_names(split)]
     for name, node in (config.get("callbacks") or {}).items():
         watched = node.get("monitor") if OmegaConf.is_dict(node) and node else None
         step = str(watched).startswith("train/") and str(watched).endswith("_step")
@@ -102,11 +101,6 @@ def check_callback(name: str, callback: "Callback") -> None:
             f"callbacks.{name}: a GradientAccumulationScheduler is not supported: the length of "
             "the schedule and a resume need one trainer.accumulate_grad_batches for the whole run"
         )
-
-
-def _limited(batches: int, trainer: DictConfig) -> int:
-    limit = trainer.get("limit_train_batches", 1.0)
-    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def _check_validated(config: DictConfig, batches: int) -> None:
@@ -135,3 +129,52 @@ def _check_validated(config: DictConfig, batches: int) -> None:
             "(trainer.val_check_interval, trainer.check_val_every_n_epoch), or use "
             "monitor=train/loss"
         )
+
+
+def check_expected(config: DictConfig, names: Sequence[str], *, trust: bool = False) -> None:
+    """Refuse, before training, an expectation that the run could not be held to.
+
+    It is `expected: {metric, value, tolerance, source}` of an experiment. `names` are those of the
+    metrics that the run will have: of the test, and of the weights that are best. Raises a
+    ValueError if the one that is expected is not among them, or its direction is not known.
+    """
+    expected = config.get("expected")
+    if not expected:
+        return
+    metric = str(expected.get("metric"))
+    if metric not in names:
+        without = metric.startswith("test/") and not config.test
+        way = "test=null leaves the test out" if without else closest(metric, list(names))
+        raise ValueError(f"expected.metric={metric}: the run will not have that metric; {way}")
+    _mode(config, trust)
+
+
+def verdict(
+    config: DictConfig, status: Mapping[str, Any], *, trust: bool = False
+) -> dict[str, Any]:
+    """Hold a finished run to what is expected: at least as good as the value, to the tolerance."""
+    expected = config.expected
+    split, _, name = expected.metric.partition("/")
+    if split == "test":
+        measured = status["test"][name]
+    else:
+        measured = status["best"]["metrics"][expected.metric]
+    lower = _mode(config, trust) == "min"
+    short = measured - expected.value if lower else expected.value - measured
+    plain = OmegaConf.to_container(expected)
+    assert isinstance(plain, dict)
+    return {**plain, "measured": measured, "passed": bool(short <= expected.tolerance)}
+
+
+def _mode(config: DictConfig, trust: bool) -> str:
+    """Return the direction of the metric: known, that of `monitor`, or `expected.mode`."""
+    metric, given = str(config.expected.metric), config.expected.get("mode")
+    kind, own = metric.split("/")[-1], entry_mode(config, metric, trust=trust)
+    if given is None and kind == str(config.monitor).split("/")[-1]:
+        given = config.get("monitor_mode")
+    if given is None and own is None and kind not in DIRECTIONS:
+        raise ValueError(
+            f"expected.metric={metric}: say whether it is better when lower or higher: "
+            "expected.mode=min or expected.mode=max"
+        )
+    return mode_of(metric, given, own)

@@ -54,9 +54,4 @@ def evaluate(
     for name, value in task.further.compute(split, facts["classes"]).items():
         metric, _, of = name.partition("/")  # for each class, or for all of them
         (of_classes.setdefault(of, {}) if of else further)[metric] = float(value)
-    return {
-        **about,
-        **further,
-        **sums.result(),
-        "classes": of_classes,
-    }
+    return {**about, **further, **sums.result(), "classes": of_classes}

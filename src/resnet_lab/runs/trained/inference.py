@@ -1,5 +1,7 @@
 """The trained network of a run, with what it needs to read images as in training."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from resnet_lab.core.configuration.config import is_finite_number
 from resnet_lab.core.console import quiet_lightning
 from resnet_lab.core.device import is_cpu
 from resnet_lab.core.threads import use
@@ -18,7 +21,6 @@ from resnet_lab.data.decoding.decode import Form
 from resnet_lab.data.sources.base import PictureSource
 from resnet_lab.data.transforms.views import VIEWS
 from resnet_lab.runs.trained.run import Run
-from resnet_lab.runs.trained.temperature import fitted_temperature
 from resnet_lab.training.preparing.thread_choice import for_evaluation
 
 if TYPE_CHECKING:
@@ -39,14 +41,9 @@ def load_split(
 ) -> "tuple[str, ImageTask, Facts, ImageDataModule]":
     """Load a checkpoint of a run, and a split of its data, "test" or "val".
 
-    Args:
-        run: a run directory.
-        split: of its data.
-        checkpoint: "best", "last" or a path; None: the one that the run itself tested.
-        data_dir: where the data lies now; None: where it lay when the run was trained.
-
-    Returns:
-        The checkpoint, the task in evaluation mode, the facts of its data, and the data.
+    The checkpoint is "best", "last" or a path; None: the one that the run itself tested. The data
+    lies in `data_dir` now; None: where it lay when the run was trained. Returns the checkpoint, the
+    task in evaluation mode, the facts of its data, and the data.
     """
     quiet_lightning()
     if data_dir is not None:
@@ -109,22 +106,33 @@ def check_classifies(run: Run, task: object) -> None:
         )
 
 
+def fitted_temperature(run: Run, checkpoint: str) -> float:
+    """Return the temperature that `analyse` has fitted on the validation split."""
+    path, way_out = run.directory / "analysis.json", f"run: resnet-analyse {run.shown}"
+    try:
+        found = json.loads(path.read_text())
+        value, digest = found["temperature"], found["checkpoint_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{run.shown} has no fitted temperature; {way_out}") from None
+    if digest != hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest():
+        raise ValueError(
+            f"{run.shown}: the temperature was fitted to other weights than {checkpoint}; {way_out}"
+        )
+    if not is_finite_number(value) or value <= 0:
+        raise ValueError(
+            f"{run.shown} has no fitted temperature (its analysis found no validation split)"
+        )
+    return float(value)
+
+
 class TrainedNetwork:
     """A trained network: decodes, fits and normalises images as in training, and classifies them.
 
     Computes in the precision that the run was trained with, without gradients; `module` is the
     plain network, for everything else.
 
-    Args:
-        run: its run directory.
-        checkpoint: whose weights the task has.
-        task: in evaluation mode.
-        facts: of the data that it was trained on.
-        data: its data module; need not be set up.
-        device: "auto", "cpu" or "gpu".
-
-    Raises:
-        ValueError: there is no such device.
+    The task is in evaluation mode, with the weights of the checkpoint; the data module need not be
+    set up.
     """
 
     def __init__(
@@ -171,10 +179,7 @@ class TrainedNetwork:
         return torch.cat(list(self.batches(self.pixels(images))))
 
     def predict_probabilities(
-        self,
-        images: "Tensor | NDArray[np.uint8] | Pictures",
-        *,
-        augment: str | None = None,
+        self, images: "Tensor | NDArray[np.uint8] | Pictures", *, augment: str | None = None
     ) -> Tensor:
         """Compute the probability of each class, float32 [N, classes] on the CPU.
 
@@ -203,13 +208,13 @@ class TrainedNetwork:
                 )
             return pixels
         several = [images] if isinstance(images, str | Path | Image.Image) else images
-        decoded = [self._decode(picture) for picture in several]
+        decoded = [
+            decode.to_pixels(picture, self.form)
+            if isinstance(picture, Image.Image)
+            else decode.load(Path(picture), self.form)
+            for picture in several
+        ]
         return torch.from_numpy(np.stack(decoded))
-
-    def _decode(self, picture: Picture) -> "NDArray[np.uint8]":
-        if isinstance(picture, Image.Image):
-            return decode.to_pixels(picture, self.form)
-        return decode.load(Path(picture), self.form)
 
     def batches(self, pixels: Tensor, indices: Tensor | None = None) -> Iterator[Tensor]:
         """Yield the logits of images, uint8 [N, H, W, C]: of all, or of those at `indices`.

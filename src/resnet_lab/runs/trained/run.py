@@ -13,7 +13,7 @@ The directory may be moved and renamed: nothing in it says where it lies.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -39,6 +39,9 @@ TRIAL = "trial.json"  # of a run that a search may prune; see `resnet_lab.sweeps
 ANEW = "delete it; to make it anew, resume the run: what it said is in the last checkpoint"
 
 
+R = TypeVar("R", bound="Run")
+
+
 @dataclass(eq=False)
 class Run:
     """A run directory, to read."""
@@ -49,7 +52,7 @@ class Run:
     trust: bool = field(default=False, kw_only=True)  # see `resnet_lab.core.configuration.trust`
 
     @classmethod
-    def load(cls, directory: str | Path, *, trust: bool = False) -> "Run":
+    def load(cls: type[R], directory: str | Path, *, trust: bool = False) -> R:
         """Open a run to read it; raise a ValueError if the directory is missing or no run's."""
         path = Path(directory).resolve()
         if not path.is_dir():
@@ -101,12 +104,8 @@ class Run:
     def move_data(self, data_dir: str | Path) -> None:
         """Look for the data in another directory than the run was trained with.
 
-        Args:
-            data_dir: where what lay in the recorded `data_dir` lies now; of a data set with a
-                directory of its own (`data.root`), where that one lies now.
-
-        Raises:
-            ValueError: there is no such directory, or the data is no files.
+        What lay in the recorded `data_dir`, or the directory of a data set that has its own
+        (`data.root`), lies there now.
         """
         if not Path(data_dir).is_dir():
             raise ValueError(f"data_dir={data_dir}: no such directory")
@@ -167,13 +166,10 @@ class Run:
             task.add_metrics(metrics, splits)
 
     def load_task(self, which: str = "best") -> "tuple[ImageTask, Facts]":
-        """Build the network with the weights of a checkpoint: "best", "last" or a path.
+        """Build the task, in evaluation mode, with the weights of "best", "last" or a path.
 
-        Returns:
-            The task, in evaluation mode, and the facts of the data that it was trained on.
-
-        Raises:
-            ValueError: there is no such checkpoint, it cannot be read, or it is of another network.
+        Returns it with the facts of the data that it was trained on. Raises a ValueError if there
+        is no such checkpoint, it cannot be read, or it is of another network.
         """
         from resnet_lab.training.weights.pretrained import load_weights, read
 
@@ -199,15 +195,10 @@ class Run:
 
 
 def reroot(config: DictConfig, now: str, before: str | None = None) -> bool:
-    """Replace a leading directory in every path of the data.
+    """Replace a leading directory in every path of the data; return whether there was one.
 
-    Args:
-        config: of a run, resolved; changed in place.
-        now: where the directory lies now.
-        before: where it lay; None: the recorded `data_dir`, which becomes `now`.
-
-    Returns:
-        Whether there was such a path.
+    The configuration is changed in place. The directory lay in `before`, or if that is None in the
+    recorded `data_dir`, which becomes `now`.
     """
     old = str(config.data_dir) if before is None else before
     found = False

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,27 +25,46 @@ def command(place: Path) -> list[str]:
     return [sys.executable, "-m", "resnet_lab.train", "--resume", str(place), "--trust"]
 
 
-def why(code: int, printed: str) -> str:
-    """Say why a process ended, with the last line of text that it printed."""
-    told = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    if code == -signal.SIGKILL:
-        told += ": the machine may be out of memory"
-    lines = [line.strip(FRAME) for line in printed.splitlines()]
-    return ": ".join([told, *[line for line in lines if any(map(str.isalnum, line))][-1:]])
+class JobProcess(subprocess.Popen[bytes]):
+    """The process that starts or resumes the run of a directory; it ends if this process does.
+
+    It gets the `environment` beside that of this process. Ctrl-C does not reach it.
+    """
+
+    def __init__(
+        self, place: Path, environment: Mapping[str, str], folder: str | None = None
+    ) -> None:
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115  # closed when it has ended
+        super().__init__(
+            command(place),
+            cwd=folder,
+            env={**os.environ, **environment, PARENT: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def end(self) -> tuple[str, str]:
+        """Say why it ended, with the last line of text that it printed; return that, and all."""
+        with self.output:
+            self.output.seek(0)
+            printed = self.output.read().decode(errors="replace")
+        code = self.returncode
+        why = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        if code == -signal.SIGKILL:
+            why += ": the machine may be out of memory"
+        lines = [line.strip(FRAME) for line in printed.splitlines()]
+        last = [line for line in lines if any(map(str.isalnum, line))][-1:]
+        return ": ".join([why, *last]), printed
 
 
 def run_on_node(directory: str, here: str, patience: float = PATIENCE) -> tuple[str, str]:
     """Run a job on a node, as a task of Ray's; it returns when the job's process has ended.
 
-    The process of an earlier try may still save, after its worker was lost: it is waited for.
-
-    Args:
-        directory: of the run.
-        here: the working directory of the sweep, if the node has it.
-        patience: seconds to wait for an earlier process.
-
-    Returns:
-        Why the process ended, and what it printed.
+    The process of an earlier try may still save, after its worker was lost: it is waited for, for
+    so many seconds. `here` is the working directory of the sweep, if the node has it. Returns why
+    the process ended, and what it printed.
     """
     place, node = Path(directory), socket.gethostname()
     if not (place / "config.yaml").is_file():
@@ -54,23 +74,14 @@ def run_on_node(directory: str, here: str, patience: float = PATIENCE) -> tuple[
             pass
     except Timeout:
         return f"another process trains there still, {patience:.0f} s after this began", ""
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command(place),
-            cwd=here if Path(here).is_dir() else None,
-            env={**os.environ, PARENT: str(os.getpid())},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            while process.poll() is None:  # short waits: Ray cancels between two lines of Python
-                time.sleep(POLL)
-        except KeyboardInterrupt:
-            process.terminate()  # it saves; Ray's workers block SIGINT, and their children too
-            process.wait()
-            raise
-        output.seek(0)
-        printed = output.read().decode(errors="replace")
-    return why(process.returncode, printed), printed[-KEPT:]
+    job = JobProcess(place, {}, here if Path(here).is_dir() else None)
+    try:
+        while job.poll() is None:  # short waits: Ray cancels between two lines of Python
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        job.terminate()  # it saves; Ray's workers block SIGINT, and their children too
+        job.wait()
+        job.output.close()
+        raise
+    why, printed = job.end()
+    return why, printed[-KEPT:]

@@ -8,39 +8,25 @@ process dies, its jobs save a checkpoint and end too.
 import contextlib
 import os
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
 
 from omegaconf import DictConfig
 
 from resnet_lab.core.device import MEMORY_SHARE, visible_gpus
-from resnet_lab.core.processes import PARENT
 from resnet_lab.core.threads import VARIABLE, available_cores, most_threads
-from resnet_lab.sweeps.launchers.job_process import command, why
+from resnet_lab.sweeps.launchers.job_process import JobProcess
 from resnet_lab.sweeps.launchers.runner import End, Runner
 
 POLL = 0.1  # seconds between two checks of the processes
 
 
-class Process(NamedTuple):
-    """The process of a job, and what it prints."""
-
-    process: "subprocess.Popen[bytes]"
-    output: IO[bytes]
-
-
 class Pool(Runner):
-    """Run jobs in a fixed number of slots.
+    """Run jobs in so many slots; None: `jobs_per_gpu` on each GPU, or one a core.
 
-    Args:
-        workers: number of slots; None: `jobs_per_gpu` on each GPU, or one a core.
-        jobs_per_gpu: slots that share a GPU and its memory, in equal parts.
-        max_failures: failed jobs after which no further one is started; None: no limit.
-        threads: of each process of a job, at most; None: an equal share of the cores.
+    Slots that share a GPU share its memory in equal parts. Each process of a job has at most so
+    many threads; None: an equal share of the cores.
     """
 
     def __init__(
@@ -58,53 +44,33 @@ class Pool(Runner):
         self.threads = threads or most_threads(self.workers)  # of a job, at most
 
     def room(self) -> int:
-        """Return the number of jobs at once."""
         return self.workers
 
     def environment(self, slot: int) -> dict[str, str]:
-        """Return the environment of a job in a slot: its GPU, its threads."""
+        """Return what is set for a job in a slot: its GPU, its threads."""
         mine = {VARIABLE: str(self.threads)}
         if self.gpus and self.sharing > 1:
             mine[MEMORY_SHARE] = str(0.9 / self.sharing)  # each has a CUDA context beside it
         if self.gpus:
             mine["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        return {**os.environ, **mine, PARENT: str(os.getpid())}
+        return mine
 
-    def start(self, slot: int, place: Path, config: DictConfig) -> Process:
-        """Start the process of a job in its run directory."""
-        output = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the job has ended
-        process = subprocess.Popen(
-            command(place),
-            env=self.environment(slot),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is passed on by this process, once
-        )
-        return Process(process, output)
+    def start(self, slot: int, place: Path, config: DictConfig) -> JobProcess:
+        return JobProcess(place, self.environment(slot))
 
-    def wait(self, running: Mapping[int, Process]) -> list[End]:
-        """Wait a moment, and return which of the processes, by slot, have ended."""
+    def wait(self, running: Mapping[int, JobProcess]) -> list[End]:
         time.sleep(POLL)
-        ends = []
-        for slot, (process, output) in running.items():
-            code = process.poll()
-            if code is not None:
-                output.seek(0)
-                printed = output.read().decode(errors="replace")
-                output.close()
-                ends.append(End(slot, why(code, printed), printed))
-        return ends
+        return [End(slot, *job.end()) for slot, job in running.items() if job.poll() is not None]
 
-    def stop(self, processes: Sequence[Process]) -> None:
+    def stop(self, processes: Sequence[JobProcess]) -> None:
         """Ask the jobs to save and end, and wait; on another Ctrl-C, kill them."""
         try:
-            for process, _ in processes:
-                process.send_signal(signal.SIGINT)
-            for process, _ in processes:
-                process.wait()
+            for job in processes:
+                job.send_signal(signal.SIGINT)
+            for job in processes:
+                job.wait()
         except KeyboardInterrupt:
-            for process, _ in processes:
+            for job in processes:
                 with contextlib.suppress(ProcessLookupError):  # it has ended by itself
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                    os.killpg(job.pid, signal.SIGKILL)
+                job.wait()

@@ -38,14 +38,7 @@ ALONE = {
 
 
 class RayCluster(Runner):
-    """Run jobs as tasks of Ray's; within `connected`.
-
-    Args:
-        num_cpus: of a job.
-        num_gpus: of a job.
-        max_retries: of a job whose worker or node was lost.
-        max_failures: failed jobs after which no further one is started; None: no limit.
-    """
+    """Run jobs as tasks of Ray's, within `connected`; each has so many CPUs, GPUs and retries."""
 
     def __init__(
         self, num_cpus: float, num_gpus: float, max_retries: int, max_failures: int | None = None
@@ -80,11 +73,9 @@ class RayCluster(Runner):
         return " and ".join(f"{amount:g} {name}" for name, amount in self.needs.items() if amount)
 
     def start(self, slot: int, place: Path, config: DictConfig) -> Any:
-        """Hand a job to Ray."""
         return self._task.remote(str(place), str(Path.cwd()))
 
     def wait(self, running: Mapping[int, Any]) -> list[End]:
-        """Wait a moment, and return which of the tasks, by slot, have ended."""
         import ray
 
         if not running:
@@ -117,13 +108,8 @@ def _end(slot: int, task: Any) -> End:
 def connected(address: str | None, runtime_env: Mapping[str, Any] | None) -> Iterator[None]:
     """Be connected to a cluster within this context.
 
-    Args:
-        address: of one, as host:port, or "auto" for one of this machine; None: begin one here,
-            which ends with this context.
-        runtime_env: of Ray's, for the tasks.
-
-    Raises:
-        ValueError: there is none, or it does not take us.
+    Its address is host:port, or "auto" for one of this machine; None begins one here, which ends
+    with this context. Raises a ValueError if there is none, or it does not take us.
     """
     os.environ.update(QUIET)
     more: dict[str, Any] = {"address": address}

@@ -34,16 +34,9 @@ REFRESH = 1.0  # seconds between two readings of the jobs' records
 
 
 class Stream(NamedTuple):
-    """Jobs to run, in order.
+    """Jobs to run, in order; `total` and `name` are for people."""
 
-    Attributes:
-        jobs: asked for one when a slot is free; None: no further one until one has ended.
-        total: number of them, for people.
-        name: of each, for people.
-        ended: called with each that has ended, and its result.
-    """
-
-    jobs: Iterable[Job | None]
+    jobs: Iterable[Job | None]  # asked for one when a slot is free; None: wait until one has ended
     total: int
     name: Callable[[Job], str]
     ended: Callable[[Job, JobReturn], None] = lambda job, result: None
@@ -77,14 +70,10 @@ class End(NamedTuple):
 
 
 class Runner(ABC):
-    """Run jobs in slots; subclasses start the processes.
-
-    Args:
-        max_failures: failed jobs after which no further one is started; None: no limit.
-    """
+    """Run jobs in slots; subclasses start the processes."""
 
     def __init__(self, max_failures: int | None = None) -> None:
-        self.max_failures = max_failures
+        self.max_failures = max_failures  # after which no further job is started
         self._running: dict[int, Running] = {}  # by slot
         self._results: dict[int, JobReturn] = {}  # by number of the job
         self._ended: Callable[[Job, JobReturn], None]
@@ -105,22 +94,12 @@ class Runner(ABC):
     def stop(self, processes: Sequence[Any]) -> None:
         """End the processes: they save, and this returns when they have."""
 
-    def run(
-        self, directory: str | Path, jobs: Sequence[Job] | Stream, compose: Composer
-    ) -> list[JobReturn]:
-        """Run jobs, in order, as slots come free.
+    def run(self, directory: str | Path, stream: Stream, compose: Composer) -> list[JobReturn]:
+        """Run jobs, in order, as slots come free, in the directory of their sweep.
 
-        On Ctrl-C every running job saves and ends; a second Ctrl-C ends them at once.
-
-        Args:
-            directory: of the sweep.
-            jobs: to run.
-            compose: gives their configurations.
-
-        Returns:
-            For each job that was started, its best value of `monitor`, or the error that ended it.
+        On Ctrl-C every running job saves and ends; a second Ctrl-C ends them at once. Returns for
+        each job that was started its best value of `monitor`, or the error that ended it.
         """
-        stream = jobs if isinstance(jobs, Stream) else Stream.of(jobs)
         self._ended = stream.ended
         source, more = iter(stream.jobs), True
         log.info("%d jobs, %d at once", stream.total, min(self.room(), stream.total))
@@ -132,7 +111,8 @@ class Runner(ABC):
                     processes = {slot: each.process for slot, each in self._running.items()}
                     for end in self.wait(processes):
                         self._conclude(self._running.pop(end.slot), end)
-                    more = more and not self._failed_too_often()
+                    failed = [r for r in self._results.values() if r.status is JobStatus.FAILED]
+                    more = more and (self.max_failures is None or len(failed) < self.max_failures)
                     refresh()
             except KeyboardInterrupt:
                 log.info("stopping: each job saves after its step; Ctrl-C again ends them at once")
@@ -167,10 +147,6 @@ class Runner(ABC):
             self._running[slot] = Running(number, job, place, name(job), config, began, process)
             log.info("started  %s", name(job))
         return True
-
-    def _failed_too_often(self) -> bool:
-        failed = sum(result.status is JobStatus.FAILED for result in self._results.values())
-        return self.max_failures is not None and failed >= self.max_failures
 
     def _conclude(self, ran: Running, end: End) -> None:
         """Record the result of a job whose process has ended."""

@@ -25,7 +25,7 @@ from resnet_lab.core.harmless import harmless
 from resnet_lab.core.threads import available_cores, most_threads, use, using
 from resnet_lab.data.decoding.decode import free_memory
 from resnet_lab.data.pixels import sides
-from resnet_lab.runs.checking.checks import resolved
+from resnet_lab.runs.checking.checks import FACTS, resolved
 from resnet_lab.runs.trained.run import Run
 from resnet_lab.sweeps.record import change, load
 from resnet_lab.training.preparing.thread_choice import (
@@ -42,7 +42,6 @@ LONG = 2.0  # seconds; of a longer step, as many images are taken as go into tha
 POLL = 0.01  # seconds between two looks for an answer
 PATIENCE = 30.0  # seconds after which a way that has not answered is not taken
 Step = Callable[[int], object]
-FACTS = ("num_classes", "channels", "image_size")
 
 
 class Share(NamedTuple):
@@ -56,11 +55,7 @@ def share_cores(sweep: Path, config: DictConfig, jobs: int) -> Share:
     """Choose how the jobs of a sweep share the cores, and record the number of threads.
 
     A sweep that is resumed keeps that number, since results depend on it in their last digits.
-
-    Args:
-        sweep: directory of the sweep.
-        config: composed, of the first job.
-        jobs: that are to run; there are no more workers than that.
+    `config` is that of the first job; there are no more workers than jobs.
     """
     run = Run(Path(), resolved(config, trust=True), {}, trust=True)
     ways = shares(jobs, local_processes(run.config), setting_of(run.config))
@@ -70,17 +65,13 @@ def share_cores(sweep: Path, config: DictConfig, jobs: int) -> Share:
         share = ways[-1]
         with harmless("the choice of workers and threads"):
             share = choose(run, ways)
-    change(sweep, lambda record: record.update(threads=share.threads))
+    with change(sweep) as record:
+        record["threads"] = share.threads
     return share
 
 
 def choose(run: Run, ways: Sequence[Share]) -> Share:
-    """Return the way to share the cores that trains most images a second.
-
-    Args:
-        run: of the first job.
-        ways: from few workers to many.
-    """
+    """Return the way, of those from few workers to many, that trains most images a second."""
     config = run.config
     known = [config.data.get(name) for name in FACTS]
     if len(ways) == 1 or None in known or local_processes(config) > 1:
@@ -114,10 +105,7 @@ def choose(run: Run, ways: Sequence[Share]) -> Share:
 def shares(jobs: int, processes: int, setting: object) -> list[Share]:
     """Return the ways to share the cores, from few workers with many threads to many with one.
 
-    Args:
-        jobs: that are to run.
-        processes: of each job.
-        setting: `trainer.threads`.
+    Each of the jobs has so many processes; `setting` is `trainer.threads`.
     """
     cores, most = available_cores(), most_threads(processes)
     numbers = {setting} if isinstance(setting, int) else {most, *(2**n for n in range(10))}
@@ -126,12 +114,7 @@ def shares(jobs: int, processes: int, setting: object) -> list[Share]:
 
 
 def throughput(step: Step, images: int, way: Share) -> tuple[float | None, int]:
-    """Measure the images a second of a way to share the cores.
-
-    Args:
-        step: trains a number of images.
-        images: of a step.
-        way: that is tried.
+    """Measure a way to share the cores, in which each process trains by `step(images)`.
 
     Returns:
         Images a second of all processes together, None if one of them gave no answer; and the bytes

@@ -55,12 +55,7 @@ def _told_how_to_end(watch: Watch) -> Iterator[None]:
 
 
 class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
-    """Jobs for SLURM: `launch` and `stream` submit them; each process of a job calls the object.
-
-    Args:
-        wait: until all jobs have ended.
-        **params: of submitit; `conf/hydra/launcher/slurm.yaml` lists them.
-    """
+    """Jobs for SLURM: `launch` and `stream` submit them; each process of a job calls the object."""
 
     def __init__(self, wait: bool, **params: Any) -> None:
         super().__init__(**params)
@@ -71,9 +66,6 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
 
         SIGTERM and SIGUSR2 end it as Ctrl-C ends a run. If SLURM has only warned the job by them,
         it is queued again; after `scancel` or `scontrol requeue`, SLURM does as it was told.
-
-        Args:
-            *arguments: of Hydra's launcher.
         """
         set_up_logging()
         requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's; it counts the time-outs
@@ -101,9 +93,6 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         """Submit the jobs that are not in the queue already; return when all have ended.
 
         Without `wait`, return at once, and nothing.
-
-        Raises:
-            ValueError: there is no SLURM here, or it takes no such jobs.
         """
         assert self.config is not None
         jobs = [find_job(self.config, job) for job in job_overrides]
@@ -111,11 +100,10 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         self._enqueue(watch, jobs, initial_job_idx)
         if not self._waits:
             return []
-        ended: list[tuple[Job, JobReturn]] = []
+        results: dict[str, JobReturn] = {}
         with _told_how_to_end(watch):
-            while len(ended) < len(jobs):
-                ended += watch.look()
-        results = {job.directory: result for job, result in ended}
+            while watch.jobs:
+                results |= {job.directory: result for job, result in watch.look()}
         return [results[job.directory] for job in jobs]
 
     def stream(self, stream: Stream) -> list[JobReturn]:
@@ -140,11 +128,7 @@ class Submission(SlurmLauncher):  # type: ignore[misc]  # it has no types
         return Watch(Path(self.config.hydra.sweep.dir), self.params["submitit_folder"])
 
     def _enqueue(self, watch: Watch, jobs: Sequence[Job], first: int) -> None:
-        """Submit and watch jobs; those that are in the queue already are only watched.
-
-        Raises:
-            ValueError: there is no SLURM here, or it takes no such jobs.
-        """
+        """Submit and watch jobs; those that are in the queue already are only watched."""
         waiting = queue()
         if waiting is None:
             raise ValueError(

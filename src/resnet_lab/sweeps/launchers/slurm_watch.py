@@ -26,22 +26,13 @@ MISSES = 2  # readings without a job until it is gone: shared file systems show 
 
 
 class Watch:
-    """Wait for jobs, and report how each ends.
-
-    Args:
-        directory: of the sweep.
-        folder: of submitit, with %j for the id.
-
-    Attributes:
-        ids: in the queue, by directory of the job; of all that were ever submitted.
-        jobs: that have not ended.
-    """
+    """Wait for jobs, and report how each ends."""
 
     def __init__(self, directory: Path, folder: str) -> None:
-        self.directory = directory
-        self.folder = folder
-        self.ids = submitted(directory)
-        self.jobs: list[Job] = []
+        self.directory = directory  # of the sweep
+        self.folder = folder  # of submitit, with %j for the id
+        self.ids = submitted(directory)  # in the queue, of all that were ever submitted
+        self.jobs: list[Job] = []  # that have not ended
         self._names: dict[str, str] = {}
         self._updated: dict[str, str | None] = {}  # by an earlier try: its end is no news
         self._shown: dict[str, str] = {}  # states
@@ -116,11 +107,8 @@ class Watch:
             with contextlib.suppress(ValueError):  # another process trains there
                 mark_failed(run, error)
         else:
-
-            def fail(record: dict[str, Any]) -> None:
+            with change(self.directory) as record:
                 for entry in record["jobs"]:
                     if entry["directory"] == job.directory:
                         entry.update(state="failed", error=error)
-
-            change(self.directory, fail)
         return error

@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from resnet_lab.callbacks.record import EpochCallback, Record
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.sweeps.searching.trial import read_trial
+from resnet_lab.sweeps.searching.study import read_trial
 
 
 class Pruning(EpochCallback):
@@ -14,9 +14,6 @@ class Pruning(EpochCallback):
 
     It reports before the epoch is saved, so that no epoch is missed if the run is killed. An epoch
     without a value is not reported.
-
-    Args:
-        run: with a `trial.json`.
     """
 
     def __init__(self, run: ActiveRun) -> None:
@@ -27,7 +24,6 @@ class Pruning(EpochCallback):
             self.reported.update(self.trial.study.trials[self.trial.number].intermediate_values)
 
     def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
-        """Report the epoch, and ask the pruner."""
         epoch = trainer.current_epoch + 1
         value = record.of_epoch(self.monitor, epoch)
         prune = False
@@ -45,5 +41,4 @@ class Pruning(EpochCallback):
         return {"ended": self.ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore whether the run was ended."""
         self.ended = state_dict["ended"]

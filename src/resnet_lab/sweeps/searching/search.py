@@ -8,6 +8,7 @@ resumed.
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ from resnet_lab.sweeps.searching.study import (
     described,
     open_study,
     refuse_lost_study,
+    write_trial,
 )
-from resnet_lab.sweeps.searching.trial import write_trial
 from resnet_lab.sweeps.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -51,68 +52,57 @@ NAMES = {
 SAMPLES = 3  # trials that are checked, and shown by a preflight, before the search begins
 
 
+@dataclass
 class Search:
-    """A search, in a sweep directory.
+    """A search, in a sweep directory."""
 
-    Args:
-        config: what the trials have in common, with Hydra's own node.
-        context: of Hydra.
-        launcher: that runs the trials.
-        space: that is searched.
-        options: how.
-        n_trials: number of them in the whole study, whatever became of them.
-        n_jobs: number of them that run at once; None: as many as the launcher has slots for.
-    """
+    config: DictConfig  # what the trials have in common, with Hydra's own node
+    context: HydraContext
+    launcher: Launcher
+    space: Space
+    options: Options
+    n_trials: int  # of the whole study, whatever became of them
+    n_jobs: int | None = None  # at once; None: as many as the launcher has slots for
 
-    def __init__(
-        self,
-        config: DictConfig,
-        context: HydraContext,
-        launcher: Launcher,
-        space: Space,
-        options: Options,
-        n_trials: int,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.config = config
-        self.context = context
-        self.launcher = launcher
-        self.space = space
-        self.options = options
-        self.trials = min(n_trials, space.points) if options.sampler == "grid" else n_trials
-        self.n_jobs = n_jobs
+    def __post_init__(self) -> None:
+        grid = self.options.sampler == "grid"
+        self.trials = min(self.n_trials, self.space.points) if grid else self.n_trials
         self._open: dict[str, list[optuna.Trial]] = {}  # that run, by directory of the job
 
     def run(self) -> list[JobReturn]:
         """Search until there are so many trials.
 
-        Raises:
-            ValueError: the trials cannot run, the directory holds another search, or no trial was
-                finished.
+        Raises a ValueError if the trials cannot run, the directory holds another search, or no
+        trial was finished.
         """
         refuse_misuse(self.config)
-        if self.config.sweep_dir and Path(self.config.sweep_dir).is_dir():
-            refuse_lost_study(Path(self.config.sweep_dir))
-            if (Path(self.config.sweep_dir) / STORAGE).exists():
-                self._study(Path(self.config.sweep_dir))  # before anything is changed there
+        if self.config.sweep_dir and (earlier := Path(self.config.sweep_dir)).is_dir():
+            refuse_lost_study(earlier)
+            if (earlier / STORAGE).exists():
+                self._study(earlier)  # before anything is changed there
         self._check()
         if self.config.preflight:
             return []
         with Sweep.open(fix_directory(self.config), self.config) as sweep:
             study = self._study(sweep.directory)
-            note = {"search": self._described(), "trials": self.trials}
-            change(sweep.directory, lambda record: record.update(note))
+            with change(sweep.directory) as record:
+                record.update(search=self._described(), trials=self.trials)
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             left = [trial.number for trial in running]  # given back by a process that was killed
             over = study.count() - len(left)
             if over:
                 log.info("%d of %d trials are done already", over, self.trials)
-            stream = Stream(
-                self._jobs(sweep, study, left),
-                self.trials - over,
-                self._name,
-                lambda job, result: self._ended(sweep, study, job, result),
-            )
+
+            def ended(job: Job, result: JobReturn) -> None:
+                """Tell the result of a job to the study, and a failure to the sweep."""
+                error = result._return_value
+                if result.status is JobStatus.FAILED and isinstance(error, Exception):
+                    sweep.mark_failed({job.directory: one_line(error)})
+                for trial in self._open.pop(job.directory):
+                    _tell(study, trial, sweep.directory / job.directory)
+
+            jobs = self._jobs(sweep, study, left)
+            stream = Stream(jobs, self.trials - over, self._name, ended)
             returns = _launch(self.launcher, stream, over)
         self._conclude(study)
         finish(sweep, [job for job in returns if job.status is not JobStatus.FAILED])
@@ -125,13 +115,10 @@ class Search:
     def _described(self) -> dict[str, Any]:
         """Return sampler, pruner and space in words, for the record of the sweep."""
         sampler, pruner, seed = self.options
-        space = self.space.described()
-        return {
-            "sampler": described(sampler),
-            "pruner": described(pruner),
-            "seed": seed,
-            "space": {key: space[key] for key in self.space.ranges},
-        }
+        text = self.space.described()
+        space = {key: text[key] for key in self.space.ranges}
+        words = {"sampler": described(sampler), "pruner": described(pruner)}
+        return {**words, "seed": seed, "space": space}
 
     def _study(self, directory: Path | None) -> Study:
         monitor, mode = str(self.config.monitor), monitor_mode(self.config, trust=True)
@@ -157,13 +144,7 @@ class Search:
             show_table(jobs[: len(samples)], estimates[: len(samples)])
 
     def _jobs(self, sweep: Sweep, study: Study, left: list[int]) -> Iterator[Job | None]:
-        """Choose trials as they are asked for: unfinished ones, then new ones; see `Stream`.
-
-        Args:
-            sweep: that they are entered in.
-            study: that chooses them.
-            left: numbers of the unfinished ones of an earlier process.
-        """
+        """Choose trials as they are asked for: the unfinished ones `left`, then new ones."""
         while left or (study.count() < self.trials and not study.exhausted):
             if self.n_jobs and sum(map(len, self._open.values())) >= self.n_jobs:
                 yield None
@@ -187,14 +168,6 @@ class Search:
             self._open[job.directory] = [trial]
             yield job
 
-    def _ended(self, sweep: Sweep, study: Study, job: Job, result: JobReturn) -> None:
-        """Tell the result of a job to the study, and a failure to the sweep."""
-        error = result._return_value
-        if result.status is JobStatus.FAILED and isinstance(error, Exception):
-            sweep.mark_failed({job.directory: one_line(error)})
-        for trial in self._open.pop(job.directory):
-            _tell(study, trial, sweep.directory / job.directory)
-
     def _name(self, job: Job) -> str:
         return " ".join(self.space.tried(self._open[job.directory][0].params))
 
@@ -209,14 +182,9 @@ class Search:
 
 
 def _launch(launcher: Launcher, stream: Stream, first: int) -> list[JobReturn]:
-    """Run jobs that are asked for as slots come free.
+    """Run jobs that are asked for as slots come free; `first` is the number of the first one.
 
     A launcher without slots is given as many as there are, and waits for the last of them.
-
-    Args:
-        launcher: that runs them.
-        stream: of the jobs.
-        first: number of the first one.
     """
     if hasattr(launcher, "stream"):
         done: list[JobReturn] = launcher.stream(stream)

@@ -25,23 +25,14 @@ DIGITS = 6  # of a number that is tried, so that it can be read and typed again
 
 
 class Space(NamedTuple):
-    """What a search tries.
-
-    Attributes:
-        ranges: by key, with its `+` where it has one.
-        fixed: values of the other overrides, likewise.
-    """
+    """What a search tries; keys have their `+`."""
 
     ranges: dict[str, Range]
-    fixed: dict[str, str]
+    fixed: dict[str, str]  # values of the other overrides
 
     @classmethod
     def read(cls, overrides: Iterable[Override]) -> "Space":
-        """Read overrides; of two for one key the later one counts.
-
-        Raises:
-            ValueError: a range cannot be, or there is none.
-        """
+        """Read overrides; of two for one key the later one counts."""
         last = {override.get_key_element(): override for override in overrides}
         swept = {key: override for key, override in last.items() if override.is_sweep_override()}
         if not swept:
@@ -52,13 +43,10 @@ class Space(NamedTuple):
         for key in swept:
             if not bears_on_result(override_key(key)):
                 raise ValueError(f"{key} cannot be searched: no result depends on it")
+        fixed = {key: override for key, override in last.items() if key not in swept}
         return cls(
             ranges={key: _range(override) for key, override in swept.items()},
-            fixed={
-                key: override.get_value_element_as_str()
-                for key, override in last.items()
-                if key not in swept
-            },
+            fixed={key: each.get_value_element_as_str() for key, each in fixed.items()},
         )
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
@@ -66,7 +54,6 @@ class Space(NamedTuple):
         return {key: _suggest(trial, key, each) for key, each in self.ranges.items()}
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
-        """Return the overrides of a trial."""
         return [f"{key}={value}" for key, value in self.fixed.items()] + self.tried(values)
 
     def tried(self, values: Mapping[str, Any]) -> list[str]:
@@ -75,23 +62,23 @@ class Space(NamedTuple):
 
     def extremes(self) -> list[dict[str, Any]]:
         """Return values that together try both ends of each range, and each choice."""
-        ends = {key: _ends(each) for key, each in self.ranges.items()}
+        ends: dict[str, Sequence[Any]] = {}
+        for key, each in self.ranges.items():
+            if isinstance(each, CategoricalDistribution):
+                ends[key] = each.choices
+            else:
+                ends[key] = (each.low, each.high)
         return [
             {key: values[number % len(values)] for key, values in ends.items()}
             for number in range(max(map(len, ends.values())))
         ]
 
     def grid(self) -> dict[str, list[Any]]:
-        """Return every value of each range.
-
-        Raises:
-            ValueError: a range has no end of them.
-        """
+        """Return every value of each range; raise a ValueError if a range has no end of them."""
         return {key: _every_value(key, each) for key, each in self.ranges.items()}
 
     @property
     def points(self) -> int:
-        """The number of points of the grid."""
         return math.prod(map(len, self.grid().values()))
 
     def described(self) -> dict[str, str]:
@@ -136,10 +123,6 @@ def _suggest(trial: Trial, key: str, each: Range) -> Any:
     if isinstance(each, IntDistribution):
         return trial.suggest_int(key, each.low, each.high, step=each.step, log=each.log)
     return trial.suggest_float(key, each.low, each.high, step=each.step, log=each.log)
-
-
-def _ends(each: Range) -> Sequence[Any]:
-    return each.choices if isinstance(each, CategoricalDistribution) else (each.low, each.high)
 
 
 def _every_value(key: str, each: Range) -> list[Any]:

@@ -26,7 +26,8 @@ from sqlalchemy.pool import NullPool
 
 from resnet_lab.core.configuration.building import build
 from resnet_lab.core.errors import closest
-from resnet_lab.core.files import shown
+from resnet_lab.core.files import shown, write_json
+from resnet_lab.runs.trained.run import TRIAL
 from resnet_lab.sweeps.record import load
 from resnet_lab.sweeps.searching.space import Space
 
@@ -50,39 +51,22 @@ class Options(NamedTuple):
 
 
 class Study(optuna.Study):
-    """An Optuna study of one search space.
-
-    Args:
-        storage: of the study.
-        space: that is searched.
-        options: how.
-
-    Attributes:
-        exhausted: whether the sampler has nothing left to try; upstream knows of that only within
-            `optimize`.
-    """
+    """An Optuna study of one search space."""
 
     def __init__(self, storage: BaseStorage, space: Space, options: Options) -> None:
         super().__init__(NAME, storage, pruner=make_pruner(options.pruner))
         self.storage = storage
         self.space = space
         self.options = options
-        self.exhausted = False
+        self.exhausted = False  # the sampler has nothing left to try; see `stop`
         self._begun = False  # its sampler was made
 
     def stop(self) -> None:
-        """Note that the sampler has nothing left to try."""
+        """Note that the sampler has nothing left to try; Optuna's own is for `optimize` alone."""
         self.exhausted = True
 
     def choose(self, number: int | None = None) -> optuna.Trial:
-        """Choose the values of a new trial, or those that an earlier one lacks.
-
-        Args:
-            number: of an earlier one.
-
-        Raises:
-            ValueError: the sampler needs a package that is not installed.
-        """
+        """Choose the values of a new trial, or those that an earlier one, by its number, lacks."""
         count = len(self.get_trials(deepcopy=False)) if number is None else number
         choice, _, seed = self.options
         if choice in FRESH or not self._begun:
@@ -96,25 +80,16 @@ class Study(optuna.Study):
         return trial
 
     def count(self, *states: TrialState) -> int:
-        """Return the number of trials in some states."""
         return len(self.get_trials(deepcopy=False, states=states or None))
 
 
 def open_study(
     directory: Path | None, monitor: str, mode: str, space: Space, options: Options
 ) -> Study:
-    """Open the study of a sweep directory, or create it.
+    """Open the study of a sweep directory, or create it; without a directory it is in memory.
 
-    Args:
-        directory: of the sweep; None keeps the study in memory.
-        monitor: metric to optimise.
-        mode: its direction, "min" or "max".
-        space: that is searched.
-        options: how.
-
-    Raises:
-        ValueError: the one that is there is another search or cannot be read, or there is no such
-            sampler or pruner.
+    Raises a ValueError if the one that is there is another search or cannot be read, or there is no
+    such sampler or pruner.
     """
     storage = InMemoryStorage() if directory is None else open_storage(directory / STORAGE)
     direction = StudyDirection.MINIMIZE if mode == "min" else StudyDirection.MAXIMIZE
@@ -167,18 +142,11 @@ def open_storage(path: Path) -> RDBStorage:
 
 
 def make_sampler(choice: Choice, space: Space, seed: int | None, number: int = 0) -> BaseSampler:
-    """Build the sampler, which chooses the values.
+    """Build the sampler, which chooses the values of a trial.
 
-    Args:
-        choice: "tpe" or "random", which draw each trial from seed and number alone, so that a
-            resumed search chooses as an undisturbed one would; "grid"; or any sampler of
-            Optuna's by its `_target_`.
-        space: that is searched.
-        seed: None: another search every time.
-        number: of the trial.
-
-    Raises:
-        ValueError: there is no such sampler, or it cannot take the space.
+    It is "tpe" or "random", which draw each trial from seed and number alone, so that a resumed
+    search chooses as an undisturbed one would; "grid"; or any sampler of Optuna's by its
+    `_target_`. Raises a ValueError if there is no such sampler, or it cannot take the space.
     """
     if choice == "grid":
         return GridSampler(space.grid(), seed=seed)
@@ -193,16 +161,12 @@ def make_sampler(choice: Choice, space: Space, seed: int | None, number: int = 0
 
 
 def make_pruner(choice: Choice) -> BasePruner:
-    """Build the pruner, which stops bad trials.
+    """Build the pruner, which stops bad trials; None stops none.
 
-    Args:
-        choice: None for nothing; "median", once five trials are done, stops a trial that is worse
-            than their median after as many epochs; "halving" keeps the best quarter after 1, 4,
-            16, ... epochs (asynchronous successive halving, Li et al. 2020); or any pruner of
-            Optuna's by its `_target_`, whose steps are epochs.
-
-    Raises:
-        ValueError: there is no such pruner.
+    "median", once five trials are done, stops a trial that is worse than their median after as many
+    epochs; "halving" keeps the best quarter after 1, 4, 16, ... epochs (asynchronous successive
+    halving, Li et al. 2020). It may be any pruner of Optuna's by its `_target_`, whose steps are
+    epochs. Raises a ValueError if there is no such pruner.
     """
     if choice is None:
         return NopPruner()
@@ -210,9 +174,6 @@ def make_pruner(choice: Choice) -> BasePruner:
         return MedianPruner()
     if choice == "halving":
         return SuccessiveHalvingPruner()
-    plain = OmegaConf.to_container(choice) if isinstance(choice, DictConfig) else choice
-    if not is_of_optuna(plain):
-        raise ValueError(f"hydra.sweeper.pruner={plain}: must be one of optuna.pruners")
     pruner = _made("pruner", choice, ["median", "halving", "null"], BasePruner)
     assert isinstance(pruner, BasePruner)
     return pruner
@@ -231,17 +192,28 @@ def _made(kind: str, choice: Choice, words: list[str], base: type[object]) -> ob
     return made
 
 
-def is_of_optuna(pruner: Any) -> bool:
-    """Whether all that a pruner is made of are pruners of Optuna's: a file may name anything."""
-    if isinstance(pruner, list):
-        return all(map(is_of_optuna, pruner))
-    if not isinstance(pruner, dict):
-        return True
-    known = [f"optuna.pruners.{name}" for name in optuna.pruners.__all__]
-    return pruner.get("_target_", known[0]) in known and all(map(is_of_optuna, pruner.values()))
-
-
 def earlier_trial(study: optuna.Study, storage: BaseStorage, number: int) -> optuna.Trial:
     """Return a trial that was asked for earlier, maybe by another process."""
     of = storage.get_study_id_from_name(study.study_name)
     return optuna.Trial(study, storage.get_trial_id_from_study_id_trial_number(of, number))
+
+
+def write_trial(directory: Path, trial: optuna.Trial, pruner: Choice) -> None:
+    """Write which trial a run is, and its pruner, before the run starts."""
+    directory.mkdir(exist_ok=True)
+    plain: Any = OmegaConf.to_container(pruner) if isinstance(pruner, DictConfig) else pruner
+    write_json(directory / TRIAL, {"trial": trial.number, "pruner": plain})
+
+
+def read_trial(directory: Path) -> optuna.Trial | None:
+    """Return the trial of a run; None if its study is not there or the trial is finished."""
+    told = json.loads((directory / TRIAL).read_text())
+    path = directory.parent / STORAGE
+    if not path.is_file():  # the run directory was moved away from its sweep
+        return None
+    storage, pruner = open_storage(path), make_pruner(told["pruner"])
+    study = optuna.load_study(study_name=NAME, storage=storage, pruner=pruner)
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if told["trial"] not in [trial.number for trial in running]:
+        return None
+    return earlier_trial(study, storage, told["trial"])
