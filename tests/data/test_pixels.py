@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from resnet_lab.data import ImageDataModule
+from resnet_lab.data.normalise import normalise
 from resnet_lab.data.pixels import ByUser, resize, sides, to_bytes
 from resnet_lab.data.sources import base as sources
 from resnet_lab.data.sources.base import Images
@@ -223,3 +224,11 @@ def test_a_run_on_rectangular_16_bit_pictures(tiny: Any, tmp_path: Path) -> None
     assert facts["image_size"] == [16, 24]
     assert facts["mean"][0] == pytest.approx(1250 / 4095, abs=0.05)
     task.check(facts)
+
+
+def test_large_images_are_normalised_as_small_ones() -> None:
+    pixels = image(3, 150, 150, 3)
+    found = normalise(pixels, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
+    expected = (pixels / 255 - torch.tensor([0.1, 0.2, 0.3])) / torch.tensor([0.5, 0.6, 0.7])
+    assert torch.allclose(found, expected.permute(0, 3, 1, 2), atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resnet_lab.data.decoding.pictures import on_disk
 
-CACHED = 2**18  # numbers of images that are normalised at once on a CPU
+LARGE = 2**16  # numbers of an image from which on a CPU normalises them one by one
 STREAMED = 2048  # pictures on disk that mean and std are measured on
 
 
@@ -21,9 +21,9 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     shift, scale = _row(tuple(mean), tuple(std), width, pixels.device)
     rows = pixels.reshape(batch, height, width * channels)
     found = torch.empty(rows.shape, dtype=torch.float32, device=pixels.device)
-    several = batch
-    if pixels.device.type == "cpu":  # they stay in the cache: a quarter less time at 224 x 224
-        several = max(1, CACHED // (height * width * channels))
+    # One by one they stay in the core's cache: 29 instead of 39 ms for 64 images of 224 x 224.
+    alone = pixels.device.type == "cpu" and height * width * channels >= LARGE
+    several = 1 if alone else batch
     parts = (torch.split(every, several) for every in (rows, found))
     for part, floats in zip(*parts, strict=True):
         torch.addcmul(shift, floats.copy_(part), scale, out=floats)

@@ -132,5 +132,8 @@ def test_near_duplicates_are_found_by_features_and_told_by_pixels(monkeypatch) -
         (0, 103, 3), (1, 107, 7),
     ]  # fmt: skip
     assert all(pair.correlation == pytest.approx(1) for pair in pairs)
+    with monkeypatch.context() as streaming:
+        streaming.setattr(duplicates, "on_disk", lambda pixels: pixels is training.pixels)
+        assert duplicates.near_duplicates(network, found) == []
     monkeypatch.setattr(duplicates, "MOST", 29)
     assert duplicates.near_duplicates(network, found) == []

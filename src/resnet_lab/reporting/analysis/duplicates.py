@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from resnet_lab.data.decoding.pictures import on_disk
 from resnet_lab.reporting.analysis.outputs import Outputs, outputs_of
 from resnet_lab.runs.trained.inference import TrainedNetwork
 
@@ -32,11 +33,12 @@ def near_duplicates(network: TrainedNetwork, found: Outputs) -> list[Pair]:
 
     Returns:
         Pairs that correlate by `ALIKE` or more. None are searched for without features, with more
-        than `MOST` training images, or where these have another size.
+        than `MOST` training images, or where these are streamed (memory would have to hold them
+        all) or have another size.
     """
     network.data.setup("fit")
-    _, numbers = network.data.images("train")
-    if found.features is None or len(numbers) > MOST:
+    images, numbers = network.data.images("train")
+    if found.features is None or len(numbers) > MOST or on_disk(images.pixels):
         return []
     training = outputs_of(network, "train")
     if training.features is None or training.pixels.shape[1:] != found.pixels.shape[1:]:
