@@ -112,10 +112,7 @@ def test_a_service_that_is_away_fails_no_run(
     monkeypatch.setattr(WandbLogger, "refuses", True)
     train(tiny(TARGET + "WandbLogger", "trainer.max_epochs=1"), "one", trust=True)
     assert Run.load("one").done
-    told = (
-        "hyperparameters of WandbLogger failed and is left out: RuntimeError: the service is away"
-    )
-    assert told in caplog.text
+    assert "WandbLogger failed and is left out: the service is away" in caplog.text
 
 
 def test_a_run_that_fails_is_ended_as_failed(tiny: Compose) -> None:
