@@ -137,7 +137,7 @@ def test_facts_are_plain() -> None:
             {"batch_size": 109},
             "data.batch_size=109 is larger than the training split .* at most 108",
         ),
-        ({"channels": 1, "mean": [0.5], "std": [0.5]}, "data.channels=1, .* have 3"),
+        ({"channels": 1, "mean": [0.5], "std": [0.5]}, "data.channels=1, .* has 3 channels"),
         ({"num_classes": 4}, "data.num_classes=4, but patches has 3 classes"),
         ({"mean": [0.5]}, "data.mean has 1 values for data.channels=3"),
         ({"val_size": 120}, "cannot set 120 of 120 images aside"),

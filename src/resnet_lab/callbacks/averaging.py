@@ -17,18 +17,12 @@ class Average(WeightAveraging):
     """Lightning's WeightAveraging: the average replaces the weights, except in training steps.
 
     It is used in validation, in `state_dict` of the checkpoints (which keep the weights themselves
-    too, to resume from) and after training. Differences from upstream: the average is on the
-    device that trains, so that nothing waits for a copy; batch norm statistics are averaged like
-    the weights, while their count of batches is copied; and a test uses the average also when it
-    loads best.ckpt, or when the run was killed just before it.
+    too, to resume from) and after training. Unlike upstream, the average is on the device that
+    trains, batch norm statistics are averaged while their count of batches is copied, and a test
+    uses the average also when it loads best.ckpt, or when the run was killed just before it.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Allocate the average.
-
-        Raises:
-            ValueError: there are two averages.
-        """
         if sum(isinstance(callback, Average) for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
             raise ValueError("callbacks.ema and callbacks.swa both average the weights: use one")
         super().setup(trainer, pl_module, stage)
@@ -49,7 +43,7 @@ class Average(WeightAveraging):
         return self._average_model.n_averaged
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Pair the tensors of the average and of the task, once for all steps."""
+        # Paired once for all steps.
         pairs = list(zip(_tensors(self.average), _tensors(pl_module), strict=True))
         self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
         self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
@@ -105,10 +99,7 @@ class EMA(Average):
         super().on_train_start(trainer, pl_module)
         self._update(trainer)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Add the weights of the step."""
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         self._update(trainer)
 
     def _update(self, trainer: Trainer) -> None:
@@ -142,11 +133,6 @@ class SWA(Average):
         self._first = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the first epoch that is averaged.
-
-        Raises:
-            ValueError: the run has no such epoch.
-        """
         epochs = trainer.max_epochs or 0
         self._first = int(self.start)
         if 0 < self.start < 1:
@@ -159,12 +145,10 @@ class SWA(Average):
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hold the learning rate of a run that resumes within an epoch."""
         super().on_train_start(trainer, pl_module)
         self._hold(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hold the learning rate."""
         self._hold(trainer)
 
     def _hold(self, trainer: Trainer) -> None:
@@ -172,9 +156,7 @@ class SWA(Average):
             for config in trainer.lr_scheduler_configs:
                 config.frequency = sys.maxsize  # steps of the run between two of the schedule
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Add the weights of the epoch before its validation."""
         if trainer.is_last_batch:
             self._join(trainer, pl_module)

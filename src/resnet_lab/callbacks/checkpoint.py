@@ -70,7 +70,6 @@ class Checkpoint(ModelCheckpoint):
         return type(self).__qualname__
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Place the checkpoints in the run directory."""
         self.dirpath = str(Path(trainer.default_root_dir).resolve() / "checkpoints")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -144,7 +143,6 @@ class Checkpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record whether a callback has ended the training."""
         checkpoint["stopped"] = bool(trainer.should_stop)
 
     def on_load_checkpoint(
@@ -159,7 +157,6 @@ class Checkpoint(ModelCheckpoint):
         return self.record.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what was measured."""
         self.record.load_state_dict(state_dict)
         if self.record.best is not None:
             self.best_model_path = str(self._path("best"))

@@ -18,6 +18,5 @@ class EarlyStopping(EpochCallback, upstream.EarlyStopping):
     on_validation_end = Callback.on_validation_end
 
     def on_epoch_measured(self, trainer: Trainer, task: LightningModule, record: Record) -> None:
-        """Ask the trainer to stop if nothing has improved for long enough."""
         if record.of_epoch(self.monitor, trainer.current_epoch + 1) is not None:
             self._run_early_stopping_check(trainer)

@@ -1,9 +1,10 @@
 """Log the norm of the gradient."""
 
+from typing import Any
+
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
-from torch.optim import Optimizer
 
 from resnet_lab.core.harmless import harmless_callback
 
@@ -17,10 +18,7 @@ class GradientNorm(Callback):
     With sharded parameters nothing is logged.
     """
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
-    ) -> None:
-        """Log before the step."""
+    def on_before_optimizer_step(self, trainer: Trainer, _: Any, optimizer: Any) -> None:
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         step = trainer.global_step
         if not every or (step + 1) % every or isinstance(trainer.strategy, SHARDED):

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from resnet_lab.callbacks.tensorboard import writer_of
@@ -34,27 +33,19 @@ class Histograms(Callback):
         self._activations: dict[str, Tensor] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a compiled network: it calls no hooks that are registered later.
-
-        Raises:
-            ValueError: the network is compiled.
-        """
+        """Refuse a compiled network: it calls no hooks that are registered later."""
         if getattr(pl_module, "compiled", False):
             raise ValueError("callbacks=[histograms] does not go with task.compile: leave one out")
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Record the activations of the last batch of an epoch."""
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if due and trainer.is_last_batch and writer_of(trainer) is not None:
             for name, stage in _stages(pl_module):
                 self._hooks.append(stage.register_forward_hook(self._recording(name)))
 
     def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+        self, trainer: Trainer, pl_module: LightningModule, _: Any
     ) -> None:
-        """Write the histograms of the step whose activations were recorded."""
         writer = writer_of(trainer)
         if not self._hooks or writer is None:
             return
@@ -71,8 +62,7 @@ class Histograms(Callback):
         self._activations = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave no hook behind where the last batch made no step."""
-        self._remove_hooks()
+        self._remove_hooks()  # also where the last batch made no step
 
     def _recording(self, name: str) -> Any:
         def record(module: nn.Module, arguments: Any, output: Any) -> None:

@@ -47,7 +47,6 @@ class Interruption(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and end after a signal, once the optimizer has stepped."""
         step, rest = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
         if rest or trainer.is_last_batch:  # the epoch is about to be saved
             return
@@ -58,12 +57,10 @@ class Interruption(Callback):
             raise KeyboardInterrupt
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End between two epochs."""
         if self._asked_any(trainer):
             raise KeyboardInterrupt
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End before the test, after a signal at the end of the last epoch."""
         if self._asked_any(trainer):
             raise KeyboardInterrupt
 

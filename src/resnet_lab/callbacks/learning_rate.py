@@ -15,6 +15,5 @@ class LearningRate(LearningRateMonitor):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Log before the first batch of a step."""
         if batch_idx % trainer.accumulate_grad_batches == 0:
             super().on_train_batch_start(trainer, pl_module, batch, batch_idx)

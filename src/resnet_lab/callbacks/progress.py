@@ -35,13 +35,10 @@ class ProgressBar(RichProgressBar):
             end = time.monotonic()
             self._due = end + max(1 / self.refresh_rate, (end - start) / SHARE)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Update the bar if drawing is due, and at the last step of an epoch."""
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
         if time.monotonic() >= self._due or trainer.is_last_batch:
             self._update_metrics(trainer, pl_module)
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            super().on_train_batch_end(trainer, pl_module, *rest)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> Any:
         """Return Lightning's metrics and those of the task's last step."""

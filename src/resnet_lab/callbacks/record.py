@@ -72,11 +72,9 @@ class Record:
         return found.value if found is not None and found.epoch == epoch else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain types, for a checkpoint."""
         return {"best": self.best, "values": {name: list(v) for name, v in self._values.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
         self.best = state["best"]
         self._values = {name: Value(*value) for name, value in state["values"].items()}
 

@@ -37,7 +37,6 @@ class ModelSummary(Callback):
         self.depth = depth
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Pass a blank image through the network and print its layers."""
         net: nn.Module = pl_module.net  # type: ignore[assignment]
         facts = trainer.datamodule.facts()  # type: ignore[attr-defined]
         size = sides(facts["image_size"])
@@ -48,11 +47,8 @@ class ModelSummary(Callback):
         if not trainer.is_global_zero:
             return
         log.debug("layers\n%s", "\n".join(f"{layer}" for layer in layers))
-        table = Table(
-            title=f"{type(net).__name__} on {tuple(example.shape[1:])}", title_justify="left"
-        )
-        for heading, justify in (("layer", "left"), ("type", "left"), ("output", "left")):
-            table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        title = f"{type(net).__name__} on {tuple(example.shape[1:])}"
+        table = Table("layer", "type", "output", title=title, title_justify="left")
         table.add_column("parameters", justify="right")
         for layer in layers:
             if layer.name and (self.depth is None or layer.name.count(".") < self.depth):

@@ -97,7 +97,6 @@ class TensorBoardRecord(Callback):
         self.graph = False
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the summary."""
         writer = writer_of(trainer)
         if writer is not None:
             self._write_summary(trainer, writer)

@@ -1,6 +1,7 @@
 """Images in TensorBoard: training images, mistakes on the validation split, confusion matrix."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -54,7 +55,6 @@ class TensorBoardImages(Callback):
         writer.add_image("train/images", captioned_grid(shown, captions, columns=6), 0)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Decide whether this epoch is drawn."""
         self._mistakes, self._seen = [], []
         epoch = trainer.current_epoch + 1
         in_series = epoch in {f * 10**n for f in (1, 2, 5) for n in range(len(str(epoch)))}
@@ -66,13 +66,7 @@ class TensorBoardImages(Callback):
         )
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Keep the probabilities, and the images of mistakes."""
         if not self._draws or not isinstance(outputs, Tensor) or not isinstance(batch, tuple):

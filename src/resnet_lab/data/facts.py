@@ -1,4 +1,4 @@
-"""What a configuration states of a data set, held to its images."""
+"""What a network has to know of its data, and what a configuration leaves to be found out."""
 
 import logging
 from collections.abc import Sequence
@@ -10,12 +10,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from resnet_lab.core.configuration.building import build
-from resnet_lab.data.pixels import Fit, keeps_proportions
-from resnet_lab.data.sources.base import Images, PictureSource, Source, read
+from resnet_lab.data.sources.base import PictureSource, Source, read
 
 log = logging.getLogger(__name__)
 
-FOUND = ("num_classes", "channels", "image_size")  # null in a configuration: the source tells
 SIDE = 64  # of pictures that vary in size, unless data.image_size says otherwise
 
 
@@ -39,44 +37,8 @@ def name_of(label: Tensor, classes: Sequence[str]) -> str:
     return f"{float(label[0]):.4g}"
 
 
-def check_images(
-    images: Images,
-    classes: tuple[str, ...],
-    *,
-    name: str,
-    num_classes: int,
-    channels: int,
-    image_size: tuple[int, int],
-    fit: Fit | None,
-) -> None:
-    """Raise a ValueError that names a stated fact which the images of a split contradict.
-
-    `classes` are those that the source knows; without `fit`, other proportions are refused.
-    """
-    height, width, found = images.pixels.shape[1:]
-    if fit is None and not keeps_proportions(height, width, image_size):
-        raise ValueError(
-            f"the images of {name} are {height} high and {width} wide, which "
-            f"data.image_size={[*image_size]} would squash: set "
-            f"data.image_size=[{height},{width}], or ++data.fit= to crop, pad or stretch"
-        )
-    if found != channels:
-        raise ValueError(
-            f"data.channels={channels}, but the images of {name} have {found}: "
-            f"set data.channels={found}"
-        )
-    labels = images.labels
-    count = labels.shape[1] if labels.ndim > 1 else int(labels.max()) + 1
-    count = max(len(classes), count)
-    if count != num_classes:
-        raise ValueError(
-            f"data.num_classes={num_classes}, but {name} has {count} classes: "
-            f"set data.num_classes={count}"
-        )
-
-
 def state_found(config: DictConfig, *, trust: bool) -> DictConfig:
-    """Return a configuration whose `FOUND` facts are stated: where null, the source is asked."""
+    """Return a configuration whose nulls among the facts of the data are found out."""
     config = config.copy()
     source = build(config, "data.source", trust=trust)
     for name, value in find_facts(source).items():
@@ -102,5 +64,4 @@ def find_facts(source: Source) -> dict[str, Any]:
         )  # fmt: skip
     height, width, channels = read(source, "train").pixels.shape[1:]
     size = height if height == width else [height, width]
-    found = zip(FOUND, (len(source.classes), channels, size), strict=True)
-    return dict(found)
+    return {"num_classes": len(source.classes), "channels": channels, "image_size": size}

@@ -77,7 +77,6 @@ class BatchLoader:
         return {"epoch": self.epoch, "next": self._next}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Resume at that position if the next iteration is over the same epoch."""
         self._resume = state
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The data module of every set of labelled images that fits in memory."""
+"""The data module of every set of labelled images, in memory or streamed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from resnet_lab.data.streaming import StreamLoader
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ImageDataModule(SplitImages):
-    """Serve a labelled set of images that lies in memory.
+    """Serve a labelled set of images.
 
     The training images of `source` are split once, by `split_seed`, into a training and a
     validation part; a source with a validation split of its own keeps it. The test images are read
@@ -52,11 +52,7 @@ class ImageDataModule(SplitImages):
         self.source.prepare()
 
     def facts(self) -> Facts:
-        """Return what every checkpoint stores, as plain types.
-
-        Raises:
-            ValueError: mean and std are neither given nor measured yet.
-        """
+        """Return what every checkpoint stores, as plain types; a ValueError before `setup`."""
         mean, std = self._statistics()
         return Facts(
             name=self.name,
@@ -77,9 +73,7 @@ class ImageDataModule(SplitImages):
 
         With `trainer.overfit_batches` they are the same ones each epoch, drawn by the seed.
         """
-        self._training = self._loader(
-            "train", drop_last=True, shuffle=not self._overfits, balanced=self.sampler is not None
-        )
+        self._training = self._loader("train")
         if self._position is not None:
             self._training.load_state_dict(self._position)
         return self._training
@@ -102,15 +96,8 @@ class ImageDataModule(SplitImages):
         """Return the test batches in order."""
         return self._loader("test")
 
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """Move the pixels as bytes: a quarter of the traffic of floats."""
-        pixels = batch.pixels.to(device, non_blocking=True)
-        return Batch(pixels, batch.labels.to(device, non_blocking=True), batch.seed)
-
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Normalise a batch, augmented in training unless `trainer.overfit_batches` is set."""
+        """Augment a batch in training, but not of `trainer.overfit_batches`, and normalise it."""
         trains = self.trainer is not None and self.trainer.training
         return self.finish(batch, augment=trains and not self._overfits)
 
@@ -136,15 +123,19 @@ class ImageDataModule(SplitImages):
         """Whether the trainer overfits a few batches, to debug a network."""
         return self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
 
-    def _loader(self, split: str, **options: bool) -> BatchLoader:
-        images, indices = self._sets[split]
-        if split == "train" and self._overfits:  # a folder is sorted by class
+    def _loader(self, split: str) -> BatchLoader:
+        """Return the batches of a split; where there is room, its images move to the GPU."""
+        (images, indices), trains = self._sets[split], split == "train"
+        streams, changing = on_disk(images.pixels), trains and not self._overfits
+        if trains and self._overfits:  # a folder is sorted by class
             indices = shuffled(indices, self.seed)
-        placing: dict[str, Any] = {"seed": self.seed}
-        if split == "train" and self.each and not self._overfits:
-            placing["changes"] = [*self.each.values()]
+        options: dict[str, Any] = {"seed": self.seed, "drop_last": trains, "shuffle": changing}
+        options["balanced"] = trains and self.sampler is not None
+        if trains or streams:
+            changes = self.each if changing else {} if trains else self.transforms
+            options["changes"] = [*changes.values()]
         if self.trainer is not None:
-            placing |= {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+            options |= {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
             if self.batch_size % self.trainer.world_size:
                 raise ValueError(
                     f"data.batch_size={self.batch_size} must be a multiple of the "
@@ -152,21 +143,18 @@ class ImageDataModule(SplitImages):
                 )
             device = self.trainer.strategy.root_device
             free = free_on(device)
-            if on_disk(images.pixels):
-                placing["pin"], free = free is not None, None
             if free is not None and images.pixels.device.type == "cpu":
-                placing["pin"] = "changes" in placing or images.pixels.nbytes >= free / 4
-                if not placing["pin"]:
+                full = not streams and images.pixels.nbytes >= free / 4
+                options["pin"] = streams or bool(options.get("changes")) or full
+                if not options["pin"]:
                     images = self._move(images, device)
-        placing |= options
-        if on_disk(images.pixels):
-            placing["crop"] = split == "train" and not self._overfits
-            if split != "train":
-                placing["changes"] = [*self.transforms.values()]
-            workers = available_cores() if self.workers is None else self.workers
-            workers = workers if split == "train" else min(workers, 4)
-            return StreamLoader(images, indices, self.batch_size, workers=workers, **placing)
-        return BatchLoader(images, indices, self.batch_size, **placing)
+        if not streams:
+            return BatchLoader(images, indices, self.batch_size, **options)
+        workers = available_cores() if self.workers is None else self.workers
+        workers = workers if trains else min(workers, 4)
+        return StreamLoader(
+            images, indices, self.batch_size, workers=workers, crop=changing, **options
+        )
 
     def _move(self, images: Images, device: torch.device) -> Images:
         """Move images to the device, for all the splits that they hold."""

@@ -24,11 +24,7 @@ class ByUser(ValueError):
 
 
 def sides(image_size: Size) -> tuple[int, int]:
-    """Return height and width.
-
-    Raises:
-        ValueError: it is neither an integer >= 1 nor two of them.
-    """
+    """Return height and width; raise a ValueError for what is no size."""
     both = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
     if len(both) != 2 or not all(type(side) is int and side >= 1 for side in both):
         raise ValueError(
@@ -44,11 +40,7 @@ def check_fit(fit: str | None) -> None:
 
 
 def limits(extent: Range) -> tuple[float, float] | None:
-    """Return the values that are black and white; None for "auto".
-
-    Raises:
-        ValueError: they are not two rising numbers.
-    """
+    """Return the values that are black and white, two rising numbers; None for "auto"."""
     if extent == "auto":
         return None
     ends = [] if isinstance(extent, str | bool | int | float) else list(extent)
@@ -97,6 +89,15 @@ def to_bytes(values: npt.NDArray[Any], extent: Range = "auto") -> Pixels:
         shares = (values[part].astype(np.float64) - low) * (255 / (high - low))
         scaled[part] = np.rint(np.clip(shares, 0, 255))
     return scaled
+
+
+def channels_last(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return images [N, H, W] or [N, C, H, W] as [N, H, W, C], which others are already."""
+    if images.ndim == 3:
+        return images[..., None]
+    if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
+        images = images.transpose(0, 2, 3, 1)
+    return images
 
 
 def keeps_proportions(height: int, width: int, size: tuple[int, int]) -> bool:

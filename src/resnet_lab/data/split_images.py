@@ -1,4 +1,4 @@
-"""The splits of a labelled set of images: read, held to its facts, and set aside."""
+"""The splits of a labelled set of images: read, checked against the configuration, set aside."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +11,12 @@ from torch import Tensor
 from resnet_lab.core.configuration.building import errors_of
 from resnet_lab.core.seeds import derive_seed
 from resnet_lab.data.decoding.pictures import on_disk
-from resnet_lab.data.facts import check_images
 from resnet_lab.data.normalise import mean_and_std
-from resnet_lab.data.pixels import Fit, check_fit, sides
+from resnet_lab.data.pixels import Fit, check_fit, keeps_proportions, sides
 from resnet_lab.data.sources.base import Images, Source, read
 from resnet_lab.data.splits import fold_split, stratified_split
 from resnet_lab.data.transforms.base import Augmentation, chosen, try_out
-from resnet_lab.data.transforms.each import Each, is_each, transform_each, try_each
+from resnet_lab.data.transforms.each import Each, is_each, transform_each
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -79,25 +78,25 @@ class SplitImages(LightningDataModule):
             raise ValueError("data.folds and data.fold need each other: data.folds=5 data.fold=0")
         check_fit(self.fit)
         self.image_size = sides(self.image_size)
-        changes = chosen(self.augment or {})
+        changes = chosen("data.augment", self.augment or {})
         self.each = {name: change for name, change in changes.items() if is_each(change)}
         self.batched = {name: change for name, change in changes.items() if not is_each(change)}
-        self.transforms = chosen(self.transform or {}, "data.transform")
+        self.transforms = chosen("data.transform", self.transform or {})
         self._sets: dict[str, tuple[Images, Tensor]] = {}  # split -> images, indices of its own
 
     def setup(self, stage: str) -> None:
         """Read and split the training images, or read the test images for the stage `test`.
 
         Raises:
-            ValueError: the images contradict the facts, or `batch_size` exceeds the training part.
+            ValueError: the images contradict the configuration, or `batch_size` is too large.
         """
         if stage in ("fit", "validate") and "train" not in self._sets:
             images = self._read("train")
             if "val" in self.source.splits:
                 if self.folds is not None:
                     raise ValueError(f"data.folds: {self.name} has a validation split of its own")
-                train, val = torch.arange(len(images.labels)), self._read("val")
-                self._sets["val"] = self._transformed(val, torch.arange(len(val.labels)))
+                train = torch.arange(len(images.labels))
+                self._sets["val"] = self._transformed(self._read("val"))
             else:
                 train, rest = self._split(images.labels)
                 self._sets["val"] = self._transformed(images, rest)
@@ -107,12 +106,11 @@ class SplitImages(LightningDataModule):
                     f"data.batch_size={self.batch_size} is larger than the training split of "
                     f"{self.name}: use at most {len(train)}"
                 )
-            try_out(self.batched, try_each("data.augment", self.each, images.pixels.shape[1:]))
+            try_out("data.augment", {**self.each, **self.batched}, images.pixels.shape[1:])
             if self.mean is None or self.std is None:
                 self.mean, self.std = mean_and_std(images.pixels, train)
         if stage == "test" and "test" not in self._sets:
-            test = self._read("test")
-            self._sets["test"] = self._transformed(test, torch.arange(len(test.labels)))
+            self._sets["test"] = self._transformed(self._read("test"))
 
     def images(self, split: str) -> tuple[Images, Tensor]:
         """Return the images that hold a split, and its indices; call `setup` first."""
@@ -129,26 +127,40 @@ class SplitImages(LightningDataModule):
         with errors_of("data.val_size"):
             return stratified_split(labels, self.val_size, self.split_seed)
 
-    def _transformed(self, images: Images, indices: Tensor) -> tuple[Images, Tensor]:
-        """Apply `transform` to the images of a split, once."""
-        if not self.transforms:
-            return images, indices
-        try_each("data.transform", self.transforms, images.pixels.shape[1:])
-        if on_disk(images.pixels):  # its workers do so
+    def _transformed(self, images: Images, indices: Tensor | None = None) -> tuple[Images, Tensor]:
+        """Apply `transform` once to the images of a split, by default all of them."""
+        if indices is None:
+            indices = torch.arange(len(images.labels))
+        try_out("data.transform", self.transforms, images.pixels.shape[1:])
+        if not self.transforms or on_disk(images.pixels):  # the workers transform those on disk
             return images, indices
         seeds = [derive_seed(0, index) for index in indices.tolist()]
         changed = transform_each([*self.transforms.values()], images.pixels[indices], seeds)
         return Images(changed, images.labels[indices]), torch.arange(len(indices))
 
     def _read(self, split: str) -> Images:
+        """Read a split; raise a ValueError for images that contradict the configuration."""
         images = read(self.source, split)
         if self.target_transform is not None:
-            labels = [self.target_transform(label) for label in images.labels.tolist()]
-            images = images._replace(labels=torch.tensor(labels))
-        check_images(
-            images, self._classes, name=self.name, num_classes=self.num_classes,
-            channels=self.channels, image_size=self.image_size, fit=self.fit,
-        )  # fmt: skip
+            changed = [self.target_transform(label) for label in images.labels.tolist()]
+            images = images._replace(labels=torch.tensor(changed))
+        labels, (height, width, channels) = images.labels, images.pixels.shape[1:]
+        if self.fit is None and not keeps_proportions(height, width, self.image_size):
+            raise ValueError(
+                f"the images of {self.name} are {height} high and {width} wide, which "
+                f"data.image_size={[*self.image_size]} would squash: set "
+                f"data.image_size=[{height},{width}], or ++data.fit= to crop, pad or stretch"
+            )
+        count = labels.shape[1] if labels.ndim > 1 else int(labels.max()) + 1
+        count = max(len(self._classes), count)
+        for what, stated, found in (
+            ("channels", self.channels, channels), ("num_classes", self.num_classes, count)
+        ):  # fmt: skip
+            if stated != found:
+                raise ValueError(
+                    f"data.{what}={stated}, but {self.name} has {found} "
+                    f"{what.removeprefix('num_')}: set data.{what}={found}"
+                )
         return images
 
     @property

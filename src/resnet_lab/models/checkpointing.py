@@ -18,16 +18,13 @@ class CheckpointedSequential(nn.Sequential):
     """Run modules in sequence, keeping only the input of each for the backward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output of the last module."""
-        if not torch.is_grad_enabled():
-            for module in self:
+        for module in self:
+            if not torch.is_grad_enabled():
                 x = module(x)
-        elif torch.compiler.is_compiling():
-            # The compiler accepts no context of ours, and recomputes without side effects anyway.
-            for module in self:
+            elif torch.compiler.is_compiling():
+                # The compiler accepts no context of ours, and recomputes without side effects.
                 x = checkpoint(module, x, use_reentrant=False)
-        else:
-            for module in self:
+            else:
                 x = checkpoint(module, x, use_reentrant=False, context_fn=partial(contexts, module))
         return x
 

@@ -71,7 +71,6 @@ class NormFreeBlock(ResidualBlock):
         self.std = 1.0  # of x, as expected at the start
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return scale * F(x) + shortcut(x)."""
         out = self.conv1(F.relu(x / self.std))
         out = self.alpha * self.conv2(F.relu(out))
         if self.factor is not None:
@@ -79,7 +78,6 @@ class NormFreeBlock(ResidualBlock):
         return self.add_shortcut(out, x)
 
     def zero_branch(self) -> None:
-        """Make F(x) zero: the weight of its last convolution, whose bias begins with zero."""
         nn.init.zeros_(self.conv2.weight)
 
 
@@ -111,16 +109,11 @@ class NormFreeResNet(ResNet):
             nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, num_classes] of images [B, in_channels, H, W]."""
         return self.classify(F.relu(self.body(self.conv1(x))))
 
 
 def norm_free_resnet(depth: int, scheme: str, **options: Any) -> NormFreeResNet:
-    """Build the network of 6n+2 layers; `options` are those of ResNet.
-
-    Raises:
-        ValueError: `depth` or an option has a value it cannot have.
-    """
+    """Build the network of 6n+2 layers; `options` are those of ResNet."""
     check_choice("scheme", scheme, SCHEMES)
     n = blocks_per_stage(depth, 6, 2, published="20, 56, 110")
     return NormFreeResNet(n, scheme, **options)

@@ -91,14 +91,12 @@ class PreActBasicBlock(PreActResidualBlock):
         self.conv2 = conv3x3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return F(x) + shortcut(x)."""
         out, x = self.activate(x)
         out = F.relu(self.bn2(self.conv1(out)), inplace=True)
         out = self.conv2(self.dropout(out))
         return self.add_shortcut(out, x)
 
     def zero_branch(self) -> None:
-        """Make F(x) zero: the weight of its last convolution."""
         nn.init.zeros_(self.conv2.weight)
 
 
@@ -115,7 +113,6 @@ class PreActBottleneck(PreActResidualBlock):
         self.conv3 = conv1x1(width, 4 * width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return F(x) + shortcut(x)."""
         out, x = self.activate(x)
         out = F.relu(self.bn2(self.conv1(out)), inplace=True)
         out = F.relu(self.bn3(self.conv2(out)), inplace=True)
@@ -123,7 +120,6 @@ class PreActBottleneck(PreActResidualBlock):
         return self.add_shortcut(out, x)
 
     def zero_branch(self) -> None:
-        """Make F(x) zero: the weight of its last convolution."""
         nn.init.zeros_(self.conv3.weight)
 
 
@@ -152,7 +148,6 @@ class PreActResNet(ResNet):
         self.norm = nn.BatchNorm2d(self.fc.in_features) if final_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, num_classes] of images [B, in_channels, H, W]."""
         x = self.body(self.conv1(x))
         if self.norm is not None:
             x = F.relu(self.norm(x), inplace=True)
@@ -160,22 +155,14 @@ class PreActResNet(ResNet):
 
 
 def preact_resnet(depth: int, **options: Any) -> PreActResNet:
-    """Build pre-activation ResNet-18, 34, 50, 101 or 152; `options` are PreActResNet's.
-
-    Raises:
-        ValueError: `depth` or an option has a value it cannot have.
-    """
+    """Build pre-activation ResNet-18, 34, 50, 101 or 152; `options` are PreActResNet's."""
     check_choice("depth", depth, LAYERS)
     block = PreActBasicBlock if depth < 50 else PreActBottleneck
     return PreActResNet(block, LAYERS[depth], WIDTHS, **options)
 
 
 def cifar_preact_resnet(depth: int, block: str = "bottleneck", **options: Any) -> PreActResNet:
-    """Build the CIFAR pre-activation ResNet of 9n+2 layers, or 6n+2 with `basic` blocks.
-
-    Raises:
-        ValueError: `depth` or an option has a value it cannot have.
-    """
+    """Build the CIFAR pre-activation ResNet of 9n+2 layers, or 6n+2 with `basic` blocks."""
     n = cifar_blocks(depth, block, "110")
     make_block = PreActBasicBlock if block == "basic" else PreActBottleneck
     return PreActResNet(make_block, (n,) * 3, (16, 32, 64), stem_width=16, **options)

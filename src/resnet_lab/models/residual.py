@@ -203,12 +203,30 @@ def check_choice(what: str, value: Any, allowed: Iterable[Any]) -> None:
         raise ValueError(f"{what} {value} is unknown: use {', '.join(map(str, others))} or {last}")
 
 
-def blocks_per_stage(depth: int, step: int, extra: int, published: str) -> int:
-    """Return n of depth = step * n + extra.
+def check_count(what: str, value: int) -> None:
+    """Raise a ValueError unless `value` is an integer >= 1."""
+    if value < 1:
+        raise ValueError(f"{what} {value} is out of range: must be an integer >= 1")
 
-    Raises:
-        ValueError: There is no such n >= 1; the message names the nearest depths.
-    """
+
+def check_probability(what: str, value: float) -> None:
+    """Raise a ValueError unless `value` is a probability below 1."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{what} {value} is out of range: use 0 <= p < 1")
+
+
+def check_image(x: Tensor, smallest: int, model: str) -> None:
+    """Raise a ValueError if images [B, C, H, W] are too small for a model."""
+    height, width = x.shape[-2:]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"image {height}x{width} is too small for {model}: "
+            f"use {smallest}x{smallest} or more, or model=resnet20"
+        )
+
+
+def blocks_per_stage(depth: int, step: int, extra: int, published: str) -> int:
+    """Return n >= 1 of depth = step * n + extra; raise a ValueError with the nearest depths."""
     n, rest = divmod(depth - extra, step)
     if n < 1 or rest:
         below = max(n, 1) * step + extra
@@ -222,8 +240,7 @@ def blocks_per_stage(depth: int, step: int, extra: int, published: str) -> int:
 def cifar_blocks(depth: int, block: str, basic: str) -> int:
     """Return the blocks of a stage of a CIFAR network: of 6n+2 layers, with bottlenecks of 9n+2.
 
-    Raises:
-        ValueError: There is no such network; `basic` names the published depths of basic blocks.
+    `basic` names the published depths of basic blocks, for the message.
     """
     check_choice("block", block, ("basic", "bottleneck"))
     if block == "basic":

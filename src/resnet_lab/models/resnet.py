@@ -45,6 +45,7 @@ from resnet_lab.models.pooling import MaxPool2d
 from resnet_lab.models.residual import (
     ResidualBlock,
     check_choice,
+    check_probability,
     cifar_blocks,
     conv1x1,
     conv3x3,
@@ -64,13 +65,11 @@ class BasicBlock(ResidualBlock):
         self.bn2 = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return relu(F(x) + shortcut(x))."""
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
         return F.relu(self.add_shortcut(out, x), inplace=True)
 
     def zero_branch(self) -> None:
-        """Make F(x) zero: the weight of its last norm."""
         nn.init.zeros_(self.bn2.weight)
 
 
@@ -105,14 +104,12 @@ class Bottleneck(ResidualBlock):
         self.bn3 = nn.BatchNorm2d(4 * width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return relu(F(x) + shortcut(x))."""
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = F.relu(self.bn2(self.conv2(out)), inplace=True)
         out = self.bn3(self.conv3(out))
         return F.relu(self.add_shortcut(out, x), inplace=True)
 
     def zero_branch(self) -> None:
-        """Make F(x) zero: the weight of its last norm."""
         nn.init.zeros_(self.bn3.weight)
 
 
@@ -158,8 +155,7 @@ class ResNet(nn.Module):
         super().__init__()
         check_choice("stem", stem, ("imagenet", "cifar"))
         check_choice("shortcut", shortcut, ("A", "B", "C"))
-        if not 0 <= stochastic_depth < 1:
-            raise ValueError(f"stochastic_depth {stochastic_depth} is out of range: use 0 <= p < 1")
+        check_probability("stochastic_depth", stochastic_depth)
         if not residual and (stochastic_depth or zero_init_residual):
             option = "stochastic_depth" if stochastic_depth else "zero_init_residual"
             raise ValueError(f"{option} needs shortcuts: leave it off, or use residual: true")
@@ -188,7 +184,6 @@ class ResNet(nn.Module):
         initialise(self, zero_init_residual=zero_init_residual)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, num_classes] of images [B, in_channels, H, W]."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return self.classify(self.body(self.maxpool(x)))
 
@@ -205,39 +200,22 @@ class ResNet(nn.Module):
 
 
 LAYERS = {
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-}
+    18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
+}  # fmt: skip
 WIDTHS = (64, 128, 256, 512)
 
 
 def resnet(depth: int, **options: Any) -> ResNet:
-    """Build ResNet-18, 34, 50, 101 or 152; `options` are ResNet's.
-
-    Raises:
-        ValueError: `depth` or an option has a value it cannot have.
-    """
+    """Build ResNet-18, 34, 50, 101 or 152; `options` are ResNet's."""
     check_choice("depth", depth, LAYERS)
     return ResNet(BasicBlock if depth < 50 else Bottleneck, LAYERS[depth], WIDTHS, **options)
 
 
 def cifar_resnet(depth: int, block: str = "basic", shortcut: str = "A", **options: Any) -> ResNet:
-    """Build the CIFAR ResNet of 6n+2 layers, or 9n+2 with `bottleneck`; `options` are ResNet's.
-
-    Raises:
-        ValueError: `depth` or an option has a value it cannot have.
-    """
+    """Build the CIFAR ResNet of 6n+2 layers, or 9n+2 with `bottleneck`; `options` are ResNet's."""
     n = cifar_blocks(depth, block, "20, 32, 44, 56, 110, 1202")
     make_block = BasicBlock if block == "basic" else Bottleneck
     return ResNet(
-        make_block,
-        (n,) * 3,
-        (16, 32, 64),
-        stem="cifar",
-        stem_width=16,
-        shortcut=shortcut,
-        **options,
-    )
+        make_block, (n,) * 3, (16, 32, 64),
+        stem="cifar", stem_width=16, shortcut=shortcut, **options,
+    )  # fmt: skip

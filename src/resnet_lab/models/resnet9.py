@@ -17,8 +17,7 @@ ResNet" (2018), whose entry led DAWNBench's CIFAR-10 table. Other sizes pass; 8x
 from torch import Tensor, nn
 
 from resnet_lab.models.pooling import MaxPool2d, global_max
-
-SMALLEST = 8
+from resnet_lab.models.residual import check_count, check_image, initialise
 
 
 class ConvUnit(nn.Sequential):
@@ -40,17 +39,13 @@ class ResNet9(nn.Module):
         in_channels: Channels of the images.
         width: Channels of the first convolution; the last has eight times as many.
         scale: Factor on the logits, which keeps the first losses small at large learning rates.
-
-    Raises:
-        ValueError: `width` is not positive; or, on calling, the images are too small.
     """
 
     def __init__(
         self, num_classes: int, in_channels: int = 3, width: int = 64, scale: float = 0.125
     ) -> None:
         super().__init__()
-        if width < 1:
-            raise ValueError(f"width {width} is out of range: must be an integer >= 1")
+        check_count("width", width)
         self.scale = scale
         self.conv1 = ConvUnit(in_channels, width)
         self.conv2 = ConvUnit(width, 2 * width)
@@ -60,18 +55,10 @@ class ResNet9(nn.Module):
         self.pool = MaxPool2d(2)
         self.block2 = nn.Sequential(ConvUnit(8 * width, 8 * width), ConvUnit(8 * width, 8 * width))
         self.fc = nn.Linear(8 * width, num_classes, bias=False)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, num_classes] of images [B, in_channels, H, W]."""
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"image {height}x{width} is too small for resnet9: "
-                f"use {SMALLEST}x{SMALLEST} or more, or model=resnet20"
-            )
+        check_image(x, 8, "resnet9")
         x = self.pool(self.conv2(self.conv1(x)))
         x = x + self.block1(x)
         x = self.pool(self.conv4(self.pool(self.conv3(x))))

@@ -23,11 +23,7 @@ from resnet_lab.models.resnet import LAYERS, WIDTHS, Bottleneck, ResNet
 
 
 def resnext(depth: int = 50, groups: int = 32, width_per_group: int = 4, **options: Any) -> ResNet:
-    """Build ResNeXt-50, 101 or 152; `options` are ResNet's.
-
-    Raises:
-        ValueError: `depth` or an option has a value it cannot have.
-    """
+    """Build ResNeXt-50, 101 or 152; `options` are ResNet's."""
     check_choice("depth", depth, [depth for depth in LAYERS if depth >= 50])
     block = partial(Bottleneck, groups=groups, width_per_group=width_per_group)
     return ResNet(block, LAYERS[depth], WIDTHS, **options)

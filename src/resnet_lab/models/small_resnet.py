@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_lab.models.pooling import AdaptiveAvgPool2d, MaxPool2d
-
-SMALLEST = 16
+from resnet_lab.models.residual import check_image, check_probability
 
 
 class SmallBlock(nn.Module):
@@ -31,7 +30,6 @@ class SmallBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return relu(F(x) + x)."""
         out = F.relu(self.conv1(x), inplace=True)
         out = self.conv2(out)
         out += x
@@ -45,15 +43,11 @@ class SmallResNet(nn.Module):
         num_classes: Number of logits.
         in_channels: Channels of the images.
         dropout: Probability that a feature is dropped before the linear layer.
-
-    Raises:
-        ValueError: `dropout` is out of range; or, on calling, the images are too small.
     """
 
     def __init__(self, num_classes: int, in_channels: int = 3, dropout: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout {dropout} is out of range: use 0 <= p < 1")
+        check_probability("dropout", dropout)
         self.conv1 = nn.Conv2d(in_channels, 16, 5)
         self.block1 = SmallBlock(16)
         self.conv2 = nn.Conv2d(16, 32, 5)
@@ -64,13 +58,7 @@ class SmallResNet(nn.Module):
         self.fc = nn.Linear(32 * 4 * 4, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, num_classes] of images [B, in_channels, H, W]."""
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"image {height}x{width} is too small for small_resnet: "
-                f"use {SMALLEST}x{SMALLEST} or more, or model=resnet20"
-            )
+        check_image(x, 16, "small_resnet")
         x = self.block1(self.pool(F.relu(self.conv1(x), inplace=True)))
         x = self.block2(self.pool(F.relu(self.conv2(x), inplace=True)))
         logits: Tensor = self.fc(self.dropout(self.avgpool(x).flatten(1)))

@@ -13,21 +13,12 @@ A block computes y = F(x) + x, or y = F(x) + Wx where the shapes of x and F(x) d
 
 from typing import Any
 
+from resnet_lab.models.residual import check_count
 from resnet_lab.models.resnet import BasicBlock, ResNet
 
 
 def uniform_resnet(num_blocks: int, width: int = 64, **options: Any) -> ResNet:
-    """Build a network of `num_blocks` basic blocks, 2 * num_blocks + 2 layers.
-
-    Args:
-        num_blocks: Number of residual blocks.
-        width: Channels of each block.
-        options: Those of ResNet.
-
-    Raises:
-        ValueError: `num_blocks`, `width` or an option has a value it cannot have.
-    """
-    for name, value in (("num_blocks", num_blocks), ("width", width)):
-        if value < 1:
-            raise ValueError(f"{name} {value} is out of range: must be an integer >= 1")
+    """Build the network of `num_blocks` basic blocks; `options` are ResNet's."""
+    check_count("num_blocks", num_blocks)
+    check_count("width", width)
     return ResNet(BasicBlock, (num_blocks,), (width,), **options)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_lab.models.pooling import MaxPool2d, global_max
+from resnet_lab.models.residual import check_image
 
-SMALLEST = 9
 PATCH = 2  # side of the patches that are whitened
 
 
@@ -48,10 +48,6 @@ class WhitenedResNet(nn.Module):
         in_channels: Channels of the images.
         widths: Channels of the three blocks.
         scale: Factor on the logits.
-
-    Raises:
-        ValueError: `widths` are not three positive integers; or, on calling, the images are too
-            small.
     """
 
     def __init__(
@@ -86,13 +82,7 @@ class WhitenedResNet(nn.Module):
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, num_classes] of images [B, in_channels, H, W]."""
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"image {height}x{width} is too small for whitened_resnet: "
-                f"use {SMALLEST}x{SMALLEST} or more, or model=resnet20"
-            )
+        check_image(x, 9, "whitened_resnet")
         x = F.gelu(self.whiten(x))
         x = self.block3(self.block2(self.block1(x)))
         logits: Tensor = self.fc(global_max(x))

@@ -24,7 +24,12 @@ from functools import partial
 from typing import Any
 
 from resnet_lab.models.preact_resnet import PreActBasicBlock, PreActResNet
-from resnet_lab.models.residual import blocks_per_stage, check_choice
+from resnet_lab.models.residual import (
+    blocks_per_stage,
+    check_choice,
+    check_count,
+    check_probability,
+)
 from resnet_lab.models.resnet import LAYERS, WIDTHS, Bottleneck, ResNet
 
 
@@ -36,28 +41,17 @@ def cifar_wide_resnet(depth: int, width: int, dropout: float = 0.0, **options: A
         width: The factor k of the paper.
         dropout: Probability that a unit between two convolutions is dropped.
         options: Those of PreActResNet.
-
-    Raises:
-        ValueError: `depth` or an option has a value it cannot have.
     """
     n = blocks_per_stage(depth, 6, 4, published="16, 22, 28, 40")
-    if width < 1:
-        raise ValueError(
-            f"width {width} is out of range: must be an integer >= 1 (published: 1, 2, 4, 8, 10)"
-        )
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout {dropout} is out of range: use 0 <= p < 1")
+    check_count("width", width)
+    check_probability("dropout", dropout)
     block = partial(PreActBasicBlock, dropout=dropout)
     widths = (16 * width, 32 * width, 64 * width)
     return PreActResNet(block, (n,) * 3, widths, stem_width=16, **options)
 
 
 def wide_resnet(depth: int = 50, width: int = 2, **options: Any) -> ResNet:
-    """Build wide ResNet-50, 101 or 152, `width` times as wide inside; `options` are ResNet's.
-
-    Raises:
-        ValueError: `depth` or an option has a value it cannot have.
-    """
+    """Build wide ResNet-50, 101 or 152, `width` times as wide inside; `options` are ResNet's."""
     check_choice("depth", depth, [depth for depth in LAYERS if depth >= 50])
     block = partial(Bottleneck, width_per_group=64 * width)
     return ResNet(block, LAYERS[depth], WIDTHS, **options)

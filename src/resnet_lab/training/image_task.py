@@ -158,7 +158,6 @@ class ImageTask(MeasuredTask):
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, self.global_rank))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
         images, labels = batch
         mixed = None
         if self.mixers and not self.trainer.overfit_batches:  # type: ignore[attr-defined]
@@ -227,7 +226,6 @@ class ImageTask(MeasuredTask):
                 self.further.restore("train", self._progress.get("further", {}), self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `on_train_start` restores."""
         self._progress = checkpoint.get("progress", {})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -66,7 +66,6 @@ class CrossEntropy(ClassWeights):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss of logits [B, num_classes] and labels, int64 [B]."""
         smoothing = self.label_smoothing if self.training else 0.0
         return F.cross_entropy(logits, labels, self.weight, label_smoothing=smoothing)
 
@@ -86,7 +85,6 @@ class Focal(ClassWeights):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss of logits [B, num_classes] and labels, int64 [B]."""
         log_p = logits.log_softmax(1).gather(1, labels[:, None])[:, 0]
         # expm1 keeps 1 - p exact, and its gradient finite, where p is close to 1.
         hard = (-torch.expm1(log_p)).clamp_min(1e-12) ** self.gamma

@@ -96,7 +96,6 @@ class MeasuredTask(LightningModule):
         log_epoch(self, split, {**own, **self.further.compute(split, self.classes)})
 
     def on_validation_epoch_start(self) -> None:
-        """Begin the validation metrics anew."""
         self._begin("val")
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -106,17 +105,13 @@ class MeasuredTask(LightningModule):
         return logits
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics."""
         self._end("val")
 
     def on_test_epoch_start(self) -> None:
-        """Begin the test metrics anew."""
         self._begin("test")
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the test metrics."""
         self._add("test", self(batch[0]), batch[1])
 
     def on_test_epoch_end(self) -> None:
-        """Log the test metrics."""
         self._end("test")

@@ -102,7 +102,6 @@ class LossSum(Sums):
         self.batches += 1
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the mean `loss` over all devices."""
         return {"loss": self.loss / self.batches}
 
 

@@ -32,7 +32,6 @@ class MultiLabelSums(Sums):
         super().__init__(loss=torch.zeros(()), images=images, right=right, counts=counts)
 
     def update(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
-        """Add a batch of logits and labels, [B, L], and its mean loss."""
         if not len(labels):
             return
         predicted, there = logits > 0, labels > 0.5
@@ -87,7 +86,6 @@ class MultiLabelClassifier(ImageTask):
     """Train a network on images of several labels each, with binary cross-entropy."""
 
     def new_sums(self) -> MultiLabelSums:
-        """Return the loss, the share of images whose labels are all right, and the macro F1."""
         return MultiLabelSums(self.num_classes)
 
     def default_loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -104,12 +102,10 @@ class MultiLabelClassifier(ImageTask):
         return logits.sigmoid(), labels.long()
 
     def example(self) -> tuple[Tensor, Tensor]:
-        """Return two images, one with every label."""
         labels = torch.tensor([[0], [1]], device="cpu").expand(2, self.num_classes)
         return labels.float() * 0.5 + 0.25, labels
 
     def check_labels(self, labels: Tensor) -> None:
-        """Raise a ValueError unless each image has labels of 0 or 1."""
         if labels.ndim == 1 or not ((labels == 0) | (labels == 1)).all():
             found = "one class for each image" if labels.ndim == 1 else "numbers"
             other = "classification" if labels.ndim == 1 else "regression"

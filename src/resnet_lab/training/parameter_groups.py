@@ -12,11 +12,7 @@ HEAD = "fc"  # the name of the last layer of every network here, and of torchvis
 
 
 def head_of(net: nn.Module) -> nn.Module:
-    """Return the last layer of a network.
-
-    Raises:
-        ValueError: no layer is called `HEAD`.
-    """
+    """Return the last layer of a network; raise a ValueError if none is called `HEAD`."""
     found = getattr(net, HEAD, None)
     if not isinstance(found, nn.Module):
         raise ValueError(

@@ -30,7 +30,6 @@ class RegressionSums(Sums):
         super().__init__(images=count, sums=torch.zeros(4), targets=torch.zeros(2, numbers))
 
     def update(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
-        """Add a batch of outputs and targets, [B, L], and its mean loss."""
         count = len(targets)
         if not count:
             return
@@ -80,15 +79,12 @@ class ImageRegressor(ImageTask):
     """Train a network to give a number for each image, with the mean squared error."""
 
     def new_sums(self) -> RegressionSums:
-        """Return the loss, the mean absolute error, the root mean squared error and R2."""
         return RegressionSums(self.num_classes)
 
     def default_loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Return the mean squared error."""
         return F.mse_loss(logits, labels)
 
     def decide(self, logits: Tensor) -> Tensor:
-        """Return the numbers, float32 [B, L]."""
         return logits.float()
 
     def for_metrics(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,12 +93,10 @@ class ImageRegressor(ImageTask):
         return (logits[:, 0], labels[:, 0]) if single else (logits, labels)
 
     def example(self) -> tuple[Tensor, Tensor]:
-        """Return a few images."""
         targets = torch.arange(4.0, device="cpu")[:, None].expand(4, self.num_classes)
         return self.for_metrics(targets * 0.5, targets)
 
     def check_labels(self, labels: Tensor) -> None:
-        """Raise a ValueError unless each image has numbers."""
         if self.label_smoothing:
             raise ValueError(f"task.label_smoothing={self.label_smoothing}: a number has none; 0")
         if labels.ndim == 1:

@@ -18,11 +18,7 @@ class ShardedClassifier(ImageClassifier):
     """
 
     def configure_model(self) -> None:
-        """Shard the weights, once Lightning has set up the devices.
-
-        Raises:
-            ValueError: a callback needs a copy of the network.
-        """
+        """Shard the weights, once Lightning has set up the devices."""
         if self.device_mesh is None:
             return
         from torch.distributed.fsdp import FSDPModule, fully_shard

@@ -12,11 +12,9 @@ class ImageClassifier(ImageTask):
     """Train a network on images of one class each, with cross-entropy."""
 
     def new_sums(self) -> ClassificationSums:
-        """Return the loss, the accuracy and, of many classes, the top-5 accuracy."""
         return ClassificationSums(self.num_classes)
 
     def default_loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Return the cross-entropy."""
         return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
     def decide(self, logits: Tensor) -> Tensor:
@@ -28,13 +26,11 @@ class ImageClassifier(ImageTask):
         return logits.softmax(1), labels
 
     def example(self) -> tuple[Tensor, Tensor]:
-        """Return two images of each class."""
         labels = torch.arange(2 * self.num_classes, device="cpu") % self.num_classes
         chances = torch.full((len(labels), self.num_classes), 1 / self.num_classes, device="cpu")
         return chances, labels
 
     def check_labels(self, labels: Tensor) -> None:
-        """Raise a ValueError unless each image has one class."""
         if labels.ndim > 1:
             raise ValueError(
                 "task=classification needs one class for each image, and the data has "
@@ -42,5 +38,4 @@ class ImageClassifier(ImageTask):
             )
 
     def step_values(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return the accuracy of a training step."""
         return {"train/acc_step": (logits.argmax(1) == labels).float().mean()}

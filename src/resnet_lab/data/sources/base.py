@@ -1,6 +1,6 @@
-"""The interface of a source of images, and one shared cache of what was read."""
+"""The interface of a source of images, what sources share, and one cache of what was read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +13,13 @@ from resnet_lab.data.decoding.decode import Form, Look
 from resnet_lab.data.pixels import Fit, limits, sides
 from resnet_lab.data.splits import stratified_split
 
+Options = Mapping[str, Any] | tuple[tuple[str, Any], ...]
+
 
 class Images(NamedTuple):
     """A labelled set of images in memory.
 
-    What the labels are decides which task fits them:
+    The kind of labels decides which task fits them:
 
     - one class per image: int64 [N], the index in `Source.classes`
     - several labels per image (`task=multilabel`): 0 or 1, uint8 or float32 [N, L], one column
@@ -65,16 +67,52 @@ class Source(Protocol):
         ...
 
 
-class Settled:
-    """Base of the dataclasses here: equal sources stay equal, and have a hash.
+@dataclass(frozen=True, kw_only=True)
+class SplitSource:
+    """Base of the sources here: splits are found, and equal sources stay equal and have a hash.
 
-    Paths become absolute, as the working directory may change, and lists and mappings tuples; of a
-    mapping, a null is left out.
+    Paths become absolute, as the working directory may change, and lists and mappings tuples; a
+    null in a mapping is left out.
+
+    Args:
+        test_fraction: share of each class that is set aside, where there is no test split.
     """
+
+    test_fraction: float = 0.2
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             object.__setattr__(self, name, _settled(name, value))
+
+    def prepare(self) -> None:
+        """Check that the set can be read."""
+        self.found()
+
+    def found(self) -> Collection[str]:
+        """Return which of the splits train, val and test the set itself has."""
+        raise NotImplementedError
+
+    def read_found(self, split: str) -> Images:
+        """Read one of these."""
+        raise NotImplementedError
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Train and test, and val where the set has it."""
+        return ("train", "val", "test") if "val" in self.found() else ("train", "test")
+
+    def read(self, split: str) -> Images:
+        """Read one split; see `Source.read`.
+
+        Where the set has no test split, it is a stratified share of train, drawn by a fixed seed:
+        the same one whatever seeds a run uses.
+        """
+        check_split(split, self.splits)
+        if split == "val" or "test" in self.found():
+            return self.read_found(split)
+        pixels, labels = self.read_found("train")
+        chosen = stratified_split(labels, self.test_fraction, seed=0)[split == "test"]
+        return Images(pixels[chosen], labels[chosen])
 
 
 def _settled(name: str, value: Any) -> Any:
@@ -90,7 +128,7 @@ def _settled(name: str, value: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureSource(Settled):
+class PictureSource(SplitSource):
     """Base of the sources that decode pictures to images of one size.
 
     Args:
@@ -99,22 +137,20 @@ class PictureSource(Settled):
         fit: `crop`, `pad` or `stretch`, see `resnet_lab.data.decoding.decode.Form`.
         range: the values that are black and white, where they are no bytes; see
             `resnet_lab.data.pixels.to_bytes`.
-        test_fraction: share of each class that is set aside, where there is no test split.
     """
 
     image_size: int | list[int] | None = None
     channels: int | None = None
     fit: Fit = "crop"
     range: Literal["auto"] | list[float] = "auto"
-    test_fraction: float = 0.2
 
     @property
     def form(self) -> Form:
-        """What pictures are decoded to."""
+        """The form of the decoded images."""
         return Form.of(self.image_size, self.channels or 3, self.fit, self.range)
 
     def looks(self) -> list[Look]:
-        """Return width, height and mode of some pictures; asked where size or channels are None."""
+        """Return size and mode of some pictures; asked where image_size or channels are None."""
         raise NotImplementedError
 
 
@@ -123,17 +159,11 @@ def read(source: Source, split: str) -> Images:
     """Read a split once for all the jobs of this process.
 
     The tensors are shared: do not write to them.
-    """
-    return _checked(source.read(split), f"{type(source).__name__}.read({split!r})")
-
-
-def _checked(images: Images, of: str) -> Images:
-    """Return images as the loader needs them.
 
     Raises:
         ValueError: they are not what `Source.read` promises; names the remedy.
     """
-    pixels, labels = images
+    of, (pixels, labels) = f"{type(source).__name__}.read({split!r})", source.read(split)
     shape, wrong = tuple(pixels.shape), ""
     if pixels.ndim != 4:
         wrong = "pixels.unsqueeze(-1)" if pixels.ndim == 3 else "four dimensions"
@@ -152,15 +182,14 @@ def _checked(images: Images, of: str) -> Images:
 def _checked_labels(labels: Tensor, count: int, of: str) -> Tensor:
     """Return the labels of `count` images, see `Images`: int64 [N], or float32 [N, L]."""
     several = labels.dtype in (torch.uint8, torch.float32) and labels.ndim == 2 and labels.shape[1]
-    number = labels.dtype == torch.float32 and labels.ndim == 1
-    whole = labels.dtype == torch.int64 and labels.ndim == 1
-    if not (several or number or whole) or not count or len(labels) != count:
+    single = labels.dtype in (torch.int64, torch.float32) and labels.ndim == 1
+    if not (several or single) or not count or len(labels) != count:
         raise ValueError(
             f"{of} gives labels {tuple(labels.shape)} of {labels.dtype} for {count} images: one "
             "int64 is needed for each image, and one image at least; or uint8 or float32 [N, L] "
             "for several labels, float32 [N] for numbers"
         )
-    if whole:
+    if labels.dtype == torch.int64:
         if int(labels.min()) < 0:
             raise ValueError(f"{of} gives the label {int(labels.min())}: classes count from 0")
         return labels
@@ -176,13 +205,3 @@ def check_split(split: str, splits: tuple[str, ...]) -> None:
     """Raise a ValueError unless `split` is one of `splits`."""
     if split not in splits:
         raise ValueError(f"no split {split!r}: this source has {', '.join(splits)}")
-
-
-def part_of(images: Images, split: str, test_fraction: float) -> Images:
-    """Return the part of a set without a test split that is to be `split`, "train" or "test".
-
-    A stratified share is the test split, drawn once by a fixed seed: part of what the set is,
-    whatever seeds a run uses.
-    """
-    chosen = stratified_split(images.labels, test_fraction, seed=0)[split == "test"]
-    return Images(images.pixels[chosen], images.labels[chosen])

@@ -22,20 +22,11 @@ def cached(
     shape: tuple[int, ...],
     fill: Callable[[Pixels], None],
 ) -> Tensor:
-    """Return images that `fill` made and `folder` keeps; make them anew unless they are current.
+    """Return images, uint8 of this shape, which `fill` made once and the folder keeps as `name`.
 
-    Several processes may call this at once: one makes the images and the others wait. Half-written
-    images are never used.
-
-    Args:
-        folder: made if it is not there.
-        name: of the pair of files, without an extension.
-        fingerprint: of the files and the settings that the images depend on; stored beside them.
-        shape: of the images, [N, H, W, C].
-        fill: writes the images into an array of that shape.
-
-    Returns:
-        uint8 [N, H, W, C], mapped from the file: memory holds only what is in use.
+    They are mapped from the file: memory holds only what is in use. They are made anew when the
+    fingerprint, which is stored beside them, differs. Several processes may call this at once, and
+    half-written images are never used.
 
     Raises:
         ValueError: the disk has not enough room.
@@ -44,7 +35,7 @@ def cached(
     if not _is_current(data, note, fingerprint, shape):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{name}.lock"):
-            if not _is_current(data, note, fingerprint, shape):
+            if not _is_current(data, note, fingerprint, shape):  # another process has not made them
                 needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(folder).free
                 if needed > free:  # writing on to a full disk through a map would kill the process
                     raise ValueError(

@@ -7,11 +7,7 @@ from resnet_lab.data.decoding.decode import EXTENSIONS
 
 
 def class_names(root: str) -> tuple[str, ...]:
-    """Return the names of a folder's classes, sorted, without looking at a single picture.
-
-    Raises:
-        ValueError: there is no such folder, or it does not hold two or more class folders.
-    """
+    """Return the names of a folder's classes, sorted; a ValueError if there are fewer than 2."""
     folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"

@@ -18,7 +18,7 @@ from resnet_lab.data.decoding import decode
 from resnet_lab.data.decoding.decode import EXTENSIONS, Form
 from resnet_lab.data.decoding.pictures import Crops, Pictures, index
 from resnet_lab.data.pixels import Pixels
-from resnet_lab.data.sources.base import Images, PictureSource, check_split
+from resnet_lab.data.sources.base import Images, PictureSource
 from resnet_lab.data.sources.cache import cached
 from resnet_lab.data.sources.folders import class_names, folders_in, has_splits, pictures
 
@@ -87,19 +87,13 @@ class ImageFolder(PictureSource):
         """Names of the class folders, sorted."""
         return class_names(self.root)
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Train and test, and val where there is such a folder."""
+    def found(self) -> list[str]:
+        """Return the splits; where there is no folder for it, test is a part of train."""
         own = has_splits(Path(self.root)) and (Path(self.root) / "val").is_dir()
-        own = own and self.test_folder != "val"
-        return ("train", "val", "test") if own else ("train", "test")
+        return ["train", "val", "test"] if own and self.test_folder != "val" else ["train", "test"]
 
     def prepare(self) -> None:
-        """Look through the folder.
-
-        Raises:
-            ValueError: it is not laid out as a set of images.
-        """
+        """Look through the folder; raise a ValueError unless it is laid out as a set of images."""
         for name in ("valid", "validation", "dev"):
             if has_splits(Path(self.root)) and (Path(self.root) / name).is_dir():
                 raise ValueError(f"{Path(self.root) / name} would not be used: rename it to val")
@@ -109,9 +103,8 @@ class ImageFolder(PictureSource):
             elif split != "test" or not self._place(split)[1]:  # else it is part of train
                 list(self._list(split))
 
-    def read(self, split: str) -> Images:
-        """Decode one split, or take it from the cache; see `Source.read`."""
-        check_split(split, self.splits)
+    def read_found(self, split: str) -> Images:
+        """Decode a split, or take it from the cache."""
         if self.streaming:
             return self._stream(split)
         files = list(self._list(split))
@@ -181,49 +174,28 @@ class ImageFolder(PictureSource):
             return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
         count = min(max(round(len(paths) * self.test_fraction), 1), len(paths) - 1)
-        keys = list(map(draw, paths))
-        last = sorted(keys)[count - 1]
-        return [
-            path
-            for path, key in zip(paths, keys, strict=True)
-            if (key <= last) == (split == "test")
-        ]
+        last = sorted(map(draw, paths))[count - 1]
+        return [path for path in paths if (draw(path) <= last) == (split == "test")]
 
     def _pixels(self, split: str, paths: Sequence[Path]) -> Tensor:
-        form = self.form
-        shape = (len(paths), *form.shape)
+        form, shape = self.form, (len(paths), *self.form.shape)
+
+        def fill(pixels: Pixels) -> None:
+            log.info("decoding %s images of %s", f"{len(paths):,}", self.root)
+            decode.decode_all(pixels, lambda i: decode.load(paths[i], form), paths.__getitem__)
+
         if self.cache is None:
-            pixels = decode.allocate(shape)
-            self._decode(pixels, paths)
+            fill(pixels := decode.allocate(shape))
             return torch.from_numpy(pixels)
-
-        return cached(
-            Path(self.cache).expanduser().absolute(),
-            f"{split}-{form}",
-            self._fingerprint(paths),
-            shape,
-            lambda pixels: self._decode(pixels, paths),
-        )
-
-    def _decode(self, pixels: Pixels, paths: Sequence[Path]) -> None:
-        form = self.form
-        log.info("decoding %s images of %s", f"{len(paths):,}", self.root)
-
-        def load(index: int) -> Pixels:
-            return decode.load(paths[index], form)
-
-        decode.decode_all(pixels, load, name=paths.__getitem__)
+        folder = Path(self.cache).expanduser().absolute()
+        return cached(folder, f"{split}-{form}", self._fingerprint(paths), shape, fill)
 
     def _fingerprint(self, paths: Sequence[Path]) -> str:
         """Return JSON that differs when a picture, or what is made of it, differs."""
         digest = hashlib.sha256()
         for path in paths:
-            try:
-                state = path.stat()
-            except OSError as error:
-                raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-            name = os.path.relpath(path, self.root)
-            entry = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0"
+            state = path.stat()
+            entry = f"{os.path.relpath(path, self.root)}\0{state.st_size}\0{state.st_mtime_ns}\0"
             digest.update(entry.encode("utf-8", "surrogateescape"))
         form = dataclasses.asdict(self.form)
         return json.dumps({**form, "images": len(paths), "sha256": digest.hexdigest()})

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ from PIL.Image import Image
 from torch import Tensor
 
 from resnet_lab.data.decoding import decode
-from resnet_lab.data.pixels import ByUser, to_bytes
-from resnet_lab.data.sources.base import Images, PictureSource, check_split, part_of, read
+from resnet_lab.data.pixels import ByUser, channels_last, to_bytes
+from resnet_lab.data.sources.base import Images, Options, PictureSource, read
 from resnet_lab.data.sources.downloads import construct, damaged, fetch, files_of, splits_of
-
-Arguments = Mapping[str, Any] | tuple[tuple[str, Any], ...]
 
 # What reading a split told of the classes: an equal source that finds its images already read
 # would have to read them again for that.
@@ -52,13 +49,13 @@ class TorchvisionSource(PictureSource):
 
     dataset: str
     root: str
-    train: Arguments | None = (("train", True),)
-    test: Arguments = (("train", False),)
-    val: Arguments | None = None
+    train: Options | None = (("train", True),)
+    test: Options = (("train", False),)
+    val: Options | None = None
     channels: int | None = field(default=3, kw_only=True)
     mirrors: tuple[str, ...] = ()
     download: bool = True
-    options: Arguments = ()
+    options: Options = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,23 +75,18 @@ class TorchvisionSource(PictureSource):
             read(self, "train")
         return _NAMES[self]
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Train and test, and val where the set has its own."""
-        return ("train", "test") if self.val is None else ("train", "val", "test")
-
     def prepare(self) -> None:
-        """Unpack or download what is missing.
-
-        Raises:
-            ValueError: no such data set, or its files are missing and cannot be fetched.
-        """
+        """Unpack or download what is missing; raise a ValueError if it cannot be fetched."""
         for split in self.splits:
             self._fetch(split)
 
-    def read(self, split: str) -> Images:
-        """Read one split, and fetch it first where it is missing; see `Source.read`."""
-        check_split(split, self.splits)
+    def found(self) -> list[str]:
+        """Return the splits that differ from each other."""
+        val = [] if self.val is None else ["val"]
+        return ["train", *val] if self.train == self.test else ["train", *val, "test"]
+
+    def read_found(self, split: str) -> Images:
+        """Read a split, and fetch it first where it is missing."""
         dataset = self._open(split)
         images = self._from_arrays(dataset) or self._from_pictures(dataset)
         if len(images.pixels) != len(images.labels):
@@ -107,18 +99,15 @@ class TorchvisionSource(PictureSource):
             names, images = names[1:], images._replace(labels=images.labels - 1)
         # MNIST names its classes "0 - zero".
         _NAMES[self] = tuple(re.sub(r"^(\d+) - \w+$", r"\1", str(name)) for name in names)
-        if split != "val" and self.train == self.test:
-            return part_of(images, split, self.test_fraction)
         return images
 
     def data_files(self) -> list[Path]:
         """Return the files that torchvision names for this set; none if it names none."""
         cls = self._class()
-        listed = (files_of(cls, self._arguments(split)) for split in self.splits)
+        listed = (files_of(cls, dict(getattr(self, split))) for split in self.splits)
         return [Path(self.root) / file.path for files in listed for file in files]
 
     def looks(self) -> list[decode.Look]:
-        """Return width, height and mode of some training pictures."""
         dataset = self._open("train")
         return decode.looks(len(dataset), lambda index: dataset[index][0])
 
@@ -131,17 +120,15 @@ class TorchvisionSource(PictureSource):
             raise ValueError(f"torchvision has no data set {self.dataset!r}: {way}")
         return getattr(datasets, self.dataset)
 
-    def _arguments(self, split: str) -> dict[str, Any]:
-        return dict(getattr(self, split))
-
-    def _fetch(self, split: str) -> None:
-        cls, arguments = self._class(), self._arguments(split)
+    def _fetch(self, split: str) -> tuple[Any, dict[str, Any]]:
+        """Fetch a split where it is missing; return the class and the arguments that read it."""
+        cls, arguments = self._class(), dict(getattr(self, split))
         fetch(cls, arguments, Path(self.root), self.mirrors, download=self.download)
+        return cls, arguments
 
     def _open(self, split: str) -> Any:
-        """Return torchvision's data set of a split; fetch it first where it is missing."""
-        self._fetch(split)
-        cls, arguments, root = self._class(), self._arguments(split), Path(self.root)
+        """Return torchvision's data set of a split."""
+        (cls, arguments), root = self._fetch(split), Path(self.root)
         try:
             return construct(cls, root, arguments)
         except Exception as error:  # torchvision raises many kinds
@@ -165,13 +152,10 @@ class TorchvisionSource(PictureSource):
         targets = torch.as_tensor(labels, dtype=torch.int64)
         if targets.ndim != 1:
             return None
-        pixels = torch.from_numpy(to_bytes(np.asarray(data), self.range))
+        arrays = np.asarray(data)
         if self.dataset == "EMNIST":
-            pixels = pixels.transpose(1, 2)
-        if pixels.ndim == 3:
-            pixels = pixels.unsqueeze(-1)
-        elif pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3):
-            pixels = pixels.permute(0, 2, 3, 1)
+            arrays = arrays.swapaxes(1, 2)
+        pixels = torch.from_numpy(to_bytes(channels_last(arrays), self.range))
         return Images(pixels.contiguous(), targets)
 
     def _from_pictures(self, dataset: Any) -> Images:
@@ -193,7 +177,5 @@ class TorchvisionSource(PictureSource):
             labels[index] = int(target)
             return image
 
-        pixels = decode.decode_pictures(
-            len(dataset), picture, self.form, lambda index: f"number {index} of {self.dataset}"
-        )
-        return Images(pixels, labels)
+        name = f"number {{}} of {self.dataset}".format
+        return Images(decode.decode_pictures(len(dataset), picture, self.form, name), labels)

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from resnet_lab.data.transforms.each import is_each, transform_each
+
 
 class Augmentation(Protocol):
     """An entry of `data.augment`."""
@@ -23,43 +25,45 @@ class Augmentation(Protocol):
         ...
 
 
-def chosen(augment: Mapping[str, Any], key: str = "data.augment") -> dict[str, Any]:
-    """Return the entries of `data.augment`, or of another key, that are not None.
-
-    Raises:
-        ValueError: the entries have no names, or one of them is not callable.
-    """
-    if not isinstance(augment, Mapping):
+def chosen(key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of the configuration `key` that are not None; each must be callable."""
+    if not isinstance(changes, Mapping):
         raise ValueError(
-            f"{key} is a {type(augment).__name__}: must be a mapping from names, as in "
+            f"{key} is a {type(changes).__name__}: must be a mapping from names, as in "
             f"{key}.flip, to augmentations or null"
         )
-    for name, change in augment.items():
+    for name, change in changes.items():
         if change is not None and not callable(change):
             raise ValueError(
                 f"{key}.{name}={change}: must be an object, by its _target_, or null to "
                 "leave it out"
             )
-    return {name: change for name, change in augment.items() if change is not None}
+    return {name: change for name, change in changes.items() if change is not None}
 
 
-def try_out(augment: Mapping[str, Augmentation], shape: Sequence[int]) -> None:
-    """Apply each augmentation to a black image of shape [H, W, C], before training starts.
+def try_out(key: str, changes: Mapping[str, Any], shape: Sequence[int]) -> None:
+    """Apply augmentations and transforms of one image, in turn, to a black image [H, W, C].
 
     Raises:
-        ValueError: one of them refuses such images, or changes their shape or dtype.
+        ValueError: one refuses such an image, or changes what must stay.
     """
-    blank = torch.zeros(1, *shape, dtype=torch.uint8)
-    for name, change in augment.items():
+    image = torch.zeros(1, *shape, dtype=torch.uint8)
+    for name, change in changes.items():
         try:
-            changed = change(blank, torch.Generator().manual_seed(0))
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(f"data.augment.{name}: {' '.join(str(error).split())}") from error
-        if changed.shape != blank.shape or changed.dtype != blank.dtype:
+            if is_each(change):
+                changed, stays, kept = transform_each([change], image, [0]), "channels", 3
+            else:
+                changed, stays, kept = change(image, torch.Generator().manual_seed(0)), "shape", 0
+        except Exception as error:  # of a transform that anybody may have written
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{key}.{name}: {said}") from error
+        if changed.dtype != torch.uint8 or changed.shape[kept:] != image.shape[kept:]:
             raise ValueError(
-                f"data.augment.{name}: gives {changed.dtype} {tuple(changed.shape)} for "
-                f"{blank.dtype} {tuple(blank.shape)}; neither may change"
+                f"{key}.{name}: gives {changed.dtype} {tuple(changed.shape[1:])} for an image of "
+                f"uint8 {tuple(image.shape[1:])}: type and {stays} must stay, as images are "
+                "normalised afterwards, on the device"
             )
+        image = changed
 
 
 def send(draws: Tensor, device: torch.device) -> Tensor:

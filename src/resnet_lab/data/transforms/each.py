@@ -7,12 +7,12 @@ it was afterwards.
 
 import inspect
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 Each = Callable[[Tensor], Tensor]
@@ -39,7 +39,7 @@ def transform_each(changes: Sequence[Each], pixels: Tensor, seeds: Sequence[int]
     if not changes or not len(pixels):
         return pixels
     images = []
-    with _random_state_kept():
+    with isolate_rng(include_cuda=False):
         for image, seed in zip(pixels.permute(0, 3, 1, 2), seeds, strict=True):
             torch.default_generator.manual_seed(seed)
             random.seed(seed)
@@ -51,36 +51,3 @@ def transform_each(changes: Sequence[Each], pixels: Tensor, seeds: Sequence[int]
     if len(shapes) > 1:
         raise ValueError(f"images of different sizes, such as {min(shapes)} and {max(shapes)}")
     return torch.stack(images)
-
-
-def try_each(key: str, changes: Mapping[str, Each], shape: Sequence[int]) -> tuple[int, ...]:
-    """Apply the transforms at `key` to a black image [H, W, C]; return the shape in the end.
-
-    Raises a ValueError if one refuses such images, or gives something else than an image of bytes.
-    """
-    image = torch.zeros(1, *shape, dtype=torch.uint8)
-    for name, change in changes.items():
-        try:
-            changed = transform_each([change], image, [0])
-        except Exception as error:  # of a transform of anybody's
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{key}.{name}: {said}") from error
-        if changed.dtype != torch.uint8 or changed.shape[3:] != image.shape[3:]:
-            raise ValueError(
-                f"{key}.{name}: gives {changed.dtype} {tuple(changed.shape[1:])} for an image of "
-                f"uint8 {tuple(image.shape[1:])}: type and channels must stay, as images are "
-                "normalised afterwards, on the device"
-            )
-        image = changed
-    return tuple(image.shape[1:])
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    of_python, of_numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)

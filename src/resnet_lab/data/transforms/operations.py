@@ -13,8 +13,6 @@ from torchvision.transforms.v2 import functional as vision
 
 from resnet_lab.data.transforms.base import send
 
-Operation = Callable[[Tensor, Tensor], Tensor]
-
 
 def apply(images: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
     """Change each image by an operation of its own.
@@ -22,7 +20,7 @@ def apply(images: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
     Args:
         images: uint8 [B, H, W, C], on any device.
         operation: places in `OPERATIONS`, int64 [B] on the CPU.
-        strength: what each does with it is its own affair; float64 [B] on the CPU.
+        strength: of each operation, see there; float64 [B] on the CPU.
     """
     order = operation.argsort(stable=True)
     counts = operation.bincount(minlength=len(OPERATIONS)).tolist()
@@ -36,100 +34,6 @@ def apply(images: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
     ]
     back = send(order.argsort(), images.device)
     return torch.cat(changed).index_select(0, back).permute(0, 2, 3, 1)
-
-
-def identity(images: Tensor, strength: Tensor) -> Tensor:
-    """Return the images as they are."""
-    return images
-
-
-def shear_x(images: Tensor, strength: Tensor) -> Tensor:
-    """Shift each row left by `strength` pixels for every pixel below the top."""
-    return _resample(images, xy=strength, x0=strength * images.shape[2] / 2)
-
-
-def shear_y(images: Tensor, strength: Tensor) -> Tensor:
-    """Shift each column up by `strength` pixels for every pixel from the left."""
-    return _resample(images, yx=strength, y0=strength * images.shape[3] / 2)
-
-
-def translate_x(images: Tensor, strength: Tensor) -> Tensor:
-    """Shift right by whole pixels."""
-    return _resample(images, x0=-strength.trunc())
-
-
-def translate_y(images: Tensor, strength: Tensor) -> Tensor:
-    """Shift down by whole pixels."""
-    return _resample(images, y0=-strength.trunc())
-
-
-def rotate(images: Tensor, strength: Tensor) -> Tensor:
-    """Turn anticlockwise by degrees, about the centre."""
-    sine, cosine = strength.deg2rad().sin(), strength.deg2rad().cos()
-    return _resample(images, xx=cosine, xy=-sine, yx=sine, yy=cosine)
-
-
-def brightness(images: Tensor, strength: Tensor) -> Tensor:
-    """Move away from black by `strength`; towards it where negative."""
-    return _move_away(images, images.new_zeros(()), strength)
-
-
-def color(images: Tensor, strength: Tensor) -> Tensor:
-    """Move away from grey, pixel by pixel; grey images stay as they are."""
-    return _move_away(images, vision.rgb_to_grayscale(images), strength)
-
-
-def contrast(images: Tensor, strength: Tensor) -> Tensor:
-    """Move away from the mean grey of the image."""
-    grey = vision.rgb_to_grayscale(images).float()
-    return _move_away(images, grey.mean((1, 2, 3), keepdim=True), strength)
-
-
-def sharpness(images: Tensor, strength: Tensor) -> Tensor:
-    """Move away from the smoothed image."""
-    return _move_away(images, vision.adjust_sharpness(images, 0.0), strength)
-
-
-def posterize(images: Tensor, strength: Tensor) -> Tensor:
-    """Keep the `strength` highest bits of each byte."""
-    mask = 256 - 2 ** (8 - strength.trunc())
-    return images & _each(mask, images).to(torch.uint8)
-
-
-def solarize(images: Tensor, strength: Tensor) -> Tensor:
-    """Invert the bytes from 255 * `strength` on."""
-    return torch.where(images >= _each(255 * strength, images), 255 - images, images)
-
-
-def auto_contrast(images: Tensor, strength: Tensor) -> Tensor:
-    """Stretch each channel to the full range."""
-    stretched: Tensor = vision.autocontrast(images)
-    return stretched
-
-
-def equalize(images: Tensor, strength: Tensor) -> Tensor:
-    """Flatten the histogram of each channel."""
-    flat: Tensor = vision.equalize(images)
-    return flat
-
-
-# The fourteen of both papers, by the names that they give them.
-OPERATIONS: dict[str, Operation] = {
-    "Identity": identity,
-    "ShearX": shear_x,
-    "ShearY": shear_y,
-    "TranslateX": translate_x,
-    "TranslateY": translate_y,
-    "Rotate": rotate,
-    "Brightness": brightness,
-    "Color": color,
-    "Contrast": contrast,
-    "Sharpness": sharpness,
-    "Posterize": posterize,
-    "Solarize": solarize,
-    "AutoContrast": auto_contrast,
-    "Equalize": equalize,
-}
 
 
 def _each(values: Tensor, images: Tensor) -> Tensor:
@@ -146,6 +50,21 @@ def _move_away(images: Tensor, other: Tensor, strength: Tensor) -> Tensor:
     pixels = images.float()
     moved = pixels + _each(strength, images) * (pixels - other)
     return moved.clamp_(0, 255).to(torch.uint8)
+
+
+def _contrast(images: Tensor, strength: Tensor) -> Tensor:
+    grey = vision.rgb_to_grayscale(images).float()
+    return _move_away(images, grey.mean((1, 2, 3), keepdim=True), strength)
+
+
+def _posterize(images: Tensor, strength: Tensor) -> Tensor:
+    mask = 256 - 2 ** (8 - strength.trunc())
+    return images & _each(mask, images).to(torch.uint8)
+
+
+def _rotate(images: Tensor, strength: Tensor) -> Tensor:
+    sine, cosine = strength.deg2rad().sin(), strength.deg2rad().cos()
+    return _resample(images, xx=cosine, xy=-sine, yx=sine, yy=cosine)
 
 
 def _resample(
@@ -175,3 +94,22 @@ def _resample(
     )
     grid = x[:, None] * across + y[:, None, None] * down + shift
     return F.grid_sample(images.float(), grid, mode="nearest", align_corners=False).to(torch.uint8)
+
+
+# The fourteen of both papers, by the names that they give them; what the strength is stands behind.
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "Identity": lambda x, strength: x,
+    "ShearX": lambda x, s: _resample(x, xy=s, x0=s * x.shape[2] / 2),  # pixels left per pixel down
+    "ShearY": lambda x, s: _resample(x, yx=s, y0=s * x.shape[3] / 2),  # pixels up per pixel right
+    "TranslateX": lambda x, s: _resample(x, x0=-s.trunc()),  # whole pixels to the right
+    "TranslateY": lambda x, s: _resample(x, y0=-s.trunc()),  # whole pixels down
+    "Rotate": _rotate,  # degrees anticlockwise, about the centre
+    "Brightness": lambda x, s: _move_away(x, x.new_zeros(()), s),  # away from black
+    "Color": lambda x, s: _move_away(x, vision.rgb_to_grayscale(x), s),  # away from grey
+    "Contrast": _contrast,  # away from the mean grey of the image
+    "Sharpness": lambda x, s: _move_away(x, vision.adjust_sharpness(x, 0.0), s),  # from smoothed
+    "Posterize": _posterize,  # the highest bits of each byte that are kept
+    "Solarize": lambda x, s: torch.where(x >= _each(255 * s, x), 255 - x, x),  # inverted above
+    "AutoContrast": lambda x, strength: vision.autocontrast(x),  # each channel to the full range
+    "Equalize": lambda x, strength: vision.equalize(x),  # a flat histogram of each channel
+}

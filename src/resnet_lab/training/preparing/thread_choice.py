@@ -49,9 +49,6 @@ def for_training(
         data: set up.
         earlier: number of threads that this run had before it was interrupted. Results stay the
             same to the last bit only with the same number.
-
-    Raises:
-        ValueError: `trainer.threads` is wrong.
     """
     processes = local_processes(config)
     most = most_for(config)

@@ -67,11 +67,7 @@ def initialise_from_images(net: nn.Module, data: Any) -> None:
 
 
 def read(path: Path) -> Any:
-    """Read a checkpoint to the CPU, without running code in it.
-
-    Raises:
-        ValueError: the file is damaged, no checkpoint, or needs code to be run.
-    """
+    """Read a checkpoint to the CPU; raise a ValueError if that would need code to be run."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -93,8 +89,6 @@ def load_weights(
 ) -> None:
     """Load weights strictly; with `replace_classifier` the head stays as it is.
 
-    Checkpoints from before torch 0.4.1 have no `num_batches_tracked`.
-
     Raises:
         ValueError: names or shapes differ; the message names the first of each kind.
     """
@@ -102,6 +96,7 @@ def load_weights(
     if replace_classifier:
         kept = head_of(module).state_dict(prefix=f"{HEAD}.")
         state = {name: state[name] for name in state if not _is_head(name)} | kept
+    # Checkpoints from before torch 0.4.1 have no num_batches_tracked.
     lacking = {name for name in own.keys() - state.keys() if "num_batches_tracked" not in name}
     besides = state.keys() - own.keys()
     differing = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}

@@ -55,11 +55,7 @@ def find(weights: str) -> Published | None:
 
 
 def fetch(name: str) -> Path:
-    """Return the file of published weights, downloaded unless it is in torch's own cache.
-
-    Raises:
-        ValueError: it could not be fetched, or the one in the cache is another file.
-    """
+    """Return the file of published weights, downloaded unless it is in torch's own cache."""
     import torch
 
     known = PUBLISHED[name]
