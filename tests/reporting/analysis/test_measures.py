@@ -1,11 +1,13 @@
 """The measures of an analysis, on outputs whose answer is known."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from resnet_lab.data.sources.base import Images
 from resnet_lab.reporting.analysis import duplicates
 from resnet_lab.reporting.analysis.calibration import (
     calibration,
@@ -113,27 +115,22 @@ def test_figures_are_drawn_for_few_and_for_many_classes(classes: int) -> None:
     reliability({"as trained": calibration(drawn(1.0, 200))}).canvas.draw()
 
 
-def test_near_duplicates_are_found_by_features_and_told_by_pixels(monkeypatch) -> None:
+def test_near_duplicates_are_told_by_their_pixels(monkeypatch) -> None:
     random = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 250, (30, 8, 8, 3), generator=random).to(torch.uint8)
-    features = torch.randn(30, 4, generator=random)
-    training = Outputs("train", pixels, torch.arange(30), torch.zeros(30, 3), features, [])
-    brighter, other = pixels[7] + 5, pixels[20].flip(0)
-    shown = torch.stack([pixels[3], brighter, other])
-    near = features[[3, 7, 20]] + 0.01
-    found = Outputs("test", shown, torch.zeros(3), torch.zeros(3, 3), near, [])
-    data = SimpleNamespace(
-        setup=lambda stage: None, images=lambda split: (training, 100 + torch.arange(30))
-    )
-    network = SimpleNamespace(data=data)
-    monkeypatch.setattr(duplicates, "outputs_of", lambda network, split: training)
+    pixels = torch.randint(0, 250, (40, 16, 16, 3), generator=random).to(torch.uint8)
+    images, numbers = Images(pixels, torch.arange(40)), torch.arange(5, 40)  # the others validate
+    brighter, other = pixels[17] + 5, pixels[30].flip(0)
+    shown = torch.stack([pixels[13], brighter, other, pixels[2]])
+    found = Outputs("test", shown, torch.zeros(4), torch.zeros(4, 3), None, [])
+    data = SimpleNamespace(setup=lambda stage: None, images=lambda split: (images, numbers))
+    network: Any = SimpleNamespace(data=data)
     pairs = duplicates.near_duplicates(network, found)
     assert sorted((pair.image, pair.training, pair.label) for pair in pairs) == [
-        (0, 103, 3), (1, 107, 7),
+        (0, 13, 13), (1, 17, 17),
     ]  # fmt: skip
     assert all(pair.correlation == pytest.approx(1) for pair in pairs)
     with monkeypatch.context() as streaming:
-        streaming.setattr(duplicates, "on_disk", lambda pixels: pixels is training.pixels)
+        streaming.setattr(duplicates, "on_disk", lambda pixels: pixels is images.pixels)
         assert duplicates.near_duplicates(network, found) == []
-    monkeypatch.setattr(duplicates, "MOST", 29)
+    monkeypatch.setattr(duplicates, "MOST", 34)
     assert duplicates.near_duplicates(network, found) == []
