@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +19,6 @@ from resnet_lab.core.processes import (
     wait_for_threads,
 )
 from resnet_lab.runs.active import ActiveRun
-from resnet_lab.runs.status import Status
 from resnet_lab.runs.trained.evaluation import evaluate
 from resnet_lab.runs.trained.run import Run
 from tests.helpers import TINY, Command
@@ -155,13 +153,6 @@ def test_a_process_without_images_in_the_last_batch() -> None:
     assert alone["images"] == 129
     assert best["metrics"]["val/loss"] == pytest.approx(alone["loss"], rel=1e-5)
     assert best["value"] == pytest.approx(alone["acc"])
-
-
-def test_a_batch_gives_every_process_an_image() -> None:
-    trainer = SimpleNamespace(world_size=2, datamodule=SimpleNamespace(batch_size=1))
-    run = SimpleNamespace(status={})
-    with pytest.raises(ValueError, match=r"^data.batch_size=1 .* 2 processes: use at least 2$"):
-        Status(run).setup(trainer, None, "fit")  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")

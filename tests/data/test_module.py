@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
@@ -146,6 +149,15 @@ def test_facts_are_plain() -> None:
 def test_contradictions_are_named(changes, text) -> None:
     with pytest.raises(ValueError, match=text):
         module(**changes).setup("fit")
+
+
+def test_a_batch_is_shared_equally_by_the_processes() -> None:
+    data = module(batch_size=3)
+    trainer: Any = SimpleNamespace(global_rank=0, world_size=2, overfit_batches=0)
+    data.trainer = trainer
+    data.setup("fit")
+    with pytest.raises(ValueError, match=r"^data.batch_size=3 must be a multiple of the 2 devices"):
+        data.train_dataloader()
 
 
 def test_a_constant_channel_is_refused() -> None:
