@@ -64,7 +64,9 @@ def test_preflight_shows_the_first_trials_and_starts_nothing(
 
 
 def test_numbers_that_cannot_be(hydra) -> None:
-    with pytest.raises(ValueError, match=r"^hydra.sweeper.n_jobs=0: must be an integer >= 1$"):
+    with pytest.raises(
+        ValueError, match=r"^hydra.sweeper.n_jobs=0: must be an integer >= 1, or null$"
+    ):
         hydra(LR, "hydra.sweeper.n_jobs=0")
     with pytest.raises(ValueError, match=r"^hydra.sweeper.n_trials=ten: must be an integer"):
         hydra(LR, "hydra.sweeper.n_trials=ten")
