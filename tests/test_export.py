@@ -68,7 +68,8 @@ def test_torch_export_takes_images_and_gives_probabilities(
     about = json.loads(extra["metadata.json"])
     assert about["classes"] == list("0123456789")
     assert about["input"] | {"mean": 0, "std": 0} == {
-        "layout": "uint8 NHWC", "height": 8, "width": 8, "channels": 1, "fit": "crop", "centre": 1.0,
+        "layout": "uint8 NHWC", "height": 8, "width": 8, "channels": 1, "fit": "crop",
+        "centre": 1.0,
         "range": "auto", "mean": 0, "std": 0,
     }  # fmt: skip
     digest = hashlib.sha256((trained / "checkpoints/last.ckpt").read_bytes()).hexdigest()

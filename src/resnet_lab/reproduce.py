@@ -12,7 +12,6 @@ Runs, published weights (a name, or a file with the overrides of its network) an
 `findings` of the first run, or of --out.
 """
 
-import argparse
 import importlib
 import json
 from collections.abc import Sequence
@@ -35,23 +34,31 @@ def finding_of(name: str) -> Finding:
     return module
 
 
-def subjects_of(options: argparse.Namespace, *, untrained: bool) -> list[Subject]:
+def subjects_of(
+    networks: Sequence[str],
+    weights: Sequence[str] = (),
+    split: str | None = None,
+    seed: int = 0,
+    data_dir: str | None = None,
+    *,
+    untrained: bool,
+    trust: bool = False,
+) -> list[Subject]:
     """Return the networks of runs, of weights and of overrides, in this order."""
     from resnet_lab.training.weights.published import find
 
-    split, data_dir = options.split, options.data_dir
-    runs = [item for item in options.networks if _is_run(item)]
-    overrides = [item for item in options.networks if not _is_run(item)]
-    found = [Subject.of_run(run, split, data_dir, trust=options.trust) for run in runs]
+    runs = [item for item in networks if _is_run(item)]
+    overrides = [item for item in networks if not _is_run(item)]
+    found = [Subject.of_run(run, split, data_dir, trust=trust) for run in runs]
     place = [f"data_dir='{data_dir}'"] if data_dir else []
-    lists = [overrides] if overrides and (untrained or not options.weights) else []
-    for each in options.weights:
+    lists = [overrides] if overrides and (untrained or not weights) else []
+    for each in weights:
         known = find(each)
         # Overrides are then of the untrained network.
         others = [] if known and untrained else overrides
         lists.append([*(known.overrides if known else ()), *others, f"model.weights='{each}'"])
     configs = [composed([*items, *place]) for items in lists]
-    found += [Subject.of_config(config, split, options.seed) for config in configs]
+    found += [Subject.of_config(config, split, seed) for config in configs]
     names = [subject.name for subject in found]
     for number, subject in enumerate(found):
         if names.count(subject.name) > 1:
@@ -109,7 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if finding.OF_SWEEPS:
             subjects = [SweepSubject(sweep) for sweep in options.networks]
         else:
-            subjects = subjects_of(options, untrained=finding.UNTRAINED)
+            subjects = subjects_of(
+                options.networks, options.weights, options.split, options.seed, options.data_dir,
+                untrained=finding.UNTRAINED, trust=options.trust,
+            )  # fmt: skip
         enough = finding.UNTRAINED or any(subject.trained for subject in subjects)
         if finding.NEEDS != "nothing" and not (subjects and enough):
             way = "" if finding.OF_SWEEPS else ": give a run, or --weights"

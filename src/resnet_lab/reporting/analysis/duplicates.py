@@ -44,14 +44,14 @@ def near_duplicates(network: TrainedNetwork, found: Outputs) -> list[Pair]:
         return []
     if images.pixels.shape[1:] != found.pixels.shape[1:]:
         return []
-    known = torch.cat([_thumbnails(images.pixels[part]) for part in numbers.split(ROWS)]).T
+    known = torch.cat([_thumbnails(images.pixels[part]) for part in torch.split(numbers, ROWS)]).T
     pairs = []
     for start in range(0, len(found.labels), ROWS):
         several = found.pixels[start : start + ROWS]
         similar = _thumbnails(several) @ known
         nearest = numbers[similar.topk(min(NEAREST, len(numbers)), 1).indices]
-        pixels = _standardised(several)
-        alike = [(pixels * _standardised(images.pixels[each])).sum(1) for each in nearest.T]
+        pixels = standardised(several)
+        alike = [(pixels * standardised(images.pixels[each])).sum(1) for each in nearest.T]
         best, column = torch.stack(alike, 1).max(1)
         for row in (best >= ALIKE).nonzero()[:, 0].tolist():
             training = int(nearest[row, column[row]])
@@ -62,10 +62,10 @@ def near_duplicates(network: TrainedNetwork, found: Outputs) -> list[Pair]:
 
 def _thumbnails(pixels: Tensor) -> Tensor:
     small = F.adaptive_avg_pool2d(pixels.permute(0, 3, 1, 2).float(), SIDE)
-    return _standardised(small)
+    return standardised(small)
 
 
-def _standardised(pixels: Tensor) -> Tensor:
+def standardised(pixels: Tensor) -> Tensor:
     """Return images as vectors of mean 0 and length 1, whose products are correlations."""
     flat = pixels.flatten(1).float()
     return F.normalize(flat - flat.mean(1, keepdim=True), dim=1)
